@@ -1,0 +1,125 @@
+//! The agent's settings: `ECS_*` and `LONGSHORE_*`, from a file and the environment, in one validated struct.
+//!
+//! Reading them has no effect: no folder is made, no socket touched.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be set. Defaults in brackets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `ECS_CLUSTER` [`default`].
+    pub cluster: String,
+    /// `LONGSHORE_ENDPOINT`, else `ECS_BACKEND_HOST`, else what registration stored.
+    pub endpoint: Option<String>,
+    /// `LONGSHORE_DATA_DIR`, else `ECS_DATADIR` [`/var/lib/longshore`].
+    pub data_dir: PathBuf,
+    /// `LONGSHORE_CONTAINERD_ADDRESS` [`/run/containerd/containerd.sock`].
+    pub containerd_address: PathBuf,
+    /// `LONGSHORE_CONTAINERD_NAMESPACE` [`longshore`].
+    pub containerd_namespace: String,
+    /// `LONGSHORE_SNAPSHOTTER` [`overlayfs`].
+    pub snapshotter: String,
+    /// `LONGSHORE_RUNTIME` [`io.containerd.runc.v2`].
+    pub runtime: String,
+    /// `LONGSHORE_CGROUP_PARENT` [`/longshore`].
+    pub cgroup_parent: String,
+    /// `LONGSHORE_LOG_WRITER`: the program `longshore-log` [beside the agent].
+    pub log_writer: PathBuf,
+    /// Bridge, subnet, plugins, port range.
+    pub network: NetworkConfig,
+    /// Pulling and registries.
+    pub image: ImageConfig,
+    /// What the node offers.
+    pub resources: ResourceConfig,
+    /// `ECS_CONTAINER_STOP_TIMEOUT` [30 s], no bounds.
+    pub stop_timeout: Duration,
+    /// `ECS_CONTAINER_START_TIMEOUT` [3 min; at least 45 s].
+    pub start_timeout: Duration,
+    /// `ECS_CONTAINER_CREATE_TIMEOUT` [4 min; at least 1 min].
+    pub create_timeout: Duration,
+    /// `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION` [3 h; at least 1 s]: how long a stopped task's files are kept.
+    pub cleanup_wait: Duration,
+    /// `ECS_DISABLE_PRIVILEGED` [false].
+    pub disable_privileged: bool,
+    /// `ECS_TASK_PIDS_LIMIT` [none].
+    pub task_pids_limit: Option<u32>,
+}
+
+/// How bridges are made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// `LONGSHORE_BRIDGE` [`longshore0`].
+    pub bridge: String,
+    /// `LONGSHORE_BRIDGE_SUBNET` [172.29.0.0/16].
+    pub subnet: (Ipv4Addr, u8),
+    /// `LONGSHORE_IPAM_DIR` [DATA_DIR/ipam].
+    pub ipam_dir: PathBuf,
+    /// `LONGSHORE_CNI_BIN_DIRS`, colon-separated [/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni].
+    pub plugin_dirs: Vec<PathBuf>,
+    /// `ECS_DYNAMIC_HOST_PORT_RANGE` `a-b` [the kernel's ip_local_port_range, read at use].
+    pub dynamic_ports: Option<(u16, u16)>,
+}
+
+/// `ECS_IMAGE_PULL_BEHAVIOR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullBehavior {
+    /// Ask the registry; fall back to the image that is here.
+    Default,
+    /// Ask the registry or fail.
+    Always,
+    /// Ask only if this agent never pulled it.
+    Once,
+    /// Ask only if it isn't here.
+    PreferCached,
+}
+
+/// How images are had.
+#[derive(Clone, PartialEq)]
+pub struct ImageConfig {
+    /// When the registry is asked.
+    pub pull_behavior: PullBehavior,
+    /// `ECS_ENGINE_AUTH_TYPE` and `ECS_ENGINE_AUTH_DATA`: registry host → user and password.
+    pub auth: BTreeMap<String, RegistryAuth>,
+    /// `LONGSHORE_REGISTRY_CONFIG_DIR`: folders like containerd's `hosts` tree [/etc/containerd/certs.d].
+    pub registry_config_dir: PathBuf,
+    /// `ECS_IMAGE_PULL_TIMEOUT` [2 h].
+    pub pull_timeout: Duration,
+    /// `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT` [1 min; at least 1 min].
+    pub inactivity_timeout: Duration,
+}
+
+impl std::fmt::Debug for ImageConfig {
+    /// Without the passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImageConfig").field("pull_behavior", &self.pull_behavior).finish_non_exhaustive()
+    }
+}
+
+/// A login for a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What the node offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceConfig {
+    /// `ECS_RESERVED_PORTS` [22,51678,51679]: TCP ports that no task gets.
+    pub reserved_ports: Vec<u16>,
+    /// `ECS_RESERVED_PORTS_UDP` [none].
+    pub reserved_ports_udp: Vec<u16>,
+    /// `ECS_RESERVED_MEMORY` [0] MiB that no task gets.
+    pub reserved_memory: u64,
+    /// `ECS_INSTANCE_ATTRIBUTES` [none].
+    pub attributes: BTreeMap<String, String>,
+    /// `ECS_CONTAINER_INSTANCE_TAGS` [none].
+    pub tags: BTreeMap<String, String>,
+    /// `LONGSHORE_CDI_DIRS`, colon-separated, beside /etc/cdi and /var/run/cdi.
+    pub cdi_dirs: Vec<PathBuf>,
+}

@@ -1,0 +1,143 @@
+//! The one HTTP client: TLS by rustls, limits, deadlines, and which failures may be tried again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// A request that got no answer, or half of one.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection, or it broke.
+    #[error("{uri}: {why}")]
+    Connection {
+        /// Where to.
+        uri: String,
+        /// The transport's words, from the outermost to the innermost.
+        why: String,
+    },
+    /// The deadline passed.
+    #[error("{uri}: no answer within {} s", deadline.as_secs())]
+    Deadline {
+        /// Where to.
+        uri: String,
+        /// How long it was waited.
+        deadline: Duration,
+    },
+    /// The answer's body is longer than the caller takes.
+    #[error("{uri}: the answer is longer than {limit} bytes")]
+    TooLong {
+        /// Where to.
+        uri: String,
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// The trust store can't be made.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are kept this long: longer than the pause between two polls.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Sends requests; cloning is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Client {
+    /// A client that trusts as `tls` says.
+    #[must_use]
+    pub fn new(tls: rustls::ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1();
+        let inner = HyperClient::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .build(https.wrap_connector(tcp));
+        Self { inner }
+    }
+
+    /// Sends a request and waits for the head of the answer; the body streams.
+    ///
+    /// # Errors
+    /// [`HttpError::Connection`] and [`HttpError::Deadline`]: both may be tried again.
+    pub async fn send(
+        &self,
+        request: http::Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<http::Response<Incoming>, HttpError> {
+        let uri = request.uri().to_string();
+        match tokio::time::timeout(deadline, self.inner.request(request)).await {
+            Err(_) => Err(HttpError::Deadline { uri, deadline }),
+            Ok(Err(error)) => Err(HttpError::Connection {
+                uri,
+                why: chain(&error),
+            }),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+
+    /// Sends a request and reads the whole answer, head and body within one deadline.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and [`HttpError::TooLong`].
+    pub async fn fetch(
+        &self,
+        request: http::Request<Full<Bytes>>,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<http::Response<Bytes>, HttpError> {
+        let uri = request.uri().to_string();
+        let whole = async {
+            let (head, body) = self.send(request, deadline).await?.into_parts();
+            let body = Limited::new(body, limit).collect().await.map_err(|error| {
+                match error.is::<http_body_util::LengthLimitError>() {
+                    true => HttpError::TooLong {
+                        uri: uri.clone(),
+                        limit,
+                    },
+                    false => HttpError::Connection {
+                        uri: uri.clone(),
+                        why: chain(error.as_ref()),
+                    },
+                }
+            })?;
+            Ok(http::Response::from_parts(head, body.to_bytes()))
+        };
+        match tokio::time::timeout(deadline, whole).await {
+            Err(_) => Err(HttpError::Deadline {
+                uri: uri.clone(),
+                deadline,
+            }),
+            Ok(result) => result,
+        }
+    }
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,72 @@
+//! The way to the control plane. Everything is dialled from here; a node opens no port.
+
+use async_trait::async_trait;
+use longshore_protocol::ecs;
+use longshore_protocol::poll::{PollRequest, PollResponse};
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The way or the other end failed: again later, with backoff, for ever.
+    #[error("{operation}: {why}")]
+    Unavailable {
+        /// Which call.
+        operation: &'static str,
+        /// What failed.
+        why: String,
+    },
+    /// The control plane understood and refused; the same call will be refused again.
+    #[error("{operation}: {code}: {message}")]
+    Refused {
+        /// Which call.
+        operation: &'static str,
+        /// The API's error code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The control plane does not take this node (deregistered, key unknown): an operator must act.
+    #[error("{operation}: the control plane does not know this node: {message}; register it again")]
+    Identity {
+        /// Which call.
+        operation: &'static str,
+        /// Its words.
+        message: String,
+    },
+}
+
+impl LinkError {
+    /// Whether the same call can succeed later without anybody doing something.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Refused { .. } | Self::Identity { .. } => false,
+        }
+    }
+}
+
+/// The calls that an agent makes.
+#[async_trait]
+pub trait ControlLink: Send + Sync + 'static {
+    /// Registers the container instance, or again with the ARN that it has; answers with the instance.
+    async fn register_container_instance(
+        &self,
+        request: ecs::RegisterContainerInstanceRequest,
+    ) -> Result<ecs::ContainerInstance, LinkError>;
+
+    /// Takes the container instance off the books.
+    async fn deregister_container_instance(
+        &self,
+        request: ecs::DeregisterContainerInstanceRequest,
+    ) -> Result<(), LinkError>;
+
+    /// One long poll. Dropping the future gives the poll up.
+    async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError>;
+
+    /// Reports a task's state.
+    async fn submit_task_state_change(
+        &self,
+        request: ecs::SubmitTaskStateChangeRequest,
+    ) -> Result<(), LinkError>;
+}

@@ -1,0 +1,103 @@
+//! The network of a container: `bridge` (CNI), `host` or `none`.
+//!
+//! Invariants: attaching twice is attaching once; detaching what isn't attached is nothing. A host port that was chosen
+//! is held by a bound socket as long as the container has it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use longshore_protocol::status::NetworkMode;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ContainerId, PortMapping};
+
+/// A network that could not be given or taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// A host port is taken by somebody else, or none of the range is free.
+    #[error("host port {port} ({protocol}) is unavailable: {why}")]
+    Port {
+        /// The port; 0 is any of the range.
+        port: u16,
+        /// `tcp` or `udp`.
+        protocol: &'static str,
+        /// Who has it, or what the kernel said.
+        why: String,
+    },
+    /// A CNI plugin refused.
+    #[error("CNI {command} of {container} by plugin {plugin} failed: {why}")]
+    Plugin {
+        /// ADD, DEL or CHECK.
+        command: &'static str,
+        /// Of which container.
+        container: ContainerId,
+        /// Which plugin.
+        plugin: String,
+        /// Its own words.
+        why: String,
+    },
+    /// A file or namespace could not be made or removed.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's words.
+        source: std::io::Error,
+    },
+}
+
+/// What a container is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Which container.
+    pub container: ContainerId,
+    /// The task's mode.
+    pub mode: NetworkMode,
+    /// Ports to map; only `bridge` maps, `host` has them as they are.
+    pub ports: Vec<PortMapping>,
+    /// The name to be known by inside, for the hosts file.
+    pub hostname: String,
+}
+
+/// What a container has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// How.
+    pub mode: NetworkMode,
+    /// The namespace to join; `None`: the host's for `host`, a new empty one by the runtime for `none`.
+    pub namespace: Option<PathBuf>,
+    /// Its addresses on the bridge.
+    pub addresses: Vec<IpAddr>,
+    /// The ports as they are now, each host port chosen.
+    pub bindings: Vec<PortBinding>,
+    /// Files of the host to bind over `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`.
+    pub files: Vec<(PathBuf, PathBuf)>,
+}
+
+/// A port that is reached through the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortBinding {
+    /// The mapping, its host port chosen.
+    pub mapping: PortMapping,
+    /// The address outside.
+    pub bind_ip: IpAddr,
+}
+
+/// Gives containers their network.
+#[async_trait]
+pub trait Network: Send + Sync + 'static {
+    /// Attaches a container that does not run. One that is attached is detached first.
+    async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError>;
+
+    /// After a restart of the agent: holds again the ports of a container that runs.
+    async fn adopt(&self, container: &ContainerId, attachment: &Attachment) -> Result<(), NetworkError>;
+
+    /// Takes everything back: addresses, rules, namespace, files, ports.
+    async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError>;
+
+    /// The containers that something is left of.
+    async fn list(&self) -> Result<Vec<ContainerId>, NetworkError>;
+}
