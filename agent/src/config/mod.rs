@@ -94,7 +94,9 @@ pub struct ImageConfig {
 impl std::fmt::Debug for ImageConfig {
     /// Without the passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ImageConfig").field("pull_behavior", &self.pull_behavior).finish_non_exhaustive()
+        f.debug_struct("ImageConfig")
+            .field("pull_behavior", &self.pull_behavior)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,9 @@ mod host;
 mod image;
 mod task;
 
-pub use container::{ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit};
+pub use container::{
+    BindMount, ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit,
+};
 pub use exit::{Exit, OutOfMemory};
 pub use host::{CgroupVersion, Gpu, HostFacts};
 pub use image::{ImageConfig, PulledImage};

@@ -66,7 +66,10 @@ pub struct CreateContainer {
     pub task: ResolvedTask,
     /// What it begins from.
     pub image: PulledImage,
-    /// How it is to run.
+    /// `USER[:GROUP]` by name or number, empty for root. Names are looked up in the image's own files, so only the
+    /// runtime can put them in the spec.
+    pub user: String,
+    /// How it is to run, the user aside.
     pub spec: oci_spec::runtime::Spec,
     /// The log writer's options file; `None` drops the output.
     pub log_options: Option<PathBuf>,
