@@ -1,0 +1,161 @@
+//! The agent, as `longshore-agent` runs on a node.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+
+use crate::containerd::Containerd;
+use crate::control_plane::ControlPlane;
+use crate::host::Host;
+use crate::process::{Process, run};
+use crate::{binaries, wait};
+
+/// An agent on a host.
+#[derive(Debug)]
+pub struct Agent {
+    process: Option<Process>,
+    dir: PathBuf,
+}
+
+impl Agent {
+    /// Writes the settings of an agent on `host`: the kit's own, and `more`, which win.
+    ///
+    /// # Panics
+    /// When they can't be written.
+    #[must_use]
+    pub fn configure(host: &Host, containerd: &Containerd, more: &[(&str, &str)]) -> Self {
+        let dir = host.dir().join("agent");
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let defaults = [
+            ("LONGSHORE_DATA_DIR", dir.join("data").display().to_string()),
+            (
+                "LONGSHORE_CONTAINERD_ADDRESS",
+                containerd.socket().display().to_string(),
+            ),
+            ("LONGSHORE_CONTAINERD_NAMESPACE", host.containerd_namespace()),
+            ("LONGSHORE_CGROUP_PARENT", host.cgroup_parent()),
+            ("LONGSHORE_BRIDGE", "lst0".to_owned()),
+            ("LONGSHORE_BRIDGE_SUBNET", "10.211.0.0/24".to_owned()),
+            ("LONGSHORE_CDI_DIRS", dir.join("cdi").display().to_string()),
+            ("ECS_CONTAINER_STOP_TIMEOUT", "10s".to_owned()),
+        ];
+        let mut lines = String::new();
+        for (name, value) in &defaults {
+            if !more.iter().any(|(other, _)| other == name) {
+                lines.push_str(&format!("{name}={value}\n"));
+            }
+        }
+        for (name, value) in more {
+            lines.push_str(&format!("{name}={value}\n"));
+        }
+        std::fs::write(dir.join("ecs.config"), lines).expect("settings");
+        Self { process: None, dir }
+    }
+
+    /// The folder of CDI specs that this agent searches beside the usual ones.
+    #[must_use]
+    pub fn cdi_dir(&self) -> PathBuf {
+        self.dir.join("cdi")
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(binaries::path("longshore-agent"));
+        command.arg(verb).arg("--config").arg(self.dir.join("ecs.config"));
+        command
+    }
+
+    /// Registers it by an activation.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn register(&self, plane: &ControlPlane, activation: (&str, &str)) {
+        let (id, code) = activation;
+        let mut command = self.command("register");
+        command.args(["--endpoint", &plane.url(), "--cluster", "default"]);
+        run(command.args(["--activation-id", id, "--activation-code", code]));
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) {
+        let mut command = self.command("run");
+        self.process = Some(Process::spawn("longshore-agent", &mut command, &self.log()));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// What it logged, all runs together.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it was not started.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.as_ref().expect("it was started").pid()
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Ends it with SIGTERM and waits.
+    ///
+    /// # Panics
+    /// When it doesn't end.
+    pub async fn terminate(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::SIGTERM);
+            process.wait().await;
+        }
+    }
+
+    /// Runs one of its other commands, such as `tasks --json`.
+    ///
+    /// # Panics
+    /// When it can't be run.
+    #[must_use]
+    pub fn ask(&self, verb: &str, args: &[&str]) -> Output {
+        self.command(verb)
+            .args(args)
+            .output()
+            .expect("the agent's program")
+    }
+
+    /// What a container printed so far, both streams.
+    #[must_use]
+    pub fn logs(&self, task: &str, container: &str) -> String {
+        let output = self.ask("logs", &[task, "-c", container]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits until a container has printed `text`, and answers with all that it printed.
+    pub async fn until_logs(&self, task: &str, container: &str, text: &str) -> String {
+        wait::until_some(&format!("{container} prints {text:?}"), || {
+            let logs = self.logs(task, container);
+            logs.contains(text).then_some(logs)
+        })
+        .await
+    }
+
+    /// The file of its settings.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        Path::new(&self.dir).join("ecs.config")
+    }
+}

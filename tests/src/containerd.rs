@@ -1,0 +1,94 @@
+//! A private containerd.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::host::Host;
+use crate::process::{Process, run};
+use crate::wait;
+
+/// A containerd with its own root, state and socket.
+#[derive(Debug)]
+pub struct Containerd {
+    process: Process,
+    dir: PathBuf,
+    program: PathBuf,
+}
+
+impl Containerd {
+    /// Starts one, and waits until it answers. `LONGSHORE_TEST_CONTAINERD` names another program than the system's.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub async fn start(host: &Host) -> Self {
+        let dir = host.dir().join("containerd");
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let config = format!(
+            "version = 2\nroot = '{0}/root'\nstate = '/run/containerd-test'\ndisabled_plugins = [\
+             'io.containerd.grpc.v1.cri', 'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', \
+             'io.containerd.snapshotter.v1.devmapper', 'io.containerd.snapshotter.v1.aufs']\n\
+             [grpc]\naddress = '{0}/containerd.sock'\n[ttrpc]\naddress = '{0}/containerd.sock.ttrpc'\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("config.toml"), config).expect("a configuration");
+        let program =
+            std::env::var_os("LONGSHORE_TEST_CONTAINERD").map_or_else(|| "containerd".into(), PathBuf::from);
+        let process = Self::spawn(&program, &dir);
+        let containerd = Self {
+            process,
+            dir,
+            program,
+        };
+        containerd.until_ready().await;
+        containerd
+    }
+
+    fn spawn(program: &PathBuf, dir: &std::path::Path) -> Process {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(dir.join("config.toml"));
+        Process::spawn("containerd", &mut command, &dir.join("log"))
+    }
+
+    async fn until_ready(&self) {
+        wait::until_some("containerd answers", || {
+            let output = Command::new("ctr")
+                .arg("-a")
+                .arg(self.socket())
+                .arg("version")
+                .output()
+                .ok()?;
+            output.status.success().then_some(())
+        })
+        .await;
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("containerd.sock")
+    }
+
+    /// Kills it with SIGKILL and starts it again. Shims go on.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = Self::spawn(&self.program, &self.dir);
+        self.until_ready().await;
+    }
+
+    /// What `ctr` says in a namespace.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn ctr(&self, namespace: &str, args: &[&str]) -> String {
+        let mut command = Command::new("ctr");
+        command
+            .arg("-a")
+            .arg(self.socket())
+            .args(["-n", namespace])
+            .args(args);
+        String::from_utf8_lossy(&run(&mut command).stdout)
+            .trim()
+            .to_owned()
+    }
+}

@@ -1,0 +1,108 @@
+//! Images made on the spot, from the distribution's static busybox.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use longshore_protocol::sigv4::sha256_hex;
+use serde_json::{Value, json};
+
+use crate::process::run;
+
+/// An image in an OCI layout.
+#[derive(Debug)]
+pub struct Image {
+    /// The layout's folder.
+    pub layout: PathBuf,
+    /// The manifest's digest: `sha256:…`.
+    pub digest: String,
+}
+
+/// The architecture of this machine in OCI's words.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A layer with busybox, its links, and `/etc/passwd` with users `root` and `app` (1000).
+fn busybox_layer(dir: &Path) -> PathBuf {
+    let root = dir.join("rootfs");
+    for folder in ["bin", "etc", "tmp", "root", "data", "www"] {
+        std::fs::create_dir_all(root.join(folder)).expect("a folder");
+    }
+    std::fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+    for applet in [
+        "sh", "sleep", "cat", "echo", "true", "env", "httpd", "wget", "id", "ls", "kill", "dd", "nc",
+    ] {
+        let _ = std::os::unix::fs::symlink("busybox", root.join("bin").join(applet));
+    }
+    let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/data:/bin/sh\n";
+    std::fs::write(root.join("etc/passwd"), passwd).expect("a file");
+    std::fs::write(
+        root.join("etc/group"),
+        "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
+    )
+    .expect("a file");
+    let tar = dir.join("layer.tar");
+    run(Command::new("tar")
+        .arg("-C")
+        .arg(&root)
+        .args(["--owner=0", "--group=0", "--numeric-owner", "-cf"])
+        .arg(&tar)
+        .arg("."));
+    tar
+}
+
+/// Makes a busybox image whose configuration has `config` merged in, for `architecture`.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn busybox(dir: &Path, architecture: &str, config: &Value) -> Image {
+    std::fs::create_dir_all(dir).expect("a folder");
+    let tar = busybox_layer(dir);
+    let diff_id = format!("sha256:{}", sha256_hex(&std::fs::read(&tar).expect("the layer")));
+    run(Command::new("gzip").args(["-n", "-f"]).arg(&tar));
+    let layer = std::fs::read(dir.join("layer.tar.gz")).expect("the layer");
+    let mut all = json!({
+        "architecture": architecture, "os": "linux",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    });
+    if let (Some(known), Some(more)) = (all["config"].as_object_mut(), config.as_object()) {
+        known.extend(more.clone());
+    }
+    let layout = dir.join("layout");
+    let config = blob(
+        &layout,
+        all.to_string().as_bytes(),
+        "application/vnd.oci.image.config.v1+json",
+    );
+    let layer = blob(&layout, &layer, "application/vnd.oci.image.layer.v1.tar+gzip");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config, "layers": [layer],
+    });
+    let manifest = blob(
+        &layout,
+        manifest.to_string().as_bytes(),
+        "application/vnd.oci.image.manifest.v1+json",
+    );
+    let digest = manifest["digest"].as_str().expect("a digest").to_owned();
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+    std::fs::write(layout.join("index.json"), index.to_string()).expect("an index");
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a marker");
+    Image { layout, digest }
+}
+
+/// Writes a blob and describes it.
+fn blob(layout: &Path, content: &[u8], media_type: &str) -> Value {
+    let digest = sha256_hex(content);
+    let blobs = layout.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).expect("a folder");
+    std::fs::write(blobs.join(&digest), content).expect("a blob");
+    json!({"mediaType": media_type, "digest": format!("sha256:{digest}"), "size": content.len()})
+}

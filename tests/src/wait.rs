@@ -1,0 +1,31 @@
+//! Waiting for a condition, never for luck.
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Generous: machines are slow at times, and a test that passes does
+/// not wait for it.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Asks again and again until the answer is something.
+///
+/// # Panics
+/// When nothing came within [`LONG`]; `what` says what was awaited.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let wait = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(LONG, wait).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("{what}: not within {} s", LONG.as_secs()),
+    }
+}
+
+/// As [`until`], for what can be asked without waiting.
+pub async fn until_some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    until(what, || std::future::ready(ask())).await
+}

@@ -1,0 +1,23 @@
+//! Longshore as its users have it: real containerd, real registry, real AWS clients.
+//!
+//! One binary, since it links the AWS SDK. Each test runs on a host of its own (see `longshore_tests::host`).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail like tests"
+)]
+
+mod aws_cli;
+mod errors;
+mod gpu;
+mod images;
+mod life;
+mod network;
+mod overrides;
+mod process;
+mod restarts;
+mod stop;
+mod system;
