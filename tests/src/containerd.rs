@@ -79,7 +79,6 @@ impl Containerd {
     ///
     /// # Panics
     /// When it fails.
-    #[must_use]
     pub fn ctr(&self, namespace: &str, args: &[&str]) -> String {
         let mut command = Command::new("ctr");
         command

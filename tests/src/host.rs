@@ -16,6 +16,8 @@ use crate::process::run;
 pub struct Host {
     id: String,
     dir: tempfile::TempDir,
+    /// What was mounted before anything ran: covered mounts of the machine are still listed.
+    mounts: Vec<String>,
 }
 
 /// Makes a host and runs a test on it.
@@ -68,6 +70,7 @@ impl Host {
         Self {
             id: format!("{id}{}", std::process::id()),
             dir,
+            mounts: mounts(),
         }
     }
 
@@ -127,13 +130,10 @@ impl Host {
                 .into_iter()
                 .map(|path| format!("cgroup {}", path.display())),
         );
-        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
-        for line in mounts.lines() {
-            let point = line.split(' ').nth(4).unwrap_or_default();
-            if point.contains("/rootfs") || point.contains("netns") || line.contains("nsfs") {
-                left.push(format!("mount {point}"));
-            }
-        }
+        let ours =
+            |line: &&String| line.contains("/rootfs") || line.contains("nsfs") || line.contains("netns");
+        let new = mounts().into_iter().filter(|line| !self.mounts.contains(line));
+        left.extend(new.filter(|line| ours(&line)).map(|line| format!("mount {line}")));
         let links = run(Command::new("ip").args(["-o", "link"])).stdout;
         let links = String::from_utf8_lossy(&links).into_owned();
         left.extend(
@@ -179,6 +179,12 @@ impl Host {
             remove_tree(&below);
         }
     }
+}
+
+/// The mounts of this thread's namespace, a line each.
+fn mounts() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc is mounted");
+    text.lines().map(str::to_owned).collect()
 }
 
 fn cgroup_roots() -> Vec<PathBuf> {
