@@ -20,7 +20,7 @@ build: ## build everything for debugging
 
 lint: ## format, clippy, docs, licences, scripts, generated code
 	packaging/install-dependencies test
-	scripts/lint
+	scripts/as-user scripts/lint
 
 doc: ## the documentation of the code, in target/doc
 	cargo doc --locked --workspace --no-deps --document-private-items

@@ -1,7 +1,7 @@
 //! Writes a container's output to size-rotated files in Docker's json-file format.
 //!
-//! Bytes go one way: pipe → [`lines`] (whole lines, or pieces of long ones) → [`longshore_protocol::json_file::encode`]
-//! → [`file`] (rotation, a full disk). [`pump`] is the loop that moves them.
+//! Bytes go one way: pipe → [`mod@lines`] (whole lines, or pieces of long ones) → [`longshore_protocol::json_file::encode`]
+//! → [`mod@file`] (rotation, a full disk). [`pump()`] is the loop that moves them.
 //!
 //! Invariants:
 //! - The pipes are read until both have ended, whatever becomes of the file: a full disk costs log lines, never the
