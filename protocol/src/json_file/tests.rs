@@ -82,6 +82,15 @@ proptest! {
     }
 
     #[test]
+    fn any_file_is_read_within_bounds(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..500)) {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let mut decoder = Decoder::default();
+        prop_assert_eq!(decoded(&mut decoder, &bytes).len(), lines);
+        let rest = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        prop_assert_eq!(decoder.pending(), rest.len());
+    }
+
+    #[test]
     fn a_file_reads_the_same_however_it_is_cut(
         lines in prop::collection::vec(".{0,40}", 1..20), sizes in prop::collection::vec(1_usize..50, 1..200),
     ) {
