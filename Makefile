@@ -1,0 +1,30 @@
+# What people do here, each as one word. The work is in scripts/ and packaging/; this only names it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build lint doc bench
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## install what is needed, build, start a system on this machine, run a sample task (ONCE=1: then stop)
+	packaging/install-dependencies run
+	scripts/as-user cargo build --locked --release --bins
+	scripts/run
+
+test: ## install what tests need, then run every test (root, or sudo)
+	packaging/install-dependencies test
+	scripts/test
+
+build: ## build everything for debugging
+	cargo build --locked --workspace --all-targets
+
+lint: ## format, clippy, docs, licences, scripts, generated code
+	packaging/install-dependencies test
+	scripts/as-user scripts/lint
+
+doc: ## the documentation of the code, in target/doc
+	cargo doc --locked --workspace --no-deps --document-private-items
+
+bench: ## measure against the budgets (root, or sudo)
+	packaging/install-dependencies test
+	scripts/bench
