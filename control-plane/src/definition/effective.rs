@@ -66,7 +66,7 @@ pub fn effective(
         overrides.cpu.as_deref().or(definition.cpu.as_deref()),
         overrides.memory.as_deref().or(definition.memory.as_deref()),
     )
-    .map_err(Refusal::as_parameter)?;
+    .map_err(Refusal::into_parameter)?;
     let mut containers = definition.container_definitions.clone().unwrap_or_default();
     for each in overrides.container_overrides.iter().flatten() {
         let found = containers

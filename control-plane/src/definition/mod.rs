@@ -66,7 +66,7 @@ impl Refusal {
     }
 
     /// The same refusal, of a call that names its parameters' faults `InvalidParameterException`.
-    fn as_parameter(self) -> Self {
+    fn into_parameter(self) -> Self {
         Self::parameter(self.message)
     }
 }
@@ -110,3 +110,5 @@ pub fn register(request: &ecs::RegisterTaskDefinitionRequest) -> Result<Definiti
     })
 }
 
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,9 @@ pub fn check_overrides(
         cpu: effective.task_cpu,
         memory: effective.task_memory,
     };
-    limits.check(&effective.containers).map_err(Refusal::as_parameter)
+    limits
+        .check(&effective.containers)
+        .map_err(Refusal::into_parameter)
 }
 
 fn check_container(each: &ecs::ContainerOverride, name: &str) -> Result<(), Refusal> {

@@ -89,13 +89,13 @@ fn in_container(container: &ecs::ContainerDefinition) -> Result<(), Refusal> {
 
 /// Refuses overrides for the first such member.
 pub(super) fn in_overrides(overrides: &ecs::TaskOverride) -> Result<(), Refusal> {
-    refuse_others(overrides, TASK_OVERRIDE, "", "the task override").map_err(Refusal::as_parameter)?;
+    refuse_others(overrides, TASK_OVERRIDE, "", "the task override").map_err(Refusal::into_parameter)?;
     for each in overrides.container_overrides.iter().flatten() {
         let whose = format!(
             "the override of container '{}'",
             each.name.as_deref().unwrap_or_default()
         );
-        refuse_others(each, CONTAINER_OVERRIDE, "", &whose).map_err(Refusal::as_parameter)?;
+        refuse_others(each, CONTAINER_OVERRIDE, "", &whose).map_err(Refusal::into_parameter)?;
     }
     Ok(())
 }

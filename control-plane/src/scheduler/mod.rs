@@ -12,3 +12,5 @@ mod place;
 pub use demand::{Demand, GpuDemand};
 pub use place::{Candidate, Failure, GpuGrant, Placement, Reason, place};
 
+#[cfg(test)]
+mod tests;
