@@ -155,6 +155,7 @@ impl Containerd {
             }
             folder::remove(&folder.join("containerd/pid"))?;
             folder::remove(&self.socket)?;
+            folder::remove(&folder.join("containerd/containerd.sock.ttrpc"))?;
             unmount_below(&folder.join("containerd"))?;
         }
         folder::remove(&folder.join("containerd-address"))

@@ -74,6 +74,9 @@ struct System {
 pub async fn up(options: Up) -> Result<(), UpError> {
     preflight::check_root()?;
     preflight::check_programs(options.containerd_address.is_none(), options.sample)?;
+    for program in [services::CONTROL_PLANE, services::AGENT] {
+        preflight::sibling(program)?;
+    }
     let path = options.data_dir.clone().unwrap_or_else(crate::commands::up_dir);
     let mut signals = Signals::listen()?;
     let mut system = System::new(&path)?;
@@ -172,11 +175,11 @@ impl System {
                 failures.note(shutdown::wait_for_tear_down(namespace, &self.names.bridge).await);
             }
         }
-        progress.say("stopping agent and control plane");
         for service in [&mut self.agent, &mut self.control_plane, &mut self.registry]
             .into_iter()
             .flatten()
         {
+            progress.say(format!("stopping {}", service.name()));
             service.stop(STOP_GRACE).await;
         }
         let tasks = match &namespace {

@@ -23,6 +23,11 @@ const REGISTER_DEADLINE: Duration = Duration::from_secs(60);
 /// The ports that no task gets: what the agent keeps free where nobody says, and those in use by `up` itself.
 const RESERVED_PORTS: [u16; 3] = [22, 51678, 51679];
 
+/// The programs beside this one.
+pub const CONTROL_PLANE: &str = "longshore-control-plane";
+/// The agent.
+pub const AGENT: &str = "longshore-agent";
+
 /// A program that is started again when it dies.
 #[derive(Debug)]
 pub struct Service {
@@ -43,6 +48,12 @@ impl Service {
             child,
             deaths: VecDeque::new(),
         })
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.child.name()
     }
 
     /// Waits for its first death: for the time when it must not have one.
@@ -93,8 +104,8 @@ pub fn control_plane(folder: &Folder, listen: SocketAddr, tls: bool) -> Result<P
         arguments.push("--tls-self-signed".into());
     }
     Ok(Program {
-        name: "longshore-control-plane",
-        path: preflight::sibling("longshore-control-plane")?,
+        name: CONTROL_PLANE,
+        path: preflight::sibling(CONTROL_PLANE)?,
         arguments,
         hidden: Vec::new(),
         log: folder.log("control-plane"),
@@ -170,8 +181,8 @@ pub fn agent(folder: &Folder, settings: &AgentSettings<'_>) -> Result<Program, U
         .map(str::to_owned)
         .collect();
     Ok(Program {
-        name: "longshore-agent",
-        path: preflight::sibling("longshore-agent")?,
+        name: AGENT,
+        path: preflight::sibling(AGENT)?,
         arguments: vec!["run".into(), "--config".into(), config.into()],
         hidden,
         log: folder.log("agent"),
