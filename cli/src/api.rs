@@ -40,6 +40,17 @@ pub enum ApiError {
         /// The transport's words.
         why: String,
     },
+    /// Somebody answers, with a certificate that isn't trusted here, or not by TLS.
+    #[error(
+        "{endpoint} is not trusted: {why}. If its certificate is its own authority, name it in AWS_CA_BUNDLE (in the \
+         folder of `longshore up`: control-plane/tls.crt)"
+    )]
+    Untrusted {
+        /// Where to.
+        endpoint: String,
+        /// The TLS library's words.
+        why: String,
+    },
     /// The deadline passed. May be tried again.
     #[error("{operation}: no answer from {endpoint} within {} s", DEADLINE.as_secs())]
     Deadline {
@@ -237,6 +248,13 @@ impl Client {
             endpoint: endpoint.to_string(),
             why,
         };
+        let no_connection = |error: &(dyn std::error::Error + 'static)| match tls_fault(error) {
+            Some(why) => ApiError::Untrusted {
+                endpoint: endpoint.to_string(),
+                why,
+            },
+            None => unreachable(chain(error)),
+        };
         let request = self
             .request(service, operation, body, time)
             .map_err(|error| unreachable(error.to_string()))?;
@@ -245,7 +263,7 @@ impl Client {
                 .http
                 .request(request)
                 .await
-                .map_err(|error| unreachable(chain(&error)))?
+                .map_err(|error| no_connection(&error))?
                 .into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| unreachable(chain(error.as_ref())))?;
@@ -306,6 +324,21 @@ impl Client {
             request = request.header(name, value);
         }
         request.body(Full::new(body.clone()))
+    }
+}
+
+/// What the TLS library said, if that is why a connection did not come about.
+fn tls_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(fault) = error.downcast_ref::<rustls::Error>() {
+        return Some(fault.to_string());
+    }
+    // An I/O error's `source` skips what it wraps.
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => tls_fault(wrapped),
+        None => error.source().and_then(tls_fault),
     }
 }
 

@@ -151,3 +151,15 @@ async fn something_else_at_the_port_is_told_apart() {
         "{error}"
     );
 }
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_told_from_silence() {
+    let fault = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let wrapped = std::io::Error::other(std::io::Error::other(fault()));
+    assert_eq!(tls_fault(&wrapped), Some(fault().to_string()));
+    assert_eq!(tls_fault(&fault()), Some(fault().to_string()));
+    assert_eq!(
+        tls_fault(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused)),
+        None
+    );
+}
