@@ -11,7 +11,8 @@ use nix::sys::signal::Signal;
 
 use super::children::{Child, Program, signal};
 use super::folder::{self, Folder, check_socket};
-use super::{UpError, namespace};
+use super::{UpError, mounts, namespace};
+use crate::out;
 
 /// The system's socket.
 const SYSTEM_SOCKET: &str = "/run/containerd/containerd.sock";
@@ -50,6 +51,7 @@ impl Containerd {
             .ok()
             .map(|text| PathBuf::from(text.trim_end()));
         let system = Path::new(SYSTEM_SOCKET);
+        let chosen_before = chosen.clone();
         let socket = match (named, chosen) {
             (Some(named), _) => named.to_owned(),
             (None, Some(chosen)) if chosen == own => own.clone(),
@@ -57,6 +59,13 @@ impl Containerd {
             _ if namespace::version(system).await.is_ok() => system.to_owned(),
             _ => own.clone(),
         };
+        if let Some(chosen) = chosen_before.filter(|chosen| *chosen != socket) {
+            // Its tasks can't be brought along.
+            out::note(format_args!(
+                "the containerd that this folder used before, {}, is not used: another was named, or it does not answer",
+                chosen.display()
+            ));
+        }
         let found = match socket == own {
             true => Self::private(folder, own).await?,
             false => Self {
@@ -156,7 +165,7 @@ impl Containerd {
             folder::remove(&folder.join("containerd/pid"))?;
             folder::remove(&self.socket)?;
             folder::remove(&folder.join("containerd/containerd.sock.ttrpc"))?;
-            unmount_below(&folder.join("containerd"))?;
+            mounts::remove_below(&folder.join("containerd"))?;
         }
         folder::remove(&folder.join("containerd-address"))
     }
@@ -228,67 +237,9 @@ fn toml_string(text: &str) -> String {
     quoted
 }
 
-/// Takes away mounts that a killed containerd or shim left, the innermost first.
-fn unmount_below(folder: &Path) -> Result<(), UpError> {
-    let table =
-        std::fs::read_to_string("/proc/self/mountinfo").map_err(UpError::file("/proc/self/mountinfo"))?;
-    let mut left = Vec::new();
-    for point in mounts_below(&table, folder).into_iter().rev() {
-        if let Err(error) = nix::mount::umount2(&point, nix::mount::MntFlags::MNT_DETACH) {
-            left.push(format!("mount {}: {error}", point.display()));
-        }
-    }
-    match left.is_empty() {
-        true => Ok(()),
-        false => Err(UpError::Leftovers { what: left }),
-    }
-}
-
-/// The mount points below a folder, in the order in which they were made.
-fn mounts_below(table: &str, folder: &Path) -> Vec<PathBuf> {
-    let point = |line: &str| Some(PathBuf::from(unescape(line.split(' ').nth(4)?)));
-    table
-        .lines()
-        .filter_map(point)
-        .filter(|point| point.starts_with(folder))
-        .collect()
-}
-
-/// The kernel writes blanks and the like as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = part
-            .get(..3)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                plain.push(char::from(code));
-                plain.push_str(&part[3..]);
-            }
-            None => {
-                plain.push('\\');
-                plain.push_str(part);
-            }
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mounts_below_a_folder_are_found() {
-        let table = "1 0 0:1 / / rw - ext4 /dev/a rw\n\
-            2 1 0:2 / /a/b\\040c rw - overlay overlay rw\n\
-            3 2 0:3 / /a/b\\040c/d rw - tmpfs tmpfs rw\n\
-            4 1 0:4 / /ab rw - tmpfs tmpfs rw\n";
-        let found = mounts_below(table, Path::new("/a"));
-        assert_eq!(found, [Path::new("/a/b c"), Path::new("/a/b c/d")]);
-    }
 
     #[test]
     fn a_process_is_ours_by_its_command_line() {

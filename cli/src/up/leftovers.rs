@@ -93,7 +93,14 @@ pub async fn remove(folder: &Folder, names: &Names, private_containerd: bool) ->
 
 /// runc keeps a folder for each namespace, whichever containerd calls it. What isn't empty is somebody's.
 fn remove_runtime_folders(namespace: &str, private_containerd: bool) {
-    let _ = fs::remove_dir(Path::new("/run/containerd/runc").join(namespace));
+    // containerd keeps one too, and does not remove it with the namespace.
+    for parent in [
+        "/run/containerd/runc",
+        "/run/containerd/io.containerd.runtime.v2.task",
+        "/var/lib/containerd/io.containerd.runtime.v2.task",
+    ] {
+        let _ = fs::remove_dir(Path::new(parent).join(namespace));
+    }
     if private_containerd {
         for folder in [
             "/run/containerd/runc",

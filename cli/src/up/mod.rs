@@ -16,6 +16,7 @@ mod folder;
 mod image;
 mod leftovers;
 mod link;
+mod mounts;
 mod names;
 mod namespace;
 mod preflight;
@@ -74,7 +75,7 @@ struct System {
 pub async fn up(options: Up) -> Result<(), UpError> {
     preflight::check_root()?;
     preflight::check_programs(options.containerd_address.is_none(), options.sample)?;
-    for program in [services::CONTROL_PLANE, services::AGENT] {
+    for program in [services::CONTROL_PLANE, services::AGENT, services::LOG_WRITER] {
         preflight::sibling(program)?;
     }
     let path = options.data_dir.clone().unwrap_or_else(crate::commands::up_dir);
@@ -201,7 +202,7 @@ impl System {
             };
         }
         if options.clean && tasks == 0 {
-            failures.note(self.folder.remove());
+            failures.note(mounts::remove_below(self.folder.path()).and_then(|()| self.folder.remove()));
         }
         failures.first()
     }

@@ -27,6 +27,8 @@ const RESERVED_PORTS: [u16; 3] = [22, 51678, 51679];
 pub const CONTROL_PLANE: &str = "longshore-control-plane";
 /// The agent.
 pub const AGENT: &str = "longshore-agent";
+/// What the agent starts beside each container.
+pub const LOG_WRITER: &str = "longshore-log";
 
 /// A program that is started again when it dies.
 #[derive(Debug)]
