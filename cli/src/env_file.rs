@@ -46,14 +46,11 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, InvalidEnvFile> {
     Ok(values)
 }
 
-/// One `export` line with all the values.
+/// An `export` line for each value.
 #[must_use]
 pub fn write(values: &[(&str, String)]) -> String {
-    let assignments: Vec<_> = values
-        .iter()
-        .map(|(name, value)| format!("{name}={}", quote(value)))
-        .collect();
-    format!("export {}\n", assignments.join(" "))
+    let line = |(name, value): &(&str, String)| format!("export {name}={}\n", quote(value));
+    values.iter().map(line).collect()
 }
 
 fn is_name(text: &str) -> bool {

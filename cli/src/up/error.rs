@@ -15,7 +15,7 @@ pub enum UpError {
     #[error("`longshore up` starts containers and needs root: sudo longshore up")]
     NotRoot,
     /// Another `up` has the folder.
-    #[error("{} is in use by another `longshore up`{}: stop it, or choose another --data-dir", folder.display(),
+    #[error("{} is already in use by another `longshore up`{}: stop it, or choose another --data-dir", folder.display(),
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     InUse {
         /// The data folder.

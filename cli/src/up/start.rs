@@ -247,7 +247,7 @@ fn credentials(text: &str) -> Option<Credentials> {
     })
 }
 
-/// What a shell sources. The second line takes away what would be sent along with our key, or win over it.
+/// What a shell sources. The last line takes away what would be sent along with our key, or win over it.
 fn env_text(settings: &Settings) -> String {
     let endpoint = settings.ecs.as_str().trim_end_matches('/').to_owned();
     let mut values = vec![
