@@ -10,8 +10,8 @@ use super::folder::Folder;
 
 /// Where CNI plugins lie, in distributions and by hand.
 const PLUGIN_DIRS: [&str; 3] = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
-/// Where programs for root lie, beside PATH: a plain user's PATH lacks them under some sudo settings.
-const PROGRAM_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Where programs lie, beside PATH: some sudo settings leave out the folders for root.
+const PROGRAM_DIRS: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Refuses to start without root.
 ///
