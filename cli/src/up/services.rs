@@ -207,31 +207,38 @@ fn config_file(values: &[(&str, String)]) -> String {
     )
 }
 
+/// How a machine becomes a node.
+#[derive(Debug)]
+pub struct Registration<'a> {
+    /// The control plane; for a machine that has an identity already, as it was then.
+    pub endpoint: &'a str,
+    /// The cluster to join.
+    pub cluster: &'a str,
+    /// Id and code.
+    pub activation: (&'a str, &'a str),
+    /// The certificate to trust.
+    pub ca_certificate: Option<&'a Path>,
+}
+
 /// Registers the agent of this machine by an activation.
 ///
 /// # Errors
 /// [`UpError::Ended`], [`UpError::NotInTime`].
-pub async fn register(
-    agent: &Program,
-    settings: &AgentSettings<'_>,
-    activation: (&str, &str),
-    ca_certificate: Option<&Path>,
-) -> Result<(), UpError> {
+pub async fn register(agent: &Program, registration: &Registration<'_>) -> Result<(), UpError> {
     let mut program = agent.clone();
     program.name = "longshore-agent register";
     if let Some(first) = program.arguments.first_mut() {
         *first = "register".into();
     }
-    let endpoint = settings.endpoint.as_str().trim_end_matches('/');
     for (option, value) in [
-        ("--endpoint", endpoint),
-        ("--cluster", settings.cluster),
-        ("--activation-id", activation.0),
-        ("--activation-code", activation.1),
+        ("--endpoint", registration.endpoint),
+        ("--cluster", registration.cluster),
+        ("--activation-id", registration.activation.0),
+        ("--activation-code", registration.activation.1),
     ] {
         program.arguments.extend([option.into(), value.into()]);
     }
-    if let Some(certificate) = ca_certificate {
+    if let Some(certificate) = registration.ca_certificate {
         program.arguments.extend(["--ca-cert".into(), certificate.into()]);
     }
     program.run(REGISTER_DEADLINE).await

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::containerd::Containerd;
 use super::folder::{self, check_socket};
-use super::services::{self, AgentSettings, Service};
+use super::services::{self, AgentSettings, Registration, Service};
 use super::{System, UpError, agent_data_dir, leftovers, preflight};
 use crate::admin::SOCKET;
 use crate::api::Client;
@@ -143,14 +143,24 @@ impl System {
             .tls_self_signed
             .then(|| services::certificate(&self.folder));
         let identity = self.folder.join("agent/identity.json");
-        if !known || !Identity::fits(Identity::read(&identity)?.as_ref(), settings.endpoint) {
+        if !known {
+            // A control plane that was made anew knows nobody.
+            folder::remove(&identity)?;
+        }
+        let trusted = certificate.as_deref().map(read_text).transpose()?;
+        let old = Identity::read(&identity)?;
+        if let Some(endpoint) = Identity::to_register(old.as_ref(), settings.endpoint, trusted.as_deref()) {
             progress.say("registering this machine");
             let activation = activation(client).await?;
-            let (id, code) = (
-                activation.activation_id.unwrap_or_default(),
-                activation.activation_code.unwrap_or_default(),
-            );
-            services::register(&program, settings, (&id, &code), certificate.as_deref()).await?;
+            let id = activation.activation_id.unwrap_or_default();
+            let code = activation.activation_code.unwrap_or_default();
+            let joins = Registration {
+                endpoint: &endpoint,
+                cluster: settings.cluster,
+                activation: (&id, &code),
+                ca_certificate: certificate.as_deref(),
+            };
+            services::register(&program, &joins).await?;
         }
         progress.say("starting the agent");
         let log = program.log.clone();
@@ -277,6 +287,7 @@ fn env_text(settings: &Settings) -> String {
 #[serde(rename_all = "camelCase")]
 struct Identity {
     endpoint: String,
+    ca_pem: Option<String>,
     container_instance: Option<String>,
 }
 
@@ -294,10 +305,21 @@ impl Identity {
         }
     }
 
-    /// Another port is fine; with another scheme it trusts the wrong certificate, or none.
-    fn fits(identity: Option<&Self>, endpoint: &url::Url) -> bool {
-        identity.is_some_and(|identity| identity.endpoint.split("://").next() == Some(endpoint.scheme()))
+    /// The endpoint to register with, if that is needed: a machine without an identity becomes a node, and one that
+    /// doesn't trust the certificate learns to, under the endpoint that it was registered with.
+    fn to_register(identity: Option<&Self>, endpoint: &url::Url, trusted: Option<&str>) -> Option<String> {
+        match identity {
+            None => Some(endpoint.as_str().trim_end_matches('/').to_owned()),
+            Some(identity) if trusted.is_some() && identity.ca_pem.as_deref() != trusted => {
+                Some(identity.endpoint.clone())
+            }
+            Some(_) => None,
+        }
     }
+}
+
+fn read_text(path: &std::path::Path) -> Result<String, UpError> {
+    std::fs::read_to_string(path).map_err(UpError::file(path))
 }
 
 #[cfg(test)]
@@ -344,25 +366,29 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_of_another_scheme_does_not_fit() {
+    fn a_machine_registers_once_and_again_for_a_new_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("identity.json");
+        let (plain, tls) = ("http://h:2".parse().unwrap(), "https://h:2".parse().unwrap());
         assert!(Identity::read(&path).unwrap().is_none());
+        assert_eq!(
+            Identity::to_register(None, &plain, None).as_deref(),
+            Some("http://h:2")
+        );
         std::fs::write(
             &path,
-            r#"{"version":1,"endpoint":"http://127.0.0.1:1","instanceId":"mi-1"}"#,
+            r#"{"version":1,"endpoint":"http://h:1","instanceId":"mi-1"}"#,
         )
         .unwrap();
-        let identity = Identity::read(&path).unwrap();
-        assert!(Identity::fits(
-            identity.as_ref(),
-            &"http://127.0.0.1:2".parse().unwrap()
-        ));
-        assert!(!Identity::fits(
-            identity.as_ref(),
-            &"https://127.0.0.1:1".parse().unwrap()
-        ));
-        assert!(!Identity::fits(None, &"http://127.0.0.1:2".parse().unwrap()));
+        let old = Identity::read(&path).unwrap();
+        assert_eq!(Identity::to_register(old.as_ref(), &plain, None), None);
+        assert_eq!(
+            Identity::to_register(old.as_ref(), &tls, Some("PEM")).as_deref(),
+            Some("http://h:1")
+        );
+        std::fs::write(&path, r#"{"endpoint":"https://h:1","caPem":"PEM"}"#).unwrap();
+        let old = Identity::read(&path).unwrap();
+        assert_eq!(Identity::to_register(old.as_ref(), &tls, Some("PEM")), None);
         std::fs::write(&path, "{").unwrap();
         assert!(matches!(Identity::read(&path), Err(UpError::Damaged { .. })));
     }
