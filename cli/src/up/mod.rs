@@ -13,6 +13,7 @@ mod children;
 mod containerd;
 mod error;
 mod folder;
+mod identity;
 mod image;
 mod leftovers;
 mod link;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use longshore_protocol::sigv4::Credentials;
 use longshore_protocol::{ecs, ssm};
-use serde::Deserialize;
 
 use super::containerd::Containerd;
 use super::folder::{self, check_socket};
+use super::identity::Identity;
 use super::services::{self, AgentSettings, Registration, Service};
 use super::{System, UpError, agent_data_dir, leftovers, preflight};
 use crate::admin::SOCKET;
@@ -282,42 +282,6 @@ fn env_text(settings: &Settings) -> String {
     )
 }
 
-/// As much of the agent's identity as tells whether it has one with this control plane.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    endpoint: String,
-    ca_pem: Option<String>,
-    container_instance: Option<String>,
-}
-
-impl Identity {
-    fn read(path: &std::path::Path) -> Result<Option<Self>, UpError> {
-        match std::fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| UpError::Damaged {
-                    path: path.to_owned(),
-                    why: error.to_string(),
-                }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(UpError::file(path)(error)),
-        }
-    }
-
-    /// The endpoint to register with, if that is needed: a machine without an identity becomes a node, and one that
-    /// doesn't trust the certificate learns to, under the endpoint that it was registered with.
-    fn to_register(identity: Option<&Self>, endpoint: &url::Url, trusted: Option<&str>) -> Option<String> {
-        match identity {
-            None => Some(endpoint.as_str().trim_end_matches('/').to_owned()),
-            Some(identity) if trusted.is_some() && identity.ca_pem.as_deref() != trusted => {
-                Some(identity.endpoint.clone())
-            }
-            Some(_) => None,
-        }
-    }
-}
-
 fn read_text(path: &std::path::Path) -> Result<String, UpError> {
     std::fs::read_to_string(path).map_err(UpError::file(path))
 }
@@ -363,33 +327,5 @@ mod tests {
         assert_eq!(of("127.0.0.1:8474", false), "http://127.0.0.1:8474/");
         assert_eq!(of("[::]:1", true), "https://[::1]:1/");
         assert_eq!(of("10.0.0.1:1", true), "https://10.0.0.1:1/");
-    }
-
-    #[test]
-    fn a_machine_registers_once_and_again_for_a_new_certificate() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("identity.json");
-        let (plain, tls) = ("http://h:2".parse().unwrap(), "https://h:2".parse().unwrap());
-        assert!(Identity::read(&path).unwrap().is_none());
-        assert_eq!(
-            Identity::to_register(None, &plain, None).as_deref(),
-            Some("http://h:2")
-        );
-        std::fs::write(
-            &path,
-            r#"{"version":1,"endpoint":"http://h:1","instanceId":"mi-1"}"#,
-        )
-        .unwrap();
-        let old = Identity::read(&path).unwrap();
-        assert_eq!(Identity::to_register(old.as_ref(), &plain, None), None);
-        assert_eq!(
-            Identity::to_register(old.as_ref(), &tls, Some("PEM")).as_deref(),
-            Some("http://h:1")
-        );
-        std::fs::write(&path, r#"{"endpoint":"https://h:1","caPem":"PEM"}"#).unwrap();
-        let old = Identity::read(&path).unwrap();
-        assert_eq!(Identity::to_register(old.as_ref(), &tls, Some("PEM")), None);
-        std::fs::write(&path, "{").unwrap();
-        assert!(matches!(Identity::read(&path), Err(UpError::Damaged { .. })));
     }
 }
