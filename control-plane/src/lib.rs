@@ -1,1 +1,4 @@
-//! x
+//! The control plane.
+
+pub mod definition;
+pub mod scheduler;
