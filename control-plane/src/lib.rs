@@ -1,4 +1,15 @@
-//! The control plane.
+//! The control plane: serves the ECS Task API for EXTERNAL tasks to stock clients, and places tasks on nodes.
+//!
+//! - [`definition`], [`scheduler`]: pure rules of what a task may be, and where it goes.
+//! - [`tasks`]: the ladder that a task climbs, and what moves it.
+//! - [`store`]: what is durable.
+//!
+//! Invariants: a task's row, its resources and its assignment are written in one transaction; an answer is given after
+//! the commit. Nothing is kept in memory that can't be learned again from the next polls.
 
+pub mod clock;
 pub mod definition;
+pub mod error;
 pub mod scheduler;
+pub mod store;
+pub mod tasks;
