@@ -1,5 +1,6 @@
 //! The control plane: serves the ECS Task API for EXTERNAL tasks to stock clients, and places tasks on nodes.
 //!
+//! - [`auth`]: who calls: SigV4, node credentials, node keys.
 //! - [`definition`], [`scheduler`]: pure rules of what a task may be, and where it goes.
 //! - [`tasks`]: the ladder that a task climbs, and what moves it.
 //! - [`store`]: what is durable.
@@ -7,9 +8,11 @@
 //! Invariants: a task's row, its resources and its assignment are written in one transaction; an answer is given after
 //! the commit. Nothing is kept in memory that can't be learned again from the next polls.
 
+pub mod auth;
 pub mod clock;
 pub mod definition;
 pub mod error;
+mod files;
 pub mod scheduler;
 pub mod store;
 pub mod tasks;
