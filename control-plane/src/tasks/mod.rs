@@ -9,6 +9,8 @@
 //! what is reserved for it is freed with STOPPED and not before. Steps that take no time are skipped.
 
 pub mod report;
+pub mod retention;
+pub mod view;
 
 use longshore_protocol::arn::{ContainerArn, ContainerInstanceArn, TaskArn, TaskDefinitionArn};
 use longshore_protocol::ecs;
