@@ -137,6 +137,7 @@ CREATE TABLE assignments (
     stop_known INTEGER NOT NULL,
     PRIMARY KEY (instance, task)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX assignments_by_task ON assignments (task);
 CREATE UNIQUE INDEX assignments_by_seq ON assignments (instance, seq);
 
 -- Tasks that are over for good, long after their records are gone: a node that still has one is told to stop it.

@@ -34,6 +34,9 @@ fn main() -> ExitCode {
 fn serve(arguments: ServeArgs) -> Result<(), Box<dyn std::error::Error>> {
     let config = arguments.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(server::serve(config, Arc::new(SystemClock::new())))?;
-    Ok(())
+    runtime.block_on(async {
+        let end = server::end_signal()?;
+        server::serve(config, Arc::new(SystemClock::new()), &mut std::io::stdout(), end).await?;
+        Ok(())
+    })
 }

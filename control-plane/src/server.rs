@@ -3,7 +3,7 @@
 //! The end: no new connections; polls that wait are answered at once; requests under way get [`GRACE`]; operations run
 //! to their commit; the database is closed.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -67,9 +67,6 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Signals can't be received.
-    #[error("can't wait for signals: {0}")]
-    Signals(std::io::Error),
     /// The ready file can't be written.
     #[error("can't write the ready file {path}: {source}")]
     ReadyFile {
@@ -80,11 +77,16 @@ pub enum ServeError {
     },
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until `end`. Where it listens is said to `out`, for people.
 ///
 /// # Errors
 /// [`ServeError`]: what kept it from starting.
-pub async fn serve(config: Config, clock: Arc<dyn Clock>) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    out: &mut impl Write,
+    end: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let _lock = lock(&config)?;
     let tls = tls::set_up(&config)?;
     let settings = Settings {
@@ -100,13 +102,18 @@ pub async fn serve(config: Config, clock: Arc<dyn Clock>) -> Result<(), ServeErr
     };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    // Before the ready file: whoever waits for it may send a signal at once.
-    let end = end_signal().map_err(ServeError::Signals)?;
     let background = TaskTracker::new();
     let janitor = Arc::clone(&plane);
     background.spawn(async move { retention::run(&janitor).await });
-    let fingerprint = tls.as_ref().and_then(|tls| tls.fingerprint.clone());
-    announce(&config, &plane, address, fingerprint.as_deref())?;
+    let url = format!("{}://{address}", plane.scheme);
+    let mut text = format!("listening on {url}\n");
+    if let Some(fingerprint) = tls.as_ref().and_then(|tls| tls.fingerprint.as_deref()) {
+        text.push_str(&format!("certificate fingerprint (SHA-256): {fingerprint}\n"));
+    }
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    announce(&config, &url)?;
+    tracing::info!(url, incarnation = plane.incarnation, "serving");
     accept(&plane, &listener, tls.map(|tls| tls.acceptor), end).await;
     background.close();
     background.wait().await;
@@ -135,21 +142,8 @@ fn lock(config: &Config) -> Result<Flock<std::fs::File>, ServeError> {
     })
 }
 
-/// Tells everybody who waits that requests are served.
-fn announce(
-    config: &Config,
-    plane: &ControlPlane,
-    address: SocketAddr,
-    fingerprint: Option<&str>,
-) -> Result<(), ServeError> {
-    let url = format!("{}://{address}", plane.scheme);
-    let mut text = format!("listening on {url}\n");
-    if let Some(fingerprint) = fingerprint {
-        text.push_str(&format!("certificate fingerprint (SHA-256): {fingerprint}\n"));
-    }
-    // Nobody may be reading; that is no reason not to serve.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    let _ = std::io::stdout().flush();
+/// Tells the programs that wait that requests are served.
+fn announce(config: &Config, url: &str) -> Result<(), ServeError> {
     if let Some(path) = &config.ready_file {
         files::write_atomically(path, 0o644, format!("{url}\n").as_bytes()).map_err(|source| {
             ServeError::ReadyFile {
@@ -161,12 +155,14 @@ fn announce(
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "can't tell the service manager that we are ready");
     }
-    tracing::info!(%address, incarnation = plane.incarnation, "serving");
     Ok(())
 }
 
-/// Ends with SIGTERM or SIGINT.
-fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// Ends with SIGTERM or SIGINT, from the call on: whoever sees the ready file may send one at once.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,8 @@
 //! One task onto one instance: picked by the scheduler, taken by guarded statements, written with its assignment.
+//!
+//! Everything happens in the caller's transaction, under the write lock.
+
+use std::collections::HashMap;
 
 use longshore_protocol::arn::{ClusterArn, ContainerArn, ResourceId, TaskArn, TaskDefinitionArn};
 use longshore_protocol::poll::{AssignedContainer, TaskSpec};
@@ -28,58 +32,80 @@ pub(super) struct Order {
 /// A task, or why there is none on each instance.
 type Placed = Result<Task, Vec<ecs::Failure>>;
 
-/// Places one task on any ACTIVE instance of the cluster that fits.
-pub(super) async fn place_anywhere(
-    connection: &mut Connection,
-    call: &Call,
-    order: &Order,
-) -> Result<Placed, ApiError> {
-    let mut all = instances::in_cluster(connection, &order.cluster).await?;
-    all.retain(|instance| instance.status == InstanceStatus::Active);
-    if all.is_empty() {
-        return Err(ApiError::invalid(
-            "No Container Instances were found in your cluster.",
-        ));
-    }
-    place(connection, call, order, &all).await
+/// Instances and what they have to spare, as it stands under the write lock.
+pub(super) struct Pool {
+    instances: Vec<Instance>,
+    candidates: Vec<Candidate>,
 }
 
-/// Places one task on one of these instances.
-pub(super) async fn place(
-    connection: &mut Connection,
-    call: &Call,
-    order: &Order,
-    among: &[Instance],
-) -> Result<Placed, ApiError> {
-    let mut candidates = Vec::with_capacity(among.len());
-    for instance in among {
-        candidates.push(candidate(connection, call, instance).await?);
+impl Pool {
+    /// The instances of a cluster that take tasks.
+    ///
+    /// # Errors
+    /// `InvalidParameterException` if there is none.
+    pub(super) async fn of_cluster(
+        connection: &mut Connection,
+        call: &Call,
+        cluster: &str,
+    ) -> Result<Self, ApiError> {
+        let mut all = instances::in_cluster(connection, cluster).await?;
+        all.retain(|instance| instance.status == InstanceStatus::Active);
+        if all.is_empty() {
+            return Err(ApiError::invalid(
+                "No Container Instances were found in your cluster.",
+            ));
+        }
+        let taken = instances::taken_in_cluster(connection, cluster).await?;
+        Self::new(call, all, &taken)
     }
-    let random = u64::from_ne_bytes(uuid::Uuid::new_v4().as_u64_pair().0.to_ne_bytes());
-    let placement = match scheduler::place(&order.demand, &candidates, random) {
-        Ok(placement) => placement,
-        Err(failures) => return Ok(Err(failures.into_iter().map(Into::into).collect())),
-    };
-    let chosen = candidates
-        .iter()
-        .position(|candidate| candidate.arn == placement.instance);
-    let instance = chosen
-        .and_then(|index| among.get(index))
-        .ok_or_else(ApiError::server)?;
-    commit(connection, call, order, instance, &placement)
-        .await
-        .map(Ok)
+
+    /// One instance only.
+    pub(super) async fn of_one(
+        connection: &mut Connection,
+        call: &Call,
+        instance: Instance,
+    ) -> Result<Self, ApiError> {
+        let taken = instances::taken(connection, &instance.id).await?;
+        let taken = HashMap::from([(instance.id.clone(), taken)]);
+        Self::new(call, vec![instance], &taken)
+    }
+
+    fn new(call: &Call, instances: Vec<Instance>, taken: &HashMap<String, Taken>) -> Result<Self, ApiError> {
+        let nothing = Taken::default();
+        let candidates = instances
+            .iter()
+            .map(|instance| candidate(call, instance, taken.get(&instance.id).unwrap_or(&nothing)));
+        Ok(Self {
+            candidates: candidates.collect::<Result<_, _>>()?,
+            instances,
+        })
+    }
+
+    /// Places one task on one of the instances, and takes from them what it gets.
+    pub(super) async fn place(
+        &mut self,
+        connection: &mut Connection,
+        call: &Call,
+        order: &Order,
+    ) -> Result<Placed, ApiError> {
+        let random = uuid::Uuid::new_v4().as_u64_pair().1;
+        let placement = match scheduler::place(&order.demand, &self.candidates, random) {
+            Ok(placement) => placement,
+            Err(failures) => return Ok(Err(failures.into_iter().map(Into::into).collect())),
+        };
+        let chosen = self.candidates.iter_mut().zip(&self.instances);
+        let mut chosen = chosen.filter(|(candidate, _)| candidate.arn == placement.instance);
+        let (candidate, instance) = chosen.next().ok_or_else(ApiError::server)?;
+        let task = commit(connection, call, order, instance, &placement).await?;
+        take(candidate, &order.demand, &placement);
+        Ok(Ok(task))
+    }
 }
 
 /// What an instance has to spare.
-async fn candidate(
-    connection: &mut Connection,
-    call: &Call,
-    instance: &Instance,
-) -> Result<Candidate, ApiError> {
-    let taken = instances::taken(connection, &instance.id).await?;
+fn candidate(call: &Call, instance: &Instance, taken: &Taken) -> Result<Candidate, ApiError> {
     let registration = &instance.registration;
-    let ports = |name: &str, by_tasks: Vec<u16>| {
+    let ports = |name: &str, by_tasks: &[u16]| {
         container_instances::ports(&registration.resources, name).map(|mut own| {
             own.extend(by_tasks);
             own
@@ -94,13 +120,28 @@ async fn candidate(
         connected: call.plane.hub.link(&instance.id).connected,
         free_cpu: instance.free_cpu,
         free_memory: instance.free_memory,
-        taken_tcp_ports: ports("PORTS", taken.tcp)?,
-        taken_udp_ports: ports("PORTS_UDP", taken.udp)?,
+        taken_tcp_ports: ports("PORTS", &taken.tcp)?,
+        taken_udp_ports: ports("PORTS_UDP", &taken.udp)?,
         free_gpus,
         attributes: attributes
             .filter_map(|each| Some((each.name.clone()?, each.value.clone())))
             .collect(),
     })
+}
+
+/// What a task took, for the next task of the same call.
+fn take(candidate: &mut Candidate, demand: &Demand, placement: &Placement) {
+    candidate.free_cpu -= amount(demand.cpu);
+    candidate.free_memory -= amount(demand.memory);
+    candidate.taken_tcp_ports.extend(&demand.tcp_ports);
+    candidate.taken_udp_ports.extend(&demand.udp_ports);
+    for id in placement.gpus.iter().flat_map(|grant| &grant.gpu_ids) {
+        candidate.free_gpus.remove(id);
+    }
+}
+
+fn amount(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Takes what the task needs and writes task and assignment.
@@ -112,7 +153,6 @@ async fn commit(
     placement: &Placement,
 ) -> Result<Task, ApiError> {
     let (task, spec) = make(call, order, instance, placement)?;
-    let amount = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let (cpu, memory) = (amount(order.demand.cpu), amount(order.demand.memory));
     let seq = instances::reserve(connection, &instance.id, cpu, memory)
         .await?

@@ -24,12 +24,19 @@ pub(super) async fn register(
             "Only a node can register as a container instance: register it with SSM first.",
         ));
     };
-    let registration = registration(&request)?;
+    let mut registration = registration(&request)?;
     let mut transaction = call.plane.store.write().await?;
     let cluster =
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
     let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
         Some(id) => {
+            if request.version_info.is_none() {
+                // The polls say it, and don't say it again.
+                let before = instances::get(&mut transaction, &cluster.name, &id).await?;
+                registration.version_info = before
+                    .map(|before| before.registration.version_info)
+                    .unwrap_or_default();
+            }
             instances::register_again(&mut transaction, &id, &registration).await?;
             id
         }

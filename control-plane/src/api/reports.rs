@@ -8,8 +8,10 @@ use longshore_protocol::node::InstanceId;
 use longshore_protocol::status::ReportedStatus;
 
 use super::{Call, refs, tasks as task_api};
+use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::store::{Connection, assignments, instances, system, tasks};
+use crate::tasks::Task;
 use crate::tasks::report::{self, ContainerReport, Effect, Report};
 
 const ACKNOWLEDGED: &str = "ACK";
@@ -123,45 +125,72 @@ async fn take(
     let id = id.as_str();
     let stopped = report.status == Some(ReportedStatus::Stopped);
     let mut transaction = call.plane.store.write().await?;
-    let Some(mut task) = tasks::get(&mut transaction, &cluster, id).await? else {
+    // An order that this node was given ends with the node's word, whether or not the task is its own: a task that is
+    // over is ordered to stop wherever it is found.
+    let mut ordered = false;
+    if let (Principal::Node(node), true) = (&call.principal, stopped) {
+        ordered = assignments::remove(&mut transaction, node, id).await?;
+    }
+    let found = tasks::get(&mut transaction, &cluster, id).await?;
+    let instance = match &found {
+        Some(task) => Some(task.instance.id.to_string()),
         // Its record may be gone while its node still reports.
-        let instance = system::tombstone(&mut transaction, id)
-            .await?
-            .ok_or_else(task_api::not_found)?;
-        call.require_own(&owner(&mut transaction, &cluster, &instance).await?)?;
-        if stopped {
-            assignments::remove(&mut transaction, &instance, id).await?;
-        }
-        return Ok(transaction.commit().await?);
+        None => system::tombstone(&mut transaction, id).await?,
     };
-    let instance = task.instance.id.to_string();
-    call.require_own(&owner(&mut transaction, &cluster, &instance).await?)?;
-    let now = call.now();
-    let effect = report::apply(&mut task, report, now);
-    match effect {
-        Effect::Nothing => {}
-        Effect::Changed => tasks::update(&mut transaction, &task).await?,
-        Effect::Stops => {
-            tasks::update(&mut transaction, &task).await?;
-            assignments::order_stop(&mut transaction, &instance, &task.arn, false, 1).await?;
+    let instance = instance.ok_or_else(task_api::not_found)?;
+    let owner = owner(&mut transaction, &cluster, &instance).await?;
+    match (call.require_own(&owner), found) {
+        (Err(denied), _) if !ordered => return Err(denied),
+        (Err(_), _) | (Ok(()), None) => transaction.commit().await?,
+        (Ok(()), Some(task)) => {
+            let effect = settle(&mut transaction, call, task, report).await?;
+            if stopped {
+                // Also where an operator reports for the node.
+                assignments::remove(&mut transaction, &owner, id).await?;
+            }
+            transaction.commit().await?;
+            if effect == Effect::Stops {
+                call.plane.hub.wake(&instance);
+            }
         }
-        Effect::Ended => {
-            tasks::update(&mut transaction, &task).await?;
-            instances::release(&mut transaction, id).await?;
-            system::bury(&mut transaction, id, &instance, now).await?;
-        }
-    }
-    if stopped {
-        assignments::remove(&mut transaction, &instance, id).await?;
-    }
-    transaction.commit().await?;
-    if effect == Effect::Stops {
-        call.plane.hub.wake(&instance);
-    }
-    if effect == Effect::Ended {
-        tracing::info!(task = %task.arn, "a task is over");
     }
     Ok(())
+}
+
+/// Moves a task by a report, and everything that hangs on it.
+async fn settle(
+    connection: &mut Connection,
+    call: &Call,
+    mut task: Task,
+    report: &Report,
+) -> Result<Effect, ApiError> {
+    for news in &report.containers {
+        if !task
+            .containers
+            .iter()
+            .any(|container| container.name == news.name)
+        {
+            tracing::warn!(task = %task.arn, container = news.name, "a report of a container that the task doesn't have");
+        }
+    }
+    let now = call.now();
+    let effect = report::apply(&mut task, report, now);
+    let (id, instance) = (task.arn.id.as_str(), task.instance.id.as_str());
+    match effect {
+        Effect::Nothing => {}
+        Effect::Changed => tasks::update(connection, &task).await?,
+        Effect::Stops => {
+            tasks::update(connection, &task).await?;
+            assignments::order_stop(connection, instance, &task.arn, false, 1).await?;
+        }
+        Effect::Ended => {
+            tasks::update(connection, &task).await?;
+            instances::release(connection, id).await?;
+            system::bury(connection, id, instance, now).await?;
+            tracing::info!(task = %task.arn, "a task is over");
+        }
+    }
+    Ok(effect)
 }
 
 /// The node that an instance is, or was.

@@ -6,7 +6,7 @@
 use longshore_protocol::ecs;
 use longshore_protocol::status::InstanceStatus;
 
-use super::placement::{self, Order};
+use super::placement::{Order, Pool};
 use super::{Call, hash_of, refs, task_definitions, tasks as shown};
 use crate::definition::{self, check_tags};
 use crate::error::{ApiError, Code};
@@ -281,8 +281,9 @@ pub(super) async fn run_task(
     }
     let order = wanted.order(&mut transaction, &call, &cluster).await?;
     let (mut started, mut failures) = (Vec::new(), Vec::new());
+    let mut pool = Pool::of_cluster(&mut transaction, &call, &cluster.name).await?;
     for _ in 0..count {
-        match placement::place_anywhere(&mut transaction, &call, &order).await? {
+        match pool.place(&mut transaction, &call, &order).await? {
             Ok(task) => started.push(task),
             Err(reasons) => failures.extend(reasons),
         }
@@ -373,10 +374,13 @@ pub(super) async fn start_task(
             Some(instance) if instance.status == InstanceStatus::Inactive => {
                 failures.push(failure("INACTIVE"))
             }
-            Some(instance) => match placement::place(&mut transaction, &call, &order, &[instance]).await? {
-                Ok(task) => started.push(task),
-                Err(reasons) => failures.extend(reasons),
-            },
+            Some(instance) => {
+                let mut pool = Pool::of_one(&mut transaction, &call, instance).await?;
+                match pool.place(&mut transaction, &call, &order).await? {
+                    Ok(task) => started.push(task),
+                    Err(reasons) => failures.extend(reasons),
+                }
+            }
         }
     }
     transaction.commit().await?;

@@ -1,6 +1,7 @@
 //! What each node is to do: one row a task, the newest word only, until the node has reported the task's end.
 
 use longshore_protocol::arn::TaskArn;
+use longshore_protocol::node::InstanceId;
 use longshore_protocol::poll::{Assignment, TaskSpec};
 use longshore_protocol::status::DesiredStatus;
 use sqlx::Row as _;
@@ -95,17 +96,21 @@ pub async fn order_stop(
     Ok(true)
 }
 
-/// Ends an assignment: the node has reported the task's end, or is gone.
+/// Ends a task's assignment to a node, whichever of its container instances it was given to: the node has reported the
+/// task's end. Says whether there was one.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn remove(connection: &mut Connection, instance: &str, task: &str) -> Result<()> {
-    sqlx::query("DELETE FROM assignments WHERE instance = ? AND task = ?")
-        .bind(instance)
-        .bind(task)
-        .execute(connection)
-        .await?;
-    Ok(())
+pub async fn remove(connection: &mut Connection, node: &InstanceId, task: &str) -> Result<bool> {
+    let done = sqlx::query(
+        "DELETE FROM assignments
+         WHERE task = ? AND instance IN (SELECT id FROM container_instances WHERE managed_instance = ?)",
+    )
+    .bind(task)
+    .bind(node.as_str())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Ends all assignments of an instance.

@@ -1,5 +1,7 @@
 //! Container instances: what they registered, what is left of it.
 
+use std::collections::HashMap;
+
 use longshore_protocol::ecs;
 use longshore_protocol::node::InstanceId;
 use longshore_protocol::status::InstanceStatus;
@@ -239,27 +241,47 @@ pub async fn set_tags(connection: &mut Connection, id: &str, tags: &[ecs::Tag]) 
 /// # Errors
 /// [`StoreError`].
 pub async fn taken(connection: &mut Connection, id: &str) -> Result<Taken> {
-    let mut taken = Taken::default();
-    let ports = sqlx::query("SELECT protocol, port FROM taken_ports WHERE instance = ? ORDER BY port")
-        .bind(id)
-        .fetch_all(&mut *connection)
-        .await?;
-    for row in &ports {
-        let list = match row.try_get(0)? {
-            "udp" => &mut taken.udp,
-            _ => &mut taken.tcp,
-        };
-        list.push(row.try_get(1)?);
+    let rows = sqlx::query(
+        "SELECT instance, protocol, CAST(port AS TEXT) FROM taken_ports WHERE instance = ?1
+         UNION ALL SELECT instance, 'gpu', gpu FROM taken_gpus WHERE instance = ?1",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    Ok(by_instance(&rows)?.remove(id).unwrap_or_default())
+}
+
+/// What tasks have of a cluster's instances beside CPU and memory, by the instances' ids.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn taken_in_cluster(connection: &mut Connection, cluster: &str) -> Result<HashMap<String, Taken>> {
+    let rows = sqlx::query(
+        "SELECT instance, protocol, CAST(port AS TEXT) FROM taken_ports
+         JOIN container_instances ON id = instance WHERE cluster = ?1
+         UNION ALL SELECT instance, 'gpu', gpu FROM taken_gpus
+         JOIN container_instances ON id = instance WHERE cluster = ?1",
+    )
+    .bind(cluster)
+    .fetch_all(connection)
+    .await?;
+    by_instance(&rows)
+}
+
+/// Rows of (instance, kind, what).
+fn by_instance(rows: &[SqliteRow]) -> Result<HashMap<String, Taken>> {
+    let mut all: HashMap<String, Taken> = HashMap::new();
+    for row in rows {
+        let taken = all.entry(row.try_get(0)?).or_default();
+        let what: String = row.try_get(2)?;
+        match row.try_get(1)? {
+            "tcp" => taken.tcp.push(word(&what)?),
+            "udp" => taken.udp.push(word(&what)?),
+            "gpu" => taken.gpus.push(what),
+            other => return Err(StoreError::Value(format!("{other:?} is no kind of resource"))),
+        }
     }
-    let gpus = sqlx::query("SELECT gpu FROM taken_gpus WHERE instance = ? ORDER BY gpu")
-        .bind(id)
-        .fetch_all(connection)
-        .await?;
-    taken.gpus = gpus
-        .iter()
-        .map(|row| Ok(row.try_get(0)?))
-        .collect::<Result<_>>()?;
-    Ok(taken)
+    Ok(all)
 }
 
 /// How many tasks an instance has.

@@ -195,7 +195,8 @@ impl Node {
 
     /// Polls, with the list of tasks where it is asked for, and keeps the new cursor as if it had become durable.
     pub(crate) async fn poll(&mut self, world: &World) -> PollResponse {
-        let request = self.request(false);
+        // With the list at once, so that the answer has not to be waited for.
+        let request = self.request(self.n == 0);
         let mut response = self.send(world, &request).await.unwrap();
         if response.want_inventory {
             let first = std::mem::take(&mut response.assignments);

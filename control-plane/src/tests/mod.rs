@@ -5,4 +5,5 @@ mod clusters;
 mod instances;
 mod poll;
 mod run_task;
+mod server;
 mod tasks;

@@ -323,3 +323,26 @@ async fn polls_are_for_nodes_and_for_their_own_instance() {
     let odd = world.send(&node.credentials, "ecs", PATH, None, b"{}").await;
     assert_eq!(code(odd), "SerializationException");
 }
+
+#[tokio::test]
+async fn an_order_to_stop_a_buried_task_ends_with_the_word_of_whoever_had_it() {
+    let (world, mut node) = world_with_node().await;
+    let task = world.run("f").await;
+    node.poll(&world).await;
+    let body = json!({"containerInstance": node.arn, "force": true});
+    world.ecs("DeregisterContainerInstance", body).await.unwrap();
+    node.arn = String::new();
+    node.register(&world, json!([])).await;
+    let mut copy = Node::join(&world).await;
+    for holder in [&mut node, &mut copy] {
+        holder.held = vec![held(&task, ReportedStatus::Running)];
+        holder.cursor = Cursor::default();
+        assert_eq!(holder.poll(&world).await.assignments.len(), 1);
+        holder.report(&world, &task, "STOPPED", json!({})).await.unwrap();
+        holder.cursor = Cursor::default();
+        holder.held = vec![];
+        assert!(holder.poll(&world).await.assignments.is_empty());
+    }
+    let denied = copy.report(&world, &task, "STOPPED", json!({})).await;
+    assert_eq!(code(denied), "AccessDeniedException");
+}
