@@ -80,7 +80,7 @@ codes! {
     InvalidFilterKey = "InvalidFilterKey" BAD_REQUEST,
     /// SSM: a page token that is not ours.
     InvalidNextToken = "InvalidNextToken" BAD_REQUEST,
-    /// Poll: the container instance was deregistered; the node has to register again.
+    /// To nodes, of Longshore's own: the container instance was deregistered; register again, without its ARN.
     InactiveInstance = "InactiveInstanceException" BAD_REQUEST,
     /// Poll: a later poll of the same run was seen already.
     StalePoll = "StalePollException" BAD_REQUEST,

@@ -186,7 +186,10 @@ impl Open {
     }
 
     /// Takes in what the node says of its tasks.
-    pub(super) fn note(&self, status: NodeStatus) {
+    pub(super) fn note(&self, mut status: NodeStatus) {
+        for container in status.tasks.iter_mut().flat_map(|task| &mut task.containers) {
+            container.cause = crate::tasks::cut_reason(&container.cause);
+        }
         let progress = status.tasks.into_iter();
         lock(&self.peer.state).progress = progress
             .map(|task| (task.task_arn.id.to_string(), Progress(task.containers)))

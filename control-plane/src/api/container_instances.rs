@@ -123,6 +123,14 @@ pub(super) async fn show(
     })
 }
 
+/// Nodes don't say yet how healthy they are.
+fn unknown_health() -> ecs::ContainerInstanceHealthStatus {
+    ecs::ContainerInstanceHealthStatus {
+        overall_status: Some("INSUFFICIENT_DATA".to_owned()),
+        details: Some(vec![]),
+    }
+}
+
 fn missing(call: &Call, cluster: &str, id: &str) -> Result<ecs::Failure, ApiError> {
     Ok(ecs::Failure {
         arn: Some(arn(call, cluster, id)?.to_string()),
@@ -144,14 +152,19 @@ pub(super) async fn describe(
             "containerInstances must have at most 100 elements.",
         ));
     }
-    let tags = request.include.iter().flatten().any(|each| each == "TAGS");
+    let asked = |field: &str| request.include.iter().flatten().any(|each| each == field);
+    let (tags, health) = (asked("TAGS"), asked("CONTAINER_INSTANCE_HEALTH"));
     let mut connection = call.plane.store.read().await?;
     let cluster = refs::cluster(&mut connection, &call.plane.scope, request.cluster.as_deref()).await?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for reference in &wanted {
         let id = refs::container_instance(&call.plane.scope, &cluster.name, reference)?;
         match instances::get(&mut connection, &cluster.name, id.as_str()).await? {
-            Some(instance) => found.push(show(&mut connection, &call, &instance, tags).await?),
+            Some(instance) => {
+                let mut shown = show(&mut connection, &call, &instance, tags).await?;
+                shown.health_status = health.then(unknown_health);
+                found.push(shown);
+            }
             None => failures.push(missing(&call, &cluster.name, id.as_str())?),
         }
     }

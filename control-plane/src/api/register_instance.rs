@@ -11,7 +11,7 @@ use longshore_protocol::status::InstanceStatus;
 use super::{Call, container_instances, refs};
 use crate::auth::Principal;
 use crate::definition::check_tags;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::store::instances::{self, Instance, Registration};
 use crate::store::{Connection, nodes};
 
@@ -84,9 +84,18 @@ async fn known(
     {
         let id = refs::container_instance(&call.plane.scope, cluster, reference)?;
         if held.as_deref() != Some(id.as_str()) {
-            return Err(ApiError::client(format!(
-                "The container instance {reference} is not registered as the node {node}. Register without an ARN."
-            )));
+            // Told apart for the agent: its instance was deregistered, or that one was never its own.
+            let code = if held.is_none() {
+                Code::InactiveInstance
+            } else {
+                Code::Client
+            };
+            return Err(ApiError::new(
+                code,
+                format!(
+                    "The container instance {reference} is not registered as the node {node}. Register without an ARN."
+                ),
+            ));
         }
     }
     Ok(held)

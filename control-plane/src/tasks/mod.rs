@@ -275,6 +275,12 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_the_first_version_stored_is_read() {
+        let stored: Task = serde_json::from_str(include_str!("stored/task-1.json")).unwrap();
+        assert_eq!(stored, task());
+    }
+
+    #[test]
     fn the_stored_form_round_trips() {
         let json = serde_json::to_string(&task()).unwrap();
         assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task());

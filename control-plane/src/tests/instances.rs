@@ -181,6 +181,10 @@ async fn deregistration_needs_force_when_there_are_tasks_and_buries_them() {
         code(node.send(&world, &request).await.unwrap_err()),
         "InactiveInstanceException"
     );
+    let again = json!({"containerInstanceArn": old, "totalResources": [
+        {"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}]});
+    let refused = node.ecs(&world, "RegisterContainerInstance", again).await;
+    assert_eq!(code(refused), "InactiveInstanceException");
     // The same machine may come back, as a new instance, and report what became of the task.
     node.arn = String::new();
     node.register(&world, json!([])).await;

@@ -3,6 +3,7 @@
 mod auth;
 mod clusters;
 mod instances;
+mod invariants;
 mod poll;
 mod run_task;
 mod server;
