@@ -1,0 +1,164 @@
+//! Which operation a request calls, who may call it, and what runs it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::request::Parts;
+use longshore_protocol::check::{Check, Path};
+use longshore_protocol::{ECS_TARGET, SSM_TARGET};
+
+use super::{
+    Call, activations, base_url, clusters, container_instances, managed_instances, parse, register_instance,
+    reports, run_task, tags, task_definitions, tasks, write,
+};
+use crate::app::ControlPlane;
+use crate::auth::{Access, SignedRequest};
+use crate::error::{ApiError, Code};
+
+/// An API that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Ecs,
+    Ssm,
+}
+
+impl Service {
+    /// As a signature's scope names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ecs => "ecs",
+            Self::Ssm => "ssm",
+        }
+    }
+}
+
+macro_rules! operations {
+    ($($service:ident $name:literal $access:ident $handler:path,)+) => {
+        /// Who may call an operation; `None` if there is none of that name.
+        fn access(service: Service, name: &str) -> Option<Access> {
+            match (service, name) {
+                $((Service::$service, $name) => Some(Access::$access),)+
+                _ => None,
+            }
+        }
+
+        async fn run(service: Service, name: &str, call: Call, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+            match (service, name) {
+                // Boxed: the futures of forty operations are not to lie in one.
+                $((Service::$service, $name) => Box::pin(answer(service, name, call, body, $handler)).await,)+
+                _ => Err(unknown()),
+            }
+        }
+    };
+}
+
+operations! {
+    Ecs "CreateCluster" Operator clusters::create,
+    Ecs "DescribeClusters" Operator clusters::describe,
+    Ecs "ListClusters" Operator clusters::list,
+    Ecs "DeleteCluster" Operator clusters::delete,
+    Ecs "RegisterTaskDefinition" Operator task_definitions::register,
+    Ecs "DescribeTaskDefinition" Operator task_definitions::describe,
+    Ecs "DeregisterTaskDefinition" Operator task_definitions::deregister,
+    Ecs "ListTaskDefinitions" Operator task_definitions::list,
+    Ecs "ListTaskDefinitionFamilies" Operator task_definitions::list_families,
+    Ecs "RunTask" Operator run_task::run_task,
+    Ecs "StartTask" Operator run_task::start_task,
+    Ecs "StopTask" Operator tasks::stop,
+    Ecs "DescribeTasks" Operator tasks::describe,
+    Ecs "ListTasks" Operator tasks::list,
+    Ecs "RegisterContainerInstance" Node register_instance::register,
+    Ecs "DescribeContainerInstances" Operator container_instances::describe,
+    Ecs "ListContainerInstances" Operator container_instances::list,
+    Ecs "DeregisterContainerInstance" Node container_instances::deregister,
+    Ecs "UpdateContainerInstancesState" Node container_instances::update_state,
+    Ecs "DiscoverPollEndpoint" Node container_instances::discover_poll_endpoint,
+    Ecs "SubmitTaskStateChange" Node reports::submit_task,
+    Ecs "SubmitContainerStateChange" Node reports::submit_container,
+    Ecs "ListTagsForResource" Node tags::list,
+    Ecs "TagResource" Operator tags::tag,
+    Ecs "UntagResource" Operator tags::untag,
+    Ssm "CreateActivation" Operator activations::create,
+    Ssm "DescribeActivations" Operator activations::describe,
+    Ssm "DeleteActivation" Operator activations::delete,
+    Ssm "RegisterManagedInstance" Anonymous managed_instances::register,
+    Ssm "RequestManagedInstanceRoleToken" NodeKey managed_instances::role_token,
+    Ssm "UpdateManagedInstancePublicKey" NodeKey managed_instances::update_key,
+    Ssm "DeregisterManagedInstance" Node managed_instances::deregister,
+    Ssm "DescribeInstanceInformation" Operator managed_instances::describe,
+    Ssm "AddTagsToResource" Operator managed_instances::add_tags,
+}
+
+/// Serves one call of the API.
+pub(super) async fn dispatch(
+    plane: &Arc<ControlPlane>,
+    parts: &Parts,
+    body: bytes::Bytes,
+) -> Result<Vec<u8>, ApiError> {
+    let (service, name) = target(parts).ok_or_else(unknown)?;
+    let access = access(service, name).ok_or_else(unknown)?;
+    let signed = SignedRequest { parts, body: &body };
+    let principal = plane
+        .auth
+        .authenticate(&plane.store, &signed, service.name(), access)
+        .await?;
+    let call = Call {
+        principal,
+        base_url: base_url(plane, parts),
+        plane: Arc::clone(plane),
+    };
+    let name = name.to_owned();
+    let done = plane
+        .operations
+        .spawn(async move { run(service, &name, call, &body).await });
+    done.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an operation ended without an answer");
+        Err(ApiError::server())
+    })
+}
+
+fn target(parts: &Parts) -> Option<(Service, &str)> {
+    let (prefix, name) = parts
+        .headers
+        .get("x-amz-target")?
+        .to_str()
+        .ok()?
+        .split_once('.')?;
+    match prefix {
+        ECS_TARGET => Some((Service::Ecs, name)),
+        SSM_TARGET => Some((Service::Ssm, name)),
+        _ => None,
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(
+        Code::UnknownOperation,
+        "X-Amz-Target names no operation that this control plane serves.",
+    )
+}
+
+async fn answer<Request, Answer, Handler, Done>(
+    service: Service,
+    name: &str,
+    call: Call,
+    body: &[u8],
+    handler: Handler,
+) -> Result<Vec<u8>, ApiError>
+where
+    Request: serde::de::DeserializeOwned + Check,
+    Answer: serde::Serialize,
+    Handler: FnOnce(Call, Request) -> Done,
+    Done: Future<Output = Result<Answer, ApiError>>,
+{
+    let request: Request = parse(body)?;
+    request.check(&Path::ROOT).map_err(|violation| {
+        let code = match (service, name) {
+            (Service::Ecs, "RegisterTaskDefinition") => Code::Client,
+            (Service::Ecs, _) => Code::InvalidParameter,
+            (Service::Ssm, _) => Code::Validation,
+        };
+        ApiError::new(code, violation.to_string())
+    })?;
+    write(&handler(call, request).await?)
+}

@@ -1,0 +1,229 @@
+//! The HTTP surface: awsJson1_1 at `POST /`, the long poll at `POST /v1/poll`, `GET /healthz`.
+//!
+//! Order of every call: size → operation known → signature → permission → JSON → model constraints → the operation.
+//! Every answer carries a request id and the time (which clients correct their clocks by).
+
+mod activations;
+mod clusters;
+mod container_instances;
+mod dispatch;
+mod managed_instances;
+mod page;
+mod placement;
+mod refs;
+mod register_instance;
+mod reports;
+mod run_task;
+mod tags;
+mod task_definitions;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Request, header, request::Parts};
+use longshore_protocol::error::ErrorBody;
+use longshore_protocol::node::InstanceId;
+use longshore_protocol::poll::{MAX_REQUEST_BYTES, PATH, PollRequest};
+use longshore_protocol::{AWS_JSON, sigv4};
+
+use crate::agents;
+use crate::app::ControlPlane;
+use crate::auth::{Access, Principal, SignedRequest};
+use crate::error::{ApiError, Code};
+
+/// The most bytes of an API request: a task definition of 64 KiB, escaped at its worst, fits many times.
+const MAX_BODY: usize = 1024 * 1024;
+/// How long a client may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who calls, and where: what every operation gets beside its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The control plane.
+    pub(crate) plane: Arc<ControlPlane>,
+    /// The caller.
+    pub(crate) principal: Principal,
+    /// The URL by which nodes reach this control plane.
+    pub(crate) base_url: String,
+}
+
+impl Call {
+    /// That what belongs to this node may be touched: operators may touch everything, a node its own.
+    pub(crate) fn require_own(&self, owner: &InstanceId) -> Result<(), ApiError> {
+        match &self.principal {
+            Principal::Operator => Ok(()),
+            Principal::Node(id) if id == owner => Ok(()),
+            Principal::Node(id) => Err(ApiError::denied(format!(
+                "The node {id} may touch only what is its own."
+            ))),
+            Principal::NodeKey(_) | Principal::Anonymous => Err(ApiError::denied("Sign with credentials.")),
+        }
+    }
+
+    /// The time in milliseconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        self.plane.clock.now_millis()
+    }
+}
+
+/// The whole surface of a control plane.
+pub fn router(plane: Arc<ControlPlane>) -> Router {
+    Router::new()
+        .route("/", post(api))
+        .route(PATH, post(poll))
+        .route("/healthz", get(health))
+        .with_state(plane)
+}
+
+async fn api(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let result = async {
+        let body = read(body, MAX_BODY).await?;
+        dispatch::dispatch(&plane, &parts, body).await
+    };
+    respond(&plane, result.await)
+}
+
+async fn poll(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let result = async {
+        let body = read(body, MAX_REQUEST_BYTES).await?;
+        let signed = SignedRequest {
+            parts: &parts,
+            body: &body,
+        };
+        let node = match plane
+            .auth
+            .authenticate(&plane.store, &signed, "ecs", Access::Node)
+            .await?
+        {
+            Principal::Node(node) => node,
+            _ => {
+                return Err(ApiError::denied(
+                    "Only a node may poll, for its own container instance.",
+                ));
+            }
+        };
+        let request: PollRequest = parse(&body)?;
+        let response = agents::poll::serve(&plane, &node, request).await?;
+        write(&response)
+    };
+    respond(&plane, result.await)
+}
+
+/// Whether the database answers.
+async fn health(State(plane): State<Arc<ControlPlane>>) -> Response {
+    let result = async {
+        let mut connection = plane.store.read().await?;
+        sqlx::query("SELECT 1").execute(&mut *connection).await?;
+        Ok(br#"{"status":"ok"}"#.to_vec())
+    };
+    respond(&plane, result.await)
+}
+
+async fn read(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(ApiError::new(
+            Code::TooLarge,
+            format!("The body could not be read whole; at most {limit} bytes are taken."),
+        )),
+        Err(_) => Err(ApiError::new(
+            Code::Serialization,
+            "The body did not arrive in time.",
+        )),
+    }
+}
+
+/// A JSON object as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let serialization = |message: String| ApiError::new(Code::Serialization, message);
+    let text = match body.trim_ascii() {
+        b"" => b"{}",
+        // serde would take a list for a structure.
+        text if text.first() == Some(&b'{') => text,
+        _ => return Err(serialization("The body is no JSON object.".to_owned())),
+    };
+    serde_json::from_slice(text).map_err(|error| serialization(error.to_string()))
+}
+
+fn write<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an answer can't be written as JSON");
+        ApiError::server()
+    })
+}
+
+fn respond(plane: &ControlPlane, result: Result<Vec<u8>, ApiError>) -> Response {
+    let id = uuid::Uuid::new_v4().to_string();
+    let (status, body, code) = match result {
+        Ok(body) => (http::StatusCode::OK, body, None),
+        Err(error) => {
+            tracing::debug!(
+                request = id,
+                code = error.code.as_str(),
+                message = error.message,
+                "refused"
+            );
+            let body = ErrorBody {
+                code: error.code.as_str().to_owned(),
+                message: Some(error.message),
+                resource_ids: (!error.resource_ids.is_empty()).then_some(error.resource_ids),
+            };
+            (
+                error.code.status(),
+                write(&body).unwrap_or_default(),
+                Some(error.code),
+            )
+        }
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(AWS_JSON));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-amzn-requestid"), value);
+    }
+    if let Some(code) = code {
+        headers.insert(
+            HeaderName::from_static("x-amzn-errortype"),
+            HeaderValue::from_static(code.as_str()),
+        );
+    }
+    // From our clock, not the HTTP library's: clients sign by it.
+    let date = plane
+        .clock
+        .now()
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    if let Ok(value) = HeaderValue::from_str(&date) {
+        headers.insert(header::DATE, value);
+    }
+    response
+}
+
+/// The URL by which the caller came, or the one that was configured.
+fn base_url(plane: &ControlPlane, parts: &Parts) -> String {
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host
+        .or(parts.uri.authority().map(http::uri::Authority::as_str))
+        .unwrap_or("localhost");
+    plane
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("{}://{host}", plane.scheme))
+}
+
+/// A hash of a request, to tell whether a second one is the same.
+fn hash_of<T: serde::Serialize>(request: &T) -> Result<String, ApiError> {
+    Ok(sigv4::sha256_hex(&write(request)?))
+}

@@ -1,0 +1,183 @@
+//! RegisterContainerInstance: a node joins a cluster, or says anew what it has.
+//!
+//! A node is one container instance at a time, so a call again, with the ARN, with the same client token, or with
+//! neither, gives the same instance: an agent that lost its state comes back to its tasks.
+
+use longshore_protocol::arn::{ContainerInstanceArn, ResourceId};
+use longshore_protocol::ecs;
+use longshore_protocol::node::InstanceId;
+use longshore_protocol::status::InstanceStatus;
+
+use super::{Call, container_instances, refs};
+use crate::auth::Principal;
+use crate::definition::check_tags;
+use crate::error::{ApiError, Code};
+use crate::store::instances::{self, Instance, Registration};
+use crate::store::{Connection, nodes};
+
+pub(super) async fn register(
+    call: Call,
+    request: ecs::RegisterContainerInstanceRequest,
+) -> Result<ecs::RegisterContainerInstanceResponse, ApiError> {
+    let Principal::Node(node) = call.principal.clone() else {
+        return Err(ApiError::client(
+            "Only a node can register as a container instance: register it with SSM first.",
+        ));
+    };
+    let mut registration = registration(&request)?;
+    let mut transaction = call.plane.store.write().await?;
+    let cluster =
+        refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
+    let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
+        Some(id) => {
+            if request.version_info.is_none() {
+                // The polls say it, and don't say it again.
+                let before = instances::get(&mut transaction, &cluster.name, &id).await?;
+                registration.version_info = before
+                    .map(|before| before.registration.version_info)
+                    .unwrap_or_default();
+            }
+            instances::register_again(&mut transaction, &id, &registration).await?;
+            id
+        }
+        None => {
+            add(
+                &mut transaction,
+                &call,
+                node,
+                &cluster.name,
+                registration,
+                &request,
+            )
+            .await?
+        }
+    };
+    let instance = instances::get(&mut transaction, &cluster.name, &id)
+        .await?
+        .ok_or_else(ApiError::server)?;
+    let shown = container_instances::show(&mut transaction, &call, &instance, true).await?;
+    transaction.commit().await?;
+    Ok(ecs::RegisterContainerInstanceResponse {
+        container_instance: Some(shown),
+    })
+}
+
+/// The instance that this node is already.
+async fn known(
+    connection: &mut Connection,
+    call: &Call,
+    node: &InstanceId,
+    cluster: &str,
+    request: &ecs::RegisterContainerInstanceRequest,
+) -> Result<Option<String>, ApiError> {
+    let held = nodes::container_instance(connection, node).await?;
+    if let Some((other, _)) = held.as_ref().filter(|(name, _)| name != cluster) {
+        return Err(ApiError::client(format!(
+            "The node {node} is registered in the cluster {other}; deregister it there first."
+        )));
+    }
+    let held = held.map(|(_, id)| id);
+    if let Some(reference) = request
+        .container_instance_arn
+        .as_deref()
+        .filter(|arn| !arn.is_empty())
+    {
+        let id = refs::container_instance(&call.plane.scope, cluster, reference)?;
+        if held.as_deref() != Some(id.as_str()) {
+            // Told apart for the agent: its instance was deregistered, or that one was never its own.
+            let code = if held.is_none() {
+                Code::InactiveInstance
+            } else {
+                Code::Client
+            };
+            return Err(ApiError::new(
+                code,
+                format!(
+                    "The container instance {reference} is not registered as the node {node}. Register without an ARN."
+                ),
+            ));
+        }
+    }
+    Ok(held)
+}
+
+async fn add(
+    connection: &mut Connection,
+    call: &Call,
+    node: InstanceId,
+    cluster: &str,
+    registration: Registration,
+    request: &ecs::RegisterContainerInstanceRequest,
+) -> Result<String, ApiError> {
+    let tags = request.tags.clone().unwrap_or_default();
+    check_tags(&tags)?;
+    let new = Instance {
+        id: ResourceId::from_random(uuid::Uuid::new_v4()).to_string(),
+        cluster: cluster.to_owned(),
+        node,
+        status: InstanceStatus::Active,
+        version: 1,
+        free_cpu: registration.cpu,
+        free_memory: registration.memory,
+        registration,
+        tags,
+        registered_at: call.now(),
+    };
+    instances::add(connection, &new).await?;
+    tracing::info!(node = %new.node, instance = new.id, cluster, "a container instance registered");
+    Ok(new.id)
+}
+
+/// What the node has: as given, with its GPUs as one more resource.
+fn registration(request: &ecs::RegisterContainerInstanceRequest) -> Result<Registration, ApiError> {
+    let mut resources = request.total_resources.clone().unwrap_or_default();
+    let mut gpus = Vec::new();
+    for device in request.platform_devices.iter().flatten() {
+        let id = device.id.clone().unwrap_or_default();
+        if id.is_empty() || gpus.contains(&id) {
+            return Err(ApiError::invalid(format!(
+                "The platform device id {id:?} is empty or given twice."
+            )));
+        }
+        gpus.push(id);
+    }
+    if !gpus.is_empty() {
+        resources.retain(|resource| resource.name.as_deref() != Some("GPU"));
+        resources.push(container_instances::string_set("GPU", gpus));
+    }
+    for ports in ["PORTS", "PORTS_UDP"] {
+        container_instances::ports(&resources, ports)?;
+    }
+    Ok(Registration {
+        cpu: integer(&resources, "CPU")?,
+        memory: integer(&resources, "MEMORY")?,
+        resources,
+        attributes: request.attributes.clone().unwrap_or_default(),
+        version_info: request.version_info.clone().unwrap_or_default(),
+    })
+}
+
+fn integer(resources: &[ecs::Resource], name: &str) -> Result<i64, ApiError> {
+    let found = resources
+        .iter()
+        .find(|resource| resource.name.as_deref() == Some(name));
+    let value = found
+        .and_then(|resource| resource.integer_value)
+        .filter(|value| *value >= 0);
+    value.map(i64::from).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "totalResources must have {name} with an integerValue of 0 or more."
+        ))
+    })
+}
+
+pub(super) fn arn(call: &Call, cluster: &str, id: &str) -> Result<ContainerInstanceArn, ApiError> {
+    Ok(ContainerInstanceArn {
+        scope: call.plane.scope.clone(),
+        cluster: cluster.to_owned(),
+        id: id.parse().map_err(|error| {
+            tracing::error!(%error, "a stored container instance has no valid id");
+            ApiError::server()
+        })?,
+    })
+}

@@ -1,0 +1,200 @@
+//! SubmitTaskStateChange, SubmitContainerStateChange: what nodes say of their tasks.
+//!
+//! Late and repeated reports are taken; none moves anything back. A node may speak of its own tasks only. With STOPPED
+//! the task's resources are free, its assignment ends, and a tombstone says for good that it is over.
+
+use longshore_protocol::ecs;
+use longshore_protocol::node::InstanceId;
+use longshore_protocol::status::ReportedStatus;
+
+use super::{Call, refs, tasks as task_api};
+use crate::auth::Principal;
+use crate::error::ApiError;
+use crate::store::{Connection, assignments, instances, system, tasks};
+use crate::tasks::Task;
+use crate::tasks::report::{self, ContainerReport, Effect, Report};
+
+const ACKNOWLEDGED: &str = "ACK";
+
+/// The words of a node. Its earlier steps are all PENDING here.
+fn status(word: &str) -> Result<ReportedStatus, ApiError> {
+    match word {
+        "RUNNING" => Ok(ReportedStatus::Running),
+        "STOPPED" => Ok(ReportedStatus::Stopped),
+        "NONE" | "PENDING" | "MANIFEST_PULLED" | "PULLED" | "CREATED" | "RESOURCES_PROVISIONED" => {
+            Ok(ReportedStatus::Pending)
+        }
+        other => Err(ApiError::invalid(format!(
+            "status should be one of [PENDING,RUNNING,STOPPED], but is {other:?}."
+        ))),
+    }
+}
+
+fn container(change: ecs::ContainerStateChange) -> Result<ContainerReport, ApiError> {
+    Ok(ContainerReport {
+        name: change.container_name.unwrap_or_default(),
+        status: change.status.as_deref().map(status).transpose()?,
+        runtime_id: change.runtime_id,
+        image_digest: change.image_digest,
+        exit_code: change.exit_code,
+        reason: change.reason,
+        network_bindings: change.network_bindings,
+    })
+}
+
+pub(super) async fn submit_task(
+    call: Call,
+    request: ecs::SubmitTaskStateChangeRequest,
+) -> Result<ecs::SubmitTaskStateChangeResponse, ApiError> {
+    if request.attachments.is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::invalid(
+            "attachments are not supported by this control plane.",
+        ));
+    }
+    if request.managed_agents.is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::invalid(
+            "managedAgents are not supported by this control plane.",
+        ));
+    }
+    let millis =
+        |time: Option<longshore_protocol::Timestamp>| time.map(longshore_protocol::Timestamp::as_millis);
+    let report = Report {
+        status: request.status.as_deref().map(status).transpose()?,
+        reason: request.reason,
+        containers: request
+            .containers
+            .into_iter()
+            .flatten()
+            .map(container)
+            .collect::<Result<_, _>>()?,
+        pull_started: millis(request.pull_started_at),
+        pull_stopped: millis(request.pull_stopped_at),
+        execution_stopped: millis(request.execution_stopped_at),
+    };
+    take(
+        &call,
+        request.cluster.as_deref(),
+        request.task.as_deref(),
+        &report,
+    )
+    .await?;
+    Ok(ecs::SubmitTaskStateChangeResponse {
+        acknowledgment: Some(ACKNOWLEDGED.to_owned()),
+    })
+}
+
+pub(super) async fn submit_container(
+    call: Call,
+    request: ecs::SubmitContainerStateChangeRequest,
+) -> Result<ecs::SubmitContainerStateChangeResponse, ApiError> {
+    let change = ecs::ContainerStateChange {
+        container_name: request.container_name,
+        image_digest: None,
+        runtime_id: request.runtime_id,
+        exit_code: request.exit_code,
+        network_bindings: request.network_bindings,
+        reason: request.reason,
+        status: request.status,
+    };
+    let report = Report {
+        containers: vec![container(change)?],
+        ..Report::default()
+    };
+    take(
+        &call,
+        request.cluster.as_deref(),
+        request.task.as_deref(),
+        &report,
+    )
+    .await?;
+    Ok(ecs::SubmitContainerStateChangeResponse {
+        acknowledgment: Some(ACKNOWLEDGED.to_owned()),
+    })
+}
+
+/// Takes a report in one transaction.
+async fn take(
+    call: &Call,
+    cluster: Option<&str>,
+    task: Option<&str>,
+    report: &Report,
+) -> Result<(), ApiError> {
+    let scope = &call.plane.scope;
+    let cluster = refs::cluster_name(scope, cluster)?;
+    let id = refs::task(scope, &cluster, task.unwrap_or_default())?;
+    let id = id.as_str();
+    let stopped = report.status == Some(ReportedStatus::Stopped);
+    let mut transaction = call.plane.store.write().await?;
+    // An order that this node was given ends with the node's word, whether or not the task is its own: a task that is
+    // over is ordered to stop wherever it is found.
+    let mut ordered = false;
+    if let (Principal::Node(node), true) = (&call.principal, stopped) {
+        ordered = assignments::remove(&mut transaction, node, id).await?;
+    }
+    let found = tasks::get(&mut transaction, &cluster, id).await?;
+    let instance = match &found {
+        Some(task) => Some(task.instance.id.to_string()),
+        // Its record may be gone while its node still reports.
+        None => system::tombstone(&mut transaction, id).await?,
+    };
+    let instance = instance.ok_or_else(task_api::not_found)?;
+    let owner = owner(&mut transaction, &cluster, &instance).await?;
+    match (call.require_own(&owner), found) {
+        (Err(denied), _) if !ordered => return Err(denied),
+        (Err(_), _) | (Ok(()), None) => transaction.commit().await?,
+        (Ok(()), Some(task)) => {
+            let effect = settle(&mut transaction, call, task, report).await?;
+            if stopped {
+                // Also where an operator reports for the node.
+                assignments::remove(&mut transaction, &owner, id).await?;
+            }
+            transaction.commit().await?;
+            if effect == Effect::Stops {
+                call.plane.hub.wake(&instance);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Moves a task by a report, and everything that hangs on it.
+async fn settle(
+    connection: &mut Connection,
+    call: &Call,
+    mut task: Task,
+    report: &Report,
+) -> Result<Effect, ApiError> {
+    for news in &report.containers {
+        if !task
+            .containers
+            .iter()
+            .any(|container| container.name == news.name)
+        {
+            tracing::warn!(task = %task.arn, container = news.name, "a report of a container that the task doesn't have");
+        }
+    }
+    let now = call.now();
+    let effect = report::apply(&mut task, report, now);
+    let (id, instance) = (task.arn.id.as_str(), task.instance.id.as_str());
+    match effect {
+        Effect::Nothing => {}
+        Effect::Changed => tasks::update(connection, &task).await?,
+        Effect::Stops => {
+            tasks::update(connection, &task).await?;
+            assignments::order_stop(connection, instance, &task.arn, false, 1).await?;
+        }
+        Effect::Ended => {
+            tasks::update(connection, &task).await?;
+            instances::release(connection, id).await?;
+            system::bury(connection, id, instance, now).await?;
+            tracing::info!(task = %task.arn, "a task is over");
+        }
+    }
+    Ok(effect)
+}
+
+/// The node that an instance is, or was.
+async fn owner(connection: &mut Connection, cluster: &str, instance: &str) -> Result<InstanceId, ApiError> {
+    let found = instances::get(connection, cluster, instance).await?;
+    Ok(found.ok_or_else(task_api::not_found)?.node)
+}

@@ -1,0 +1,113 @@
+//! The control plane as a whole: what it is made of, and how it is opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_protocol::arn::Scope;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agents::Hub;
+use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
+use crate::clock::Clock;
+use crate::store::{Store, StoreError, clusters, system};
+
+/// The name of the credentials file in the data folder.
+pub const CREDENTIALS: &str = "credentials";
+/// The name of the database in the data folder.
+pub const DATABASE: &str = "control-plane.db";
+
+/// What has to be known to open a control plane.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data folder; it is there.
+    pub data_dir: PathBuf,
+    /// Region and account of every ARN.
+    pub scope: Scope,
+    /// The URL that nodes are to use, without a slash at the end; without one, the caller's own.
+    pub public_url: Option<String>,
+    /// `https` or `http`: what the listener speaks.
+    pub scheme: &'static str,
+}
+
+/// Why a control plane can't be opened. None is mended by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operators' keys.
+    #[error(transparent)]
+    OperatorKeys(#[from] OperatorKeyError),
+    /// No randomness.
+    #[error("the system's random generator failed")]
+    Random,
+}
+
+/// A control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    /// Region and account of every ARN.
+    pub scope: Scope,
+    /// The URL that nodes are to use.
+    pub public_url: Option<String>,
+    /// What the listener speaks.
+    pub scheme: &'static str,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The database.
+    pub store: Store,
+    /// The nodes.
+    pub hub: Hub,
+    /// Who may do what.
+    pub auth: Authenticator,
+    /// This start, as cursors name it.
+    pub incarnation: String,
+    /// Cancelled when it is time to end: polls are answered at once.
+    pub shutdown: CancellationToken,
+    /// Operations under way. They run to their end even if the caller hangs up, so that a commit is always followed
+    /// by what has to follow it.
+    pub operations: TaskTracker,
+}
+
+impl ControlPlane {
+    /// Opens the data folder and begins a new incarnation.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let operators = OperatorKeys::load_or_create(&settings.data_dir.join(CREDENTIALS))?;
+        let store = Store::open(&database(&settings.data_dir)).await?;
+        let incarnation = uuid::Uuid::new_v4().simple().to_string();
+        let mut fresh = [0_u8; 32];
+        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
+        let mut transaction = store.write().await?;
+        let now = clock.now_millis();
+        let token_key = system::token_key(&mut transaction, &fresh).await?;
+        clusters::ensure_default(&mut transaction, now).await?;
+        system::begin_incarnation(&mut transaction, &incarnation, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        let auth = Authenticator {
+            region: settings.scope.region.clone(),
+            operators,
+            tokens: TokenKey::new(&token_key),
+            clock: Arc::clone(&clock),
+        };
+        Ok(Arc::new(Self {
+            scope: settings.scope,
+            public_url: settings.public_url,
+            scheme: settings.scheme,
+            hub: Hub::new(Arc::clone(&clock)),
+            clock,
+            store,
+            auth,
+            incarnation,
+            shutdown: CancellationToken::new(),
+            operations: TaskTracker::new(),
+        }))
+    }
+}
+
+fn database(folder: &Path) -> PathBuf {
+    folder.join(DATABASE)
+}

@@ -1,0 +1,272 @@
+//! Listens, serves, and ends in order.
+//!
+//! The end: no new connections; polls that wait are answered at once; requests under way get [`GRACE`]; operations run
+//! to their commit; the database is closed.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{ControlPlane, OpenError, Settings};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::tasks::retention;
+use crate::tls::{self, TlsError};
+use crate::{api, files};
+
+/// How long requests under way may take at the end.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may sit without a whole request head.
+const IDLE: Duration = Duration::from_secs(90);
+/// The most connections: a few a node. Each costs some ten KiB.
+const MAX_CONNECTIONS: usize = 8192;
+
+/// Why the control plane can't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data folder can't be made or locked.
+    #[error("can't use the data folder {path}: {source}")]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Somebody else has the data folder.
+    #[error("another control plane uses the data folder {path}")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// HTTPS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The data.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The address.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The ready file can't be written.
+    #[error("can't write the ready file {path}: {source}")]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// Serves until `end`. Where it listens is said to `out`, for people.
+///
+/// # Errors
+/// [`ServeError`]: what kept it from starting.
+pub async fn serve(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    out: &mut impl Write,
+    end: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let _lock = lock(&config)?;
+    let tls = tls::set_up(&config)?;
+    let settings = Settings {
+        data_dir: config.data_dir.clone(),
+        scope: config.scope.clone(),
+        public_url: config.public_url.clone(),
+        scheme: if tls.is_some() { "https" } else { "http" },
+    };
+    let plane = ControlPlane::open(settings, clock).await?;
+    let listen = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let background = TaskTracker::new();
+    let janitor = Arc::clone(&plane);
+    background.spawn(async move { retention::run(&janitor).await });
+    let url = format!("{}://{address}", plane.scheme);
+    let mut text = format!("listening on {url}\n");
+    if let Some(fingerprint) = tls.as_ref().and_then(|tls| tls.fingerprint.as_deref()) {
+        text.push_str(&format!("certificate fingerprint (SHA-256): {fingerprint}\n"));
+    }
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    announce(&config, &url)?;
+    tracing::info!(url, incarnation = plane.incarnation, "serving");
+    accept(&plane, &listener, tls.map(|tls| tls.acceptor), end).await;
+    background.close();
+    background.wait().await;
+    plane.operations.close();
+    plane.operations.wait().await;
+    plane.store.close().await;
+    Ok(())
+}
+
+/// Makes the data folder and keeps others out for as long as this lives.
+fn lock(config: &Config) -> Result<Flock<std::fs::File>, ServeError> {
+    let path = &config.data_dir;
+    let failed = |source| ServeError::DataDir {
+        path: path.clone(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
+    let file = std::fs::File::create(path.join("lock")).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => ServeError::InUse { path: path.clone() },
+        other => failed(other.into()),
+    })
+}
+
+/// Tells the programs that wait that requests are served.
+fn announce(config: &Config, url: &str) -> Result<(), ServeError> {
+    if let Some(path) = &config.ready_file {
+        files::write_atomically(path, 0o644, format!("{url}\n").as_bytes()).map_err(|source| {
+            ServeError::ReadyFile {
+                path: path.clone(),
+                source,
+            }
+        })?;
+    }
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "can't tell the service manager that we are ready");
+    }
+    Ok(())
+}
+
+/// Ends with SIGTERM or SIGINT, from the call on: whoever sees the ready file may send one at once.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Serves connections until `end`, then lets those that are there finish.
+async fn accept(
+    plane: &Arc<ControlPlane>,
+    listener: &TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    end: impl Future<Output = ()>,
+) {
+    let connections = TaskTracker::new();
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let cut = CancellationToken::new();
+    let router = api::router(Arc::clone(plane));
+    let mut end = std::pin::pin!(end);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, stream) = tokio::select! {
+            (place, accepted) = next => match accepted {
+                Ok((stream, _)) => (place, stream),
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    // Most likely out of file descriptors; some get free in a while.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut end => break,
+        };
+        let connection = Connection {
+            router: router.clone(),
+            tls: tls.clone(),
+            watcher: graceful.watcher(),
+        };
+        let cut = cut.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection.serve(stream) => {}
+                () = cut.cancelled() => {}
+            }
+            drop(place);
+        });
+    }
+    tracing::info!("ending");
+    plane.shutdown.cancel();
+    connections.close();
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            open = connections.len(),
+            "connections did not end in time; they are cut"
+        );
+    }
+    cut.cancel();
+    connections.wait().await;
+}
+
+struct Connection {
+    router: axum::Router,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    watcher: hyper_util::server::graceful::Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        // Answers are small and awaited.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+        let service = TowerToHyperService::new(self.router);
+        let result = match self.tls {
+            None => {
+                self.watcher
+                    .watch(http.serve_connection(TokioIo::new(stream), service))
+                    .await
+            }
+            Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    self.watcher
+                        .watch(http.serve_connection(TokioIo::new(stream), service))
+                        .await
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    return;
+                }
+                Err(_) => return,
+            },
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}

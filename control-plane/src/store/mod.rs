@@ -1,0 +1,169 @@
+//! What is durable: SQL on SQLite, in WAL mode with full synchronisation.
+//!
+//! One connection writes, a pool reads; every write is one transaction that takes the database's write lock at its
+//! start, so what it reads stays true until it commits. The functions of the submodules run on whichever connection
+//! they are given, so that an operation composes them into its own transaction.
+//!
+//! Invariant: sequence numbers of an instance are given under that lock, so their order is the order of commits.
+
+pub mod assignments;
+pub mod client_tokens;
+pub mod clusters;
+pub mod definitions;
+pub mod instances;
+pub mod nodes;
+pub mod system;
+pub mod tasks;
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+/// How long a statement waits for another process's lock, such as a backup's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an operation waits for a connection before it fails as `ServerException`.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Readers are short; more of them than cores only queue on the disk.
+const READERS: u32 = 8;
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be opened.
+    #[error("can't open the database {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: sqlx::Error,
+    },
+    /// The schema can't be brought up to date.
+    #[error("can't migrate the database {path}: {source}. A newer Longshore may have written it")]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// What the migration says.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A statement failed.
+    #[error("a database statement failed: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// A stored document can't be read or written.
+    #[error("a stored document can't be read or written: {0}")]
+    Document(#[from] serde_json::Error),
+    /// A stored word is none that we know.
+    #[error("a stored value is not known: {0}")]
+    Value(String),
+}
+
+/// The result of everything here.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    readers: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Migrate`].
+    pub async fn open(path: &Path) -> Result<Self> {
+        // The key that node credentials are made from lies in there; SQLite gives its side files the same mode.
+        let private = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path);
+        private.map_err(|error| StoreError::Open {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let open = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let pool = |most| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+        };
+        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        let migrations = sqlx::migrate!("./migrations");
+        migrations
+            .run(&writer)
+            .await
+            .map_err(|source| StoreError::Migrate {
+                path: path.to_owned(),
+                source,
+            })?;
+        let readers = pool(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(open)?;
+        Ok(Self { readers, writer })
+    }
+
+    /// A connection that only reads.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] if none gets free.
+    pub async fn read(&self) -> Result<PoolConnection<Sqlite>> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// The write lock: nobody else writes until this commits or is dropped, which rolls back.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] if it doesn't get free.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Closes every connection, after which the WAL is folded into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// A connection, whichever.
+pub type Connection = SqliteConnection;
+
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    Ok(serde_json::from_str(text)?)
+}
+
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|error: T::Err| StoreError::Value(error.to_string()))
+}
+
+/// A count or sequence number as SQL has it; none ever comes near the edge.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,142 @@
+//! What concerns the whole control plane: its secret key and its incarnations.
+
+use sqlx::Row as _;
+
+use super::{Connection, Result, unsigned};
+
+/// How many incarnations are remembered. A cursor of an older one gets every live assignment again, which is only work.
+const KEPT_INCARNATIONS: i64 = 100;
+
+/// The key that node credentials and page tokens are made from; `fresh` becomes it at the first start.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn token_key(connection: &mut Connection, fresh: &[u8]) -> Result<Vec<u8>> {
+    sqlx::query("INSERT INTO settings (name, value) VALUES ('token_key', ?) ON CONFLICT DO NOTHING")
+        .bind(fresh)
+        .execute(&mut *connection)
+        .await?;
+    let row = sqlx::query("SELECT value FROM settings WHERE name = 'token_key'")
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Ends the incarnation before, recording where every instance's sequence stands, and begins this one.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn begin_incarnation(connection: &mut Connection, id: &str, now: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO incarnation_ends (incarnation, instance, last_seq)
+         SELECT last.id, instances.id, instances.next_seq - 1
+         FROM (SELECT id FROM incarnations ORDER BY number DESC LIMIT 1) AS last, container_instances AS instances
+         WHERE instances.status <> 'INACTIVE'",
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("INSERT INTO incarnations (id, started_at) VALUES (?, ?)")
+        .bind(id)
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM incarnations WHERE number <= (SELECT max(number) FROM incarnations) - ?")
+        .bind(KEPT_INCARNATIONS)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Where an incarnation that is over ended for an instance; `None` if it is not known, or is not over.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn end_of(connection: &mut Connection, incarnation: &str, instance: &str) -> Result<Option<u64>> {
+    let row = sqlx::query("SELECT last_seq FROM incarnation_ends WHERE incarnation = ? AND instance = ?")
+        .bind(incarnation)
+        .bind(instance)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map(unsigned))
+}
+
+/// The incarnations that are remembered: for tests and diagnosis.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn incarnations(connection: &mut Connection) -> Result<u64> {
+    let row = sqlx::query("SELECT count(*) FROM incarnations")
+        .fetch_one(connection)
+        .await?;
+    Ok(unsigned(row.try_get(0)?))
+}
+
+/// Forgets what is too old to matter: tombstones from before `burial`, client tokens from before `token` (milliseconds
+/// since 1970).
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn forget(connection: &mut Connection, burial: i64, token: i64) -> Result<()> {
+    sqlx::query("DELETE FROM tombstones WHERE buried_at < ?")
+        .bind(burial)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM client_tokens WHERE created_at < ?")
+        .bind(token)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Records that a task is over for good.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn bury(connection: &mut Connection, task: &str, instance: &str, now: i64) -> Result<()> {
+    sqlx::query("INSERT INTO tombstones (task, instance, buried_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(task)
+        .bind(instance)
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The instance that a task which is over for good was on.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn tombstone(connection: &mut Connection, task: &str) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT instance FROM tombstones WHERE task = ?")
+        .bind(task)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Takes the next sequence number of an instance.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn next_seq(connection: &mut Connection, instance: &str) -> Result<u64> {
+    let row = sqlx::query(
+        "UPDATE container_instances SET next_seq = next_seq + 1 WHERE id = ? RETURNING next_seq - 1",
+    )
+    .bind(instance)
+    .fetch_one(connection)
+    .await?;
+    Ok(unsigned(row.try_get(0)?))
+}
+
+/// The sequence number that was given last to an instance's assignments: 0 before the first.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn head(connection: &mut Connection, instance: &str) -> Result<u64> {
+    let row = sqlx::query("SELECT next_seq - 1 FROM container_instances WHERE id = ?")
+        .bind(instance)
+        .fetch_optional(connection)
+        .await?;
+    let head: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+    Ok(unsigned(head))
+}

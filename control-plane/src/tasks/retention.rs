@@ -1,0 +1,47 @@
+//! How long what is over is remembered.
+//!
+//! Records of stopped tasks are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
+//! may come back from a shelf with a task that is long over.
+
+use std::time::Duration;
+
+use crate::app::ControlPlane;
+use crate::store::{StoreError, system, tasks};
+
+/// How long a stopped task can be described.
+pub const RECORDS: Duration = Duration::from_secs(24 * 3600);
+/// How long it is known that a task is over.
+pub const TOMBSTONES: Duration = Duration::from_secs(400 * 24 * 3600);
+/// How long a client token is remembered.
+pub const CLIENT_TOKENS: Duration = Duration::from_secs(24 * 3600);
+/// How often the janitor looks.
+const INTERVAL: Duration = Duration::from_secs(300);
+
+/// Removes what is too old; says how many task records went.
+///
+/// # Errors
+/// [`StoreError`]; the next round tries again.
+pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
+    let before =
+        |age: Duration| plane.clock.now_millis() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let mut transaction = plane.store.write().await?;
+    let removed = tasks::prune(&mut transaction, before(RECORDS)).await?;
+    system::forget(&mut transaction, before(TOMBSTONES), before(CLIENT_TOKENS)).await?;
+    transaction.commit().await?;
+    Ok(removed)
+}
+
+/// Sweeps now and then, until the control plane ends.
+pub async fn run(plane: &ControlPlane) {
+    loop {
+        match sweep(plane).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "removed records of stopped tasks"),
+            Err(error) => tracing::error!(%error, "can't remove old records; trying again later"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = plane.shutdown.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Container instances: registration, states, what is left, deregistration.
+
+use serde_json::{Value, json};
+
+use crate::testing::{Node, World, code, refusal, text};
+
+fn resource<'a>(instance: &'a Value, which: &str, name: &str) -> &'a Value {
+    let list = instance[which].as_array().unwrap();
+    list.iter().find(|resource| resource["name"] == name).unwrap()
+}
+
+async fn describe(world: &World, arn: &str) -> Value {
+    let body = json!({"containerInstances": [arn], "include": ["TAGS"]});
+    world.ecs("DescribeContainerInstances", body).await.unwrap()["containerInstances"][0].take()
+}
+
+#[tokio::test]
+async fn registration_echoes_what_the_node_says() {
+    let world = World::new().await;
+    let mut node = Node::activate(&world).await;
+    let devices = json!([{"id": "GPU-1", "type": "GPU"}, {"id": "GPU-2", "type": "GPU"}]);
+    let shown = node.register(&world, devices).await;
+    assert_eq!(shown["ec2InstanceId"], node.id);
+    assert_eq!(shown["status"], "ACTIVE");
+    assert_eq!(shown["agentConnected"], false);
+    let external = json!({"name": "ecs.capability.external"});
+    assert!(
+        shown["attributes"].as_array().unwrap().contains(&external),
+        "{}",
+        shown["attributes"]
+    );
+    let cpu = resource(&shown, "registeredResources", "CPU");
+    assert_eq!(
+        (&cpu["integerValue"], &cpu["longValue"], &cpu["doubleValue"]),
+        (&json!(1024), &json!(0), &json!(0.0))
+    );
+    assert_eq!(
+        resource(&shown, "registeredResources", "GPU")["stringSetValue"],
+        json!(["GPU-1", "GPU-2"])
+    );
+    assert_eq!(
+        resource(&shown, "remainingResources", "PORTS")["stringSetValue"],
+        json!(["22"])
+    );
+}
+
+#[tokio::test]
+async fn a_node_is_one_instance_however_often_it_registers() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    let first = node.arn.clone();
+    node.register(&world, json!([])).await;
+    assert_eq!(node.arn, first, "with its ARN");
+    node.arn = String::new();
+    node.register(&world, json!([])).await;
+    assert_eq!(node.arn, first, "without");
+
+    let foreign = json!({"containerInstanceArn": "arn:aws:ecs:us-east-1:000000000000:container-instance/default/0123456789abcdef0123456789abcdef",
+        "totalResources": [{"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}]});
+    assert_eq!(
+        code(node.ecs(&world, "RegisterContainerInstance", foreign).await),
+        "ClientException"
+    );
+    world
+        .ecs("CreateCluster", json!({"clusterName": "c"}))
+        .await
+        .unwrap();
+    let elsewhere = json!({"cluster": "c",
+        "totalResources": [{"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}]});
+    let (code_, message) = refusal(node.ecs(&world, "RegisterContainerInstance", elsewhere).await);
+    assert_eq!(code_, "ClientException");
+    assert!(
+        message.contains("is registered in the cluster default"),
+        "{message}"
+    );
+    let nowhere = json!({"cluster": "x", "totalResources": [{"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}]});
+    assert_eq!(
+        code(node.ecs(&world, "RegisterContainerInstance", nowhere).await),
+        "ClusterNotFoundException"
+    );
+    let nothing = node
+        .ecs(&world, "RegisterContainerInstance", json!({"cluster": "default"}))
+        .await;
+    assert_eq!(code(nothing), "InvalidParameterException");
+    assert_eq!(
+        code(world.ecs("RegisterContainerInstance", json!({})).await),
+        "ClientException"
+    );
+}
+
+#[tokio::test]
+async fn registering_again_keeps_what_tasks_have() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 256, 128).await;
+    world.run("f").await;
+    let remaining =
+        resource(&describe(&world, &node.arn).await, "remainingResources", "CPU")["integerValue"].clone();
+    assert_eq!(remaining, 768);
+    let body = json!({"containerInstanceArn": node.arn, "totalResources": [
+        {"name": "CPU", "type": "INTEGER", "integerValue": 2048}, {"name": "MEMORY", "type": "INTEGER", "integerValue": 100}]});
+    node.ecs(&world, "RegisterContainerInstance", body).await.unwrap();
+    let shown = describe(&world, &node.arn).await;
+    assert_eq!(
+        resource(&shown, "remainingResources", "CPU")["integerValue"],
+        1792
+    );
+    assert_eq!(
+        resource(&shown, "remainingResources", "MEMORY")["integerValue"],
+        -28
+    );
+    assert_eq!(
+        (&shown["pendingTasksCount"], &shown["runningTasksCount"]),
+        (&json!(1), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn draining_refuses_new_tasks_and_can_be_taken_back() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 16).await;
+    let set = async |status: &str| {
+        let body = json!({"containerInstances": [node.arn], "status": status});
+        world.ecs("UpdateContainerInstancesState", body).await
+    };
+    assert_eq!(
+        set("DRAINING").await.unwrap()["containerInstances"][0]["status"],
+        "DRAINING"
+    );
+    let run = world.ecs("RunTask", json!({"taskDefinition": "f"})).await;
+    assert_eq!(
+        refusal(run).1,
+        "No Container Instances were found in your cluster."
+    );
+    let list = async |body: Value| {
+        let mut answer = world.ecs("ListContainerInstances", body).await.unwrap();
+        answer["containerInstanceArns"].take()
+    };
+    assert_eq!(list(json!({"status": "DRAINING"})).await, json!([node.arn]));
+    assert_eq!(list(json!({"status": "ACTIVE"})).await, json!([]));
+    set("ACTIVE").await.unwrap();
+    world.run("f").await;
+    assert_eq!(code(set("REGISTERING").await), "InvalidParameterException");
+    let body =
+        json!({"containerInstances": [text(&json!("0123456789abcdef0123456789abcdef"))], "status": "ACTIVE"});
+    let missing = world.ecs("UpdateContainerInstancesState", body).await.unwrap();
+    assert_eq!(missing["failures"][0]["reason"], "MISSING");
+}
+
+#[tokio::test]
+async fn deregistration_needs_force_when_there_are_tasks_and_buries_them() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 256, 128).await;
+    let task = world.run("f").await;
+    let body = json!({"containerInstance": node.arn});
+    let refused = node.ecs(&world, "DeregisterContainerInstance", body).await;
+    assert_eq!(refusal(refused).1, "Found running tasks on the instance.");
+    let body = json!({"containerInstance": node.arn, "force": true});
+    let gone = world
+        .ecs("DeregisterContainerInstance", body.clone())
+        .await
+        .unwrap();
+    assert_eq!(gone["containerInstance"]["status"], "INACTIVE");
+    assert!(
+        world.ecs("DeregisterContainerInstance", body).await.is_ok(),
+        "again"
+    );
+    let shown = world.task(&task).await;
+    assert_eq!(
+        (&shown["lastStatus"], &shown["stopCode"]),
+        (&json!("STOPPED"), &json!("TerminationNotice"))
+    );
+    let old = node.arn.clone();
+    let request = node.request(false);
+    assert_eq!(
+        code(node.send(&world, &request).await.unwrap_err()),
+        "InactiveInstanceException"
+    );
+    let again = json!({"containerInstanceArn": old, "totalResources": [
+        {"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}]});
+    let refused = node.ecs(&world, "RegisterContainerInstance", again).await;
+    assert_eq!(code(refused), "InactiveInstanceException");
+    // The same machine may come back, as a new instance, and report what became of the task.
+    node.arn = String::new();
+    node.register(&world, json!([])).await;
+    assert_ne!(node.arn, old);
+    assert!(
+        node.report(&world, &task, "STOPPED", json!({"exitCode": 143}))
+            .await
+            .is_ok()
+    );
+    assert_eq!(world.task(&task).await["containers"][0]["exitCode"], 143);
+}
+
+#[tokio::test]
+async fn ssm_shows_the_node() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    let shown = async |filter: Value| {
+        let mut answer = world
+            .ssm("DescribeInstanceInformation", json!({"Filters": filter}))
+            .await
+            .unwrap();
+        answer["InstanceInformationList"].take()
+    };
+    assert_eq!(shown(json!([])).await[0]["PingStatus"], "ConnectionLost");
+    node.poll(&world).await;
+    let online = shown(json!([{"Key": "PingStatus", "Values": ["Online"]}])).await;
+    assert_eq!(
+        (&online[0]["InstanceId"], &online[0]["AgentVersion"]),
+        (&json!(node.id), &json!("0.1.0"))
+    );
+    let bad = world
+        .ssm(
+            "DescribeInstanceInformation",
+            json!({"Filters": [{"Key": "X", "Values": ["1"]}]}),
+        )
+        .await;
+    assert_eq!(code(bad), "InvalidFilterKey");
+    let tags = json!({"ResourceType": "ManagedInstance", "ResourceId": node.id, "Tags": [{"Key": "k", "Value": "v"}]});
+    world.ssm("AddTagsToResource", tags).await.unwrap();
+    let tags = json!({"ResourceType": "ManagedInstance", "ResourceId": "mi-0", "Tags": [{"Key": "k", "Value": "v"}]});
+    assert_eq!(
+        code(world.ssm("AddTagsToResource", tags).await),
+        "InvalidResourceId"
+    );
+}

@@ -1,0 +1,126 @@
+//! The listener: starts, says that it is ready, keeps others out of its folder, ends in order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_protocol::arn::Scope;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::config::{Config, Transport};
+use crate::server::{ServeError, serve};
+
+fn config(folder: &Path, transport: Transport) -> Config {
+    Config {
+        data_dir: folder.join("data"),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        public_url: None,
+        scope: Scope::new("us-east-1", "000000000000"),
+        transport,
+        ready_file: Some(folder.join("ready")),
+    }
+}
+
+async fn ready(folder: &Path) -> String {
+    tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(folder.join("ready")) {
+                return text.trim().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap()
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn it_serves_where_the_ready_file_says_and_ends_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (end, mut out) = (CancellationToken::new(), Vec::new());
+    let served = serve(
+        config(folder.path(), Transport::Plain),
+        Arc::new(SystemClock::new()),
+        &mut out,
+        end.clone().cancelled_owned(),
+    );
+    let client = async {
+        let url = ready(folder.path()).await;
+        let address = url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(HEALTH).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"status":"ok"}"#),
+            "{answer}"
+        );
+
+        // One that is open and says nothing does not hold up the end.
+        let idle = TcpStream::connect(address).await.unwrap();
+        let (never, mut nobody) = (std::future::pending(), std::io::sink());
+        let plain = config(folder.path(), Transport::Plain);
+        let second = serve(plain, Arc::new(SystemClock::new()), &mut nobody, never).await;
+        assert!(matches!(second, Err(ServeError::InUse { .. })));
+        end.cancel();
+        idle
+    };
+    let (served, _idle) = tokio::join!(served, client);
+    served.unwrap();
+    assert!(
+        String::from_utf8(out)
+            .unwrap()
+            .starts_with("listening on http://127.0.0.1:")
+    );
+}
+
+#[tokio::test]
+async fn it_speaks_tls_by_its_own_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (end, mut out) = (CancellationToken::new(), Vec::new());
+    let served = serve(
+        config(folder.path(), Transport::SelfSigned),
+        Arc::new(SystemClock::new()),
+        &mut out,
+        end.clone().cancelled_owned(),
+    );
+    let client = async {
+        use rustls::pki_types::pem::PemObject as _;
+        let url = ready(folder.path()).await;
+        let address = url.strip_prefix("https://").unwrap();
+        let file = folder.path().join("data/tls.crt");
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(rustls::pki_types::CertificateDer::from_pem_file(file).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "127.0.0.1".try_into().unwrap();
+        let mut stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
+            .connect(name, stream)
+            .await
+            .unwrap();
+        stream.write_all(HEALTH).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        end.cancel();
+    };
+    let (served, ()) = tokio::join!(served, client);
+    served.unwrap();
+    assert!(
+        String::from_utf8(out)
+            .unwrap()
+            .contains("certificate fingerprint (SHA-256): ")
+    );
+}
