@@ -15,6 +15,7 @@
 //! | 6 | `reconcile` |
 //! | 7 | `app` |
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod http;
