@@ -14,10 +14,14 @@
 //! | 5 | `intake`, `executor`, `events`, `report`, `log`, `admin`, `janitor` |
 //! | 6 | `reconcile` |
 //! | 7 | `app` |
+//! | 8 | `commands` |
 
 pub mod admin;
+pub mod app;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod host;
 pub mod http;
 pub mod image;
 pub mod link;

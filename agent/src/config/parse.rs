@@ -414,10 +414,13 @@ impl Reader {
     }
 }
 
-const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
+/// What [`endpoint`] takes, for error texts.
+pub const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
 
-/// Without a scheme it is https, as for the existing agent; without the slash at the end.
-fn endpoint(text: &str) -> Option<String> {
+/// A control plane's address in its one form: without the slash at the end. Without a scheme it is https, as for the
+/// existing agent.
+#[must_use]
+pub fn endpoint(text: &str) -> Option<String> {
     let text = match text.contains("://") {
         true => text.to_owned(),
         false => format!("https://{text}"),

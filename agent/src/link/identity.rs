@@ -87,22 +87,28 @@ impl Identity {
         cluster: String,
         trust: &Trust,
     ) -> Self {
-        let (ca_pem, ca_fingerprint) = match trust {
-            Trust::System => (None, None),
-            Trust::AlsoPem(pem) => (Some(pem.clone()), None),
-            Trust::Only(fingerprint) => (None, Some(fingerprint.to_string())),
-        };
-        Self {
+        let mut identity = Self {
             version: VERSION,
             instance_id,
             region,
             endpoint,
             cluster,
-            ca_pem,
-            ca_fingerprint,
+            ca_pem: None,
+            ca_fingerprint: None,
             container_instance: None,
             client_token: None,
-        }
+        };
+        identity.set_trust(trust);
+        identity
+    }
+
+    /// Changes whom to trust.
+    pub fn set_trust(&mut self, trust: &Trust) {
+        (self.ca_pem, self.ca_fingerprint) = match trust {
+            Trust::System => (None, None),
+            Trust::AlsoPem(pem) => (Some(pem.clone()), None),
+            Trust::Only(fingerprint) => (None, Some(fingerprint.to_string())),
+        };
     }
 
     /// Whom to trust.

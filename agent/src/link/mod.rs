@@ -88,3 +88,6 @@ pub trait ControlLink: Send + Sync + 'static {
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError>;
 }
+
+#[cfg(test)]
+mod tests;
