@@ -1,5 +1,6 @@
 //! The network by the real CNI plugins, each test in network and mount namespaces of its own: it runs itself again
 //! under `unshare`, so bridge, rules and mounts end with it, whatever happens.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -75,7 +76,12 @@ impl Place {
         let rules = run("iptables-save");
         let mut found: Vec<_> = rules
             .lines()
-            .filter(|line| line.contains("172.29.") || line.contains("CNI-DN-") || line.contains("id: "))
+            .filter(|line| {
+                line.contains("172.29.")
+                    || line.contains("CNI-DN-")
+                    || line.contains("id: ")
+                    || line.contains("longshore:")
+            })
             .map(str::to_owned)
             .collect();
         found.extend(
@@ -344,6 +350,19 @@ fn attaching_again_takes_the_first_attachment_back() {
             assert_eq!(place.traces(), Vec::<String>::new());
         },
     );
+}
+
+#[test]
+fn a_damaged_record_does_not_keep_anything() {
+    isolated("a_damaged_record_does_not_keep_anything", |place| async move {
+        let network = place.network();
+        let ports = [(80, Some(8080), Protocol::Tcp)];
+        network.attach(&bridge(0, &ports)).await.unwrap();
+        let folder = place.dir.path().join("network").join(id(0).to_string());
+        std::fs::write(folder.join("attachment.json"), "{").unwrap();
+        network.detach(&id(0)).await.unwrap();
+        assert_eq!(place.traces(), Vec::<String>::new());
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::PortBinding;
 use crate::config::NetworkConfig;
+use crate::model::{PortMapping, Protocol};
 
 /// Spoken by every release of the plugins since 0.7.
 const CNI_VERSION: &str = "0.4.0";
@@ -45,14 +46,14 @@ fn bridge(config: &NetworkConfig) -> Value {
     plugin(config, "bridge", more)
 }
 
-fn portmap(config: &NetworkConfig, bindings: &[PortBinding]) -> Value {
-    let mappings: Vec<_> = bindings
+fn portmap(config: &NetworkConfig, mappings: &[PortMapping]) -> Value {
+    let mappings: Vec<_> = mappings
         .iter()
-        .map(|binding| {
+        .map(|mapping| {
             json!({
-                "hostPort": binding.mapping.host_port,
-                "containerPort": binding.mapping.container_port,
-                "protocol": binding.mapping.protocol.as_str(),
+                "hostPort": mapping.host_port,
+                "containerPort": mapping.container_port,
+                "protocol": mapping.protocol.as_str(),
             })
         })
         .collect();
@@ -64,14 +65,39 @@ fn portmap(config: &NetworkConfig, bindings: &[PortBinding]) -> Value {
     plugin(config, "portmap", more)
 }
 
+fn firewall(config: &NetworkConfig) -> Value {
+    plugin(config, "firewall", json!({"backend": "iptables"}))
+}
+
 /// The chain for a container with these ports.
 pub(super) fn plugins(config: &NetworkConfig, bindings: &[PortBinding]) -> Vec<Value> {
     let mut plugins = vec![bridge(config)];
     if !bindings.is_empty() {
-        plugins.push(portmap(config, bindings));
+        let mappings: Vec<_> = bindings.iter().map(|binding| binding.mapping).collect();
+        plugins.push(portmap(config, &mappings));
     }
-    plugins.push(plugin(config, "firewall", json!({"backend": "iptables"})));
+    plugins.push(firewall(config));
     plugins
+}
+
+/// The chain to take back an attachment of which nobody knows what it had.
+pub(super) fn every_plugin(config: &NetworkConfig) -> Vec<Value> {
+    // The portmap plugin removes all that is the container's, but only if it is told of any port.
+    let any = PortMapping {
+        container_port: 1,
+        host_port: Some(1),
+        protocol: Protocol::Tcp,
+    };
+    vec![bridge(config), portmap(config, &[any]), firewall(config)]
+}
+
+/// As much of a result as taking back needs.
+pub(super) fn result(addresses: &[IpAddr]) -> Value {
+    let ips: Vec<_> = addresses
+        .iter()
+        .map(|address| json!({"version": "4", "address": format!("{address}/32")}))
+        .collect();
+    json!({"cniVersion": CNI_VERSION, "ips": ips})
 }
 
 /// Where host-local keeps a file an address, with the container's id in it.
@@ -107,7 +133,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::model::{PortMapping, Protocol};
 
     fn config() -> NetworkConfig {
         NetworkConfig {

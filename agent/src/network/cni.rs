@@ -11,6 +11,7 @@
 //! masquerading rule.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::plugin::{Call, Plugins, Verb};
 use super::ports::PortKeeper;
 use super::record::{Found, Record};
 use super::resolv::{HostFiles, Names, write_files};
-use super::{Attach, Attachment, Network, NetworkError, chain, namespace};
+use super::{Attach, Attachment, Network, NetworkError, chain, forward, namespace};
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::model::{ContainerId, Protocol};
@@ -78,13 +79,22 @@ impl CniNetwork {
     pub async fn forget_old_boots(&self) -> Result<Vec<(ContainerId, NetworkError)>, NetworkError> {
         let mut failed = Vec::new();
         for container in self.list().await? {
-            let folder = self.folder(&container);
-            let found = self.blocking(move |_| Record::read(&folder)).await?;
-            let old = match found {
-                Found::Record(record) => record.boot_id != self.shared.boot_id,
-                Found::Nothing | Found::Unreadable(_) => false,
-            };
-            if old && let Err(error) = self.detach(&container).await {
+            let (folder, path, id) = (
+                self.folder(&container),
+                self.namespace(&container),
+                container.clone(),
+            );
+            let old = self.blocking(move |shared| match Record::read(&folder)? {
+                Found::Record(record) => Ok(record.boot_id != shared.boot_id),
+                // `host` and `none` have neither a namespace here nor a lease.
+                Found::Nothing | Found::Unreadable(_) => {
+                    let bridged = path.exists() || leases(&shared.network)?.contains_key(&id);
+                    Ok(bridged && !namespace::is_mounted(&path))
+                }
+            });
+            if old.await?
+                && let Err(error) = self.detach(&container).await
+            {
                 failed.push((container, error));
             }
         }
@@ -174,7 +184,8 @@ impl CniNetwork {
         let loopback_call = call("lo");
         let loopback_config = chain::loopback(&self.shared.network);
         let loopback = self.plugins.call(&loopback_call, &loopback_config);
-        let chained = self.add_chain(&mut record, call(chain::INTERFACE), &folder);
+        let chain_call = call(chain::INTERFACE);
+        let chained = self.add_chain(&mut record, &chain_call, &folder);
         // Loopback is in nobody's chain, so both go at once.
         let (loopback, chained) = tokio::join!(loopback, chained);
         loopback.and(chained.map(|()| Value::Null))?;
@@ -198,17 +209,20 @@ impl CniNetwork {
     async fn add_chain(
         &self,
         record: &mut Record,
-        call: Call<'_>,
+        call: &Call<'_>,
         folder: &Path,
     ) -> Result<(), NetworkError> {
         for config in record.plugins.clone() {
             let config = chain::with_previous(&config, &record.result);
-            let result = self.plugins.call(&call, &config).await?;
+            let result = self.plugins.call(call, &config).await?;
             if result != record.result {
                 record.result = result;
                 let (record, folder) = (record.clone(), folder.to_owned());
                 self.locked(call.lock, move |_| record.write(&folder)).await?;
             }
+        }
+        if !record.bindings.is_empty() {
+            forward::change(&self.plugins, call, &chain::addresses(&record.result)).await?;
         }
         Ok(())
     }
@@ -217,12 +231,18 @@ impl CniNetwork {
     async fn take_back(&self, container: &ContainerId, lock: &Lock) -> Result<(), NetworkError> {
         let (folder, path) = (self.folder(container), self.namespace(container));
         let found = self.blocking(move |_| Record::read(&folder)).await?;
-        let (plugins, result) = match found {
-            Found::Nothing => (self.plugins_of_lease(container).await?, Value::Null),
-            Found::Record(record) => (record.plugins, record.result),
+        let (plugins, result, mapped) = match found {
+            Found::Nothing => {
+                // With no record, all that can be left of the plugins is a lease.
+                let mut plugins = chain::plugins(&self.shared.network, &[]);
+                plugins.truncate(self.leased(container).await?.len().min(1));
+                (plugins, Value::Null, false)
+            }
+            Found::Record(record) => (record.plugins, record.result, !record.bindings.is_empty()),
             Found::Unreadable(why) => {
                 tracing::warn!(%container, %why, "the network's record can't be read; detaching without it");
-                (chain::plugins(&self.shared.network, &[]), Value::Null)
+                let result = chain::result(&self.leased(container).await?);
+                (chain::every_plugin(&self.shared.network), result, true)
             }
         };
         let mounted = namespace::is_mounted(&path);
@@ -234,24 +254,28 @@ impl CniNetwork {
             lock,
         };
         let mut first = Ok(Value::Null);
+        if mapped {
+            let removed = forward::change(&self.plugins, &call, &chain::addresses(&result)).await;
+            first = removed.map(|()| Value::Null);
+        }
         // Loopback is left out: it ends with its namespace.
         for config in plugins.iter().rev() {
-            let done = self
-                .plugins
-                .call(&call, &chain::with_previous(config, &result))
-                .await;
+            let config = chain::with_previous(config, &result);
+            let mut done = self.plugins.call(&call, &config).await;
+            if done.is_err() {
+                // The bridge plugin takes the interface away before it stumbles over rules that an ADD which was
+                // broken off never made. The second time there is nothing to stumble over.
+                done = self.plugins.call(&call, &config).await;
+            }
             first = first.and(done);
         }
         first?;
         self.locked(lock, move |_| namespace::remove(&path)).await
     }
 
-    /// With no record, all that can be left of the plugins is a lease.
-    async fn plugins_of_lease(&self, container: &ContainerId) -> Result<Vec<Value>, NetworkError> {
-        let leased = self.blocking(|shared| leases(&shared.network)).await?;
-        let mut plugins = chain::plugins(&self.shared.network, &[]);
-        plugins.truncate(usize::from(leased.contains(container)));
-        Ok(plugins)
+    async fn leased(&self, container: &ContainerId) -> Result<Vec<IpAddr>, NetworkError> {
+        let mut leases = self.blocking(|shared| leases(&shared.network)).await?;
+        Ok(leases.remove(container).unwrap_or_default())
     }
 
     async fn remove_files(&self, container: &ContainerId, lock: &Lock) -> Result<(), NetworkError> {
@@ -265,19 +289,21 @@ impl CniNetwork {
     }
 }
 
-/// The containers of this agent that host-local has an address for.
-fn leases(network: &NetworkConfig) -> Result<BTreeSet<ContainerId>, NetworkError> {
+/// The containers of this agent that host-local has addresses for.
+fn leases(network: &NetworkConfig) -> Result<BTreeMap<ContainerId, Vec<IpAddr>>, NetworkError> {
     let dir = chain::lease_dir(network);
-    let mut found = BTreeSet::new();
+    let mut found = BTreeMap::<_, Vec<_>>::new();
     for name in names(&dir)? {
         // Beside the leases, which are named by their address, there are a lock and a cursor.
-        if name.parse::<std::net::IpAddr>().is_err() {
+        let Ok(address) = name.parse() else {
             continue;
-        }
+        };
         let path = dir.join(name);
         let holder = super::files::absent_is_none(chain::lease_holder(&path));
-        if let Some(holder) = holder.map_err(failed("cannot read", &path))? {
-            found.extend(holder.parse::<ContainerId>());
+        let holder = holder.map_err(failed("cannot read", &path))?;
+        // Others' containers are named otherwise.
+        if let Some(Ok(container)) = holder.map(|holder| holder.parse()) {
+            found.entry(container).or_default().push(address);
         }
     }
     Ok(found)
@@ -324,7 +350,7 @@ impl Network for CniNetwork {
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         self.blocking(|shared| {
-            let mut found = leases(&shared.network)?;
+            let mut found: BTreeSet<_> = leases(&shared.network)?.into_keys().collect();
             for dir in [&shared.layout.attachments, &shared.layout.namespaces] {
                 for name in names(dir)? {
                     match name.parse() {

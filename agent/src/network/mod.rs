@@ -6,6 +6,7 @@
 mod chain;
 mod cni;
 mod files;
+mod forward;
 mod holder;
 mod lock;
 mod namespace;

@@ -5,6 +5,7 @@
 //! programs that it started included. If the agent itself is killed, the plugin goes on: its standard error is the
 //! locked file of its container ([`super::lock`]), so whoever comes next waits for it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::NetworkError;
@@ -63,6 +64,18 @@ pub(super) struct Call<'a> {
     pub lock: &'a Lock,
 }
 
+impl Call<'_> {
+    /// The error that `program` made of this call.
+    pub(super) fn failed(&self, program: &str, why: String) -> NetworkError {
+        NetworkError::Plugin {
+            command: self.verb.as_str(),
+            container: self.container.clone(),
+            plugin: program.to_owned(),
+            why: why.chars().take(MAX_WORDS).collect(),
+        }
+    }
+}
+
 /// Finds and runs plugins.
 pub(super) struct Plugins {
     pub dirs: Vec<PathBuf>,
@@ -94,21 +107,13 @@ impl Plugins {
     /// Runs the plugin that `config` names as its `type`; answers with its result, `Null` where it gives none.
     pub(super) async fn call(&self, call: &Call<'_>, config: &Value) -> Result<Value, NetworkError> {
         let plugin = config["type"].as_str().unwrap_or_default();
-        let error = |why: String| NetworkError::Plugin {
-            command: call.verb.as_str(),
-            container: call.container.clone(),
-            plugin: plugin.to_owned(),
-            why: why.chars().take(MAX_WORDS).collect(),
-        };
+        let error = |why: String| call.failed(plugin, why);
         let program = self.find(plugin).map_err(error)?;
         let input = serde_json::to_vec(config).map_err(|cause| error(cause.to_string()))?;
-        let run = self.run(&program, call, &input);
-        let (success, output) = tokio::select! {
-            done = run => done.map_err(|cause| error(format!("{}: {cause}", program.display())))?,
-            () = self.clock.sleep(DEADLINE) => {
-                return Err(error(format!("no answer after {} s; it was killed", DEADLINE.as_secs())));
-            }
-        };
+        let (success, output) = self
+            .run(&program, call, &input)
+            .await
+            .map_err(|cause| error(format!("{}: {cause}", program.display())))?;
         if success && output.is_empty() {
             return Ok(Value::Null);
         }
@@ -145,14 +150,10 @@ impl Plugins {
         dirs.join(":")
     }
 
-    async fn run(&self, program: &Path, call: &Call<'_>, input: &[u8]) -> std::io::Result<(bool, Vec<u8>)> {
-        let path = match std::env::var("PATH") {
-            Ok(path) => format!("{path}:{MORE_PATH}"),
-            Err(_) => MORE_PATH.to_owned(),
-        };
-        let mut child = Command::new(program)
+    async fn run(&self, program: &Path, call: &Call<'_>, input: &[u8]) -> io::Result<(bool, Vec<u8>)> {
+        let mut command = Command::new(program);
+        command
             .env_clear()
-            .env("PATH", path)
             .env("CNI_COMMAND", call.verb.as_str())
             .env("CNI_CONTAINERID", call.container.to_string())
             .env("CNI_NETNS", call.namespace.unwrap_or(Path::new("")))
@@ -160,29 +161,53 @@ impl Plugins {
             .env("CNI_PATH", self.search_path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(call.lock.try_clone()?))
+            .stderr(Stdio::from(call.lock.try_clone()?));
+        self.drive(command, input).await
+    }
+
+    /// Runs a program to its end or the deadline; answers with whether it succeeded and what it wrote to those of its
+    /// outputs that are piped. The caller has given it the lock.
+    pub(super) async fn drive(&self, mut command: Command, input: &[u8]) -> io::Result<(bool, Vec<u8>)> {
+        let path = match std::env::var("PATH") {
+            Ok(path) => format!("{path}:{MORE_PATH}"),
+            Err(_) => MORE_PATH.to_owned(),
+        };
+        let mut child = command
+            .env("PATH", path)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let mut group = Group(pid.map(Pid::from_raw));
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async {
             if let Some(mut stdin) = stdin {
                 // A plugin that ends without reading says why on its standard output.
                 let _broken = stdin.write_all(input).await;
             }
         };
-        let read = async {
-            let mut output = Vec::new();
-            if let Some(stdout) = stdout {
-                stdout.take(MAX_RESULT).read_to_end(&mut output).await?;
-            }
-            std::io::Result::Ok(output)
+        let end = async {
+            let ((), output, errors) = tokio::join!(write, read(stdout), read(stderr));
+            let status = child.wait().await?;
+            Ok((status.success(), [output?, errors?].concat()))
         };
-        let ((), output) = tokio::join!(write, read);
-        let status = child.wait().await?;
-        group.0 = None;
-        Ok((status.success(), output?))
+        tokio::select! {
+            done = end => {
+                group.0 = None;
+                done
+            }
+            () = self.clock.sleep(DEADLINE) => {
+                let late = format!("no answer after {} s; it was killed", DEADLINE.as_secs());
+                Err(io::Error::new(io::ErrorKind::TimedOut, late))
+            }
+        }
     }
+}
+
+async fn read(output: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(output) = output {
+        output.take(MAX_RESULT).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
