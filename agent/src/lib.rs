@@ -28,4 +28,6 @@ pub mod link;
 pub mod model;
 pub mod network;
 pub mod runtime;
+pub mod secrets;
 pub mod supervise;
+pub mod volume;

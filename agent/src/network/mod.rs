@@ -3,6 +3,18 @@
 //! Invariants: attaching twice is attaching once; detaching what isn't attached is nothing. A host port that was chosen
 //! is held by a bound socket as long as the container has it.
 
+mod chain;
+mod cni;
+mod files;
+mod forward;
+mod holder;
+mod lock;
+mod namespace;
+mod plugin;
+mod ports;
+mod record;
+mod resolv;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -11,6 +23,8 @@ use longshore_protocol::status::NetworkMode;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ContainerId, PortMapping};
+
+pub use cni::CniNetwork;
 
 /// A network that could not be given or taken.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,552 @@
+//! The network by the real CNI plugins, each test in network and mount namespaces of its own: it runs itself again
+//! under `unshare`, so bridge, rules and mounts end with it, whatever happens.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_agent::clock::SystemClock;
+use longshore_agent::config::{Config, ImageConfig, NetworkConfig, PullBehavior, ResourceConfig};
+use longshore_agent::model::{ContainerId, PortMapping, Protocol};
+use longshore_agent::network::{Attach, Attachment, CniNetwork, Network, NetworkError};
+use longshore_protocol::status::NetworkMode;
+use nix::sched::{CloneFlags, setns};
+
+const INSIDE: &str = "LONGSHORE_TEST_IN_NAMESPACE";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `test` in namespaces of its own.
+fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Place) -> F) {
+    if std::env::var_os(INSIDE).is_some() {
+        run("ip link set lo up");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(test(Place::new()));
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount"]);
+    if !nix::unistd::geteuid().is_root() {
+        unshare.arg("--map-root-user");
+    }
+    let status = unshare
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name} failed in its namespaces");
+}
+
+/// What a command prints.
+fn run(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A data folder and the settings for it.
+struct Place {
+    dir: tempfile::TempDir,
+    config: Config,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        Self { dir, config }
+    }
+
+    fn network(&self) -> CniNetwork {
+        CniNetwork::new(&self.config, "this boot", Arc::new(SystemClock))
+    }
+
+    /// All that an attachment makes, wherever it is.
+    fn traces(&self) -> Vec<String> {
+        let rules = run("iptables-save");
+        let mut found: Vec<_> = rules
+            .lines()
+            .filter(|line| {
+                line.contains("172.29.")
+                    || line.contains("CNI-DN-")
+                    || line.contains("id: ")
+                    || line.contains("longshore:")
+            })
+            .map(str::to_owned)
+            .collect();
+        found.extend(
+            run("ip -o link")
+                .lines()
+                .filter(|l| l.contains("veth"))
+                .map(str::to_owned),
+        );
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        found.extend(
+            mounts
+                .lines()
+                .filter(|l| l.starts_with("nsfs"))
+                .map(str::to_owned),
+        );
+        for folder in ["network", "netns", "ipam/ls-test0"] {
+            if let Ok(entries) = std::fs::read_dir(self.dir.path().join(folder)) {
+                let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+                // The cursor and the lock of host-local stay.
+                found.extend(names.filter(|name| !name.starts_with("last_reserved_ip") && name != "lock"));
+            }
+        }
+        found
+    }
+}
+
+fn config(dir: &Path) -> Config {
+    Config {
+        cluster: "default".into(),
+        endpoint: None,
+        data_dir: dir.to_owned(),
+        containerd_address: PathBuf::new(),
+        containerd_namespace: String::new(),
+        snapshotter: String::new(),
+        runtime: String::new(),
+        cgroup_parent: String::new(),
+        log_writer: PathBuf::new(),
+        network: NetworkConfig {
+            bridge: "ls-test0".into(),
+            subnet: (Ipv4Addr::new(172, 29, 0, 0), 16),
+            ipam_dir: dir.join("ipam"),
+            plugin_dirs: vec![
+                "/opt/cni/bin".into(),
+                "/usr/lib/cni".into(),
+                "/usr/libexec/cni".into(),
+            ],
+            dynamic_ports: None,
+        },
+        image: ImageConfig {
+            pull_behavior: PullBehavior::Default,
+            auth: Default::default(),
+            registry_config_dir: PathBuf::new(),
+            pull_timeout: Duration::ZERO,
+            inactivity_timeout: Duration::ZERO,
+        },
+        resources: ResourceConfig {
+            reserved_ports: vec![22],
+            reserved_ports_udp: Vec::new(),
+            reserved_memory: 0,
+            attributes: Default::default(),
+            tags: Default::default(),
+            cdi_dirs: Vec::new(),
+        },
+        stop_timeout: Duration::ZERO,
+        start_timeout: Duration::ZERO,
+        create_timeout: Duration::ZERO,
+        cleanup_wait: Duration::ZERO,
+        disable_privileged: false,
+        task_pids_limit: None,
+    }
+}
+
+fn id(index: u16) -> ContainerId {
+    format!("0123456789abcdef0123456789abcdef-{index}")
+        .parse()
+        .unwrap()
+}
+
+fn bridge(index: u16, ports: &[(u16, Option<u16>, Protocol)]) -> Attach {
+    let mapping = |(container_port, host_port, protocol): &(u16, Option<u16>, Protocol)| PortMapping {
+        container_port: *container_port,
+        host_port: *host_port,
+        protocol: *protocol,
+    };
+    Attach {
+        container: id(index),
+        mode: NetworkMode::Bridge,
+        ports: ports.iter().map(mapping).collect(),
+        hostname: format!("c{index}"),
+    }
+}
+
+/// Runs `work` on a thread inside a namespace; sockets that it returns stay there.
+fn within<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let inside = || {
+            setns(std::fs::File::open(namespace).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        };
+        scope.spawn(inside).join().unwrap()
+    })
+}
+
+fn inside(attachment: &Attachment) -> &Path {
+    attachment.namespace.as_deref().unwrap()
+}
+
+fn address(attachment: &Attachment) -> IpAddr {
+    attachment.addresses[0]
+}
+
+/// Answers one TCP connection on the port in the container with `word`.
+fn tcp_server(attachment: &Attachment, port: u16, word: &'static str) -> std::thread::JoinHandle<()> {
+    let listener = within(inside(attachment), || {
+        TcpListener::bind(("0.0.0.0", port)).unwrap()
+    });
+    std::thread::spawn(move || listener.accept().unwrap().0.write_all(word.as_bytes()).unwrap())
+}
+
+fn read_tcp(address: impl Into<SocketAddr>) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address.into(), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What the port in the container answers to a datagram from here.
+fn ask_udp(attachment: &Attachment, port: u16, at: SocketAddr) -> String {
+    let server = within(inside(attachment), || UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let echo = std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        let (size, from) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(&buffer[..size], from).unwrap();
+    });
+    let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"asked", at).unwrap();
+    let mut buffer = [0; 64];
+    let size = client.recv(&mut buffer).unwrap();
+    echo.join().unwrap();
+    String::from_utf8_lossy(&buffer[..size]).into_owned()
+}
+
+fn host_port(attachment: &Attachment, index: usize) -> u16 {
+    attachment.bindings[index].mapping.host_port.unwrap()
+}
+
+#[test]
+fn containers_reach_the_host_and_each_other_and_detach_leaves_nothing() {
+    isolated(
+        "containers_reach_the_host_and_each_other_and_detach_leaves_nothing",
+        |place| async move {
+            let network = place.network();
+            let first = network.attach(&bridge(0, &[])).await.unwrap();
+            let second = network.attach(&bridge(1, &[])).await.unwrap();
+            assert_ne!(first.addresses, second.addresses);
+            let server = tcp_server(&first, 80, "first");
+            assert_eq!(read_tcp((address(&first), 80)).unwrap(), "first");
+            server.join().unwrap();
+            let server = tcp_server(&first, 81, "neighbour");
+            assert_eq!(
+                within(inside(&second), || read_tcp((address(&first), 81))).unwrap(),
+                "neighbour"
+            );
+            server.join().unwrap();
+            let host = TcpListener::bind("172.29.0.1:0").unwrap();
+            let at = host.local_addr().unwrap();
+            let server = std::thread::spawn(move || host.accept().unwrap().0.write_all(b"host").unwrap());
+            assert_eq!(within(inside(&first), || read_tcp(at)).unwrap(), "host");
+            server.join().unwrap();
+            within(inside(&first), || TcpListener::bind("127.0.0.1:0").unwrap());
+            for index in [0, 1] {
+                network.detach(&id(index)).await.unwrap();
+                network.detach(&id(index)).await.unwrap();
+            }
+            assert_eq!(place.traces(), Vec::<String>::new());
+            assert_eq!(network.list().await.unwrap(), []);
+        },
+    );
+}
+
+#[test]
+fn mapped_ports_answer_from_the_host_and_from_outside() {
+    isolated(
+        "mapped_ports_answer_from_the_host_and_from_outside",
+        |place| async move {
+            // Another machine, and the policy that Docker sets.
+            run(
+                "ip link add out0 type veth peer name out1; ip addr add 10.9.0.1/24 dev out0; ip link set out0 up",
+            );
+            run("iptables -P FORWARD DROP");
+            let network = place.network();
+            let outside = place.dir.path().join("outside");
+            run(&format!("touch {0}; unshare --net={0} true", outside.display()));
+            run(&format!("ip link set out1 netns {}", outside.display()));
+            run(&format!(
+                "nsenter --net={} sh -c 'ip addr add 10.9.0.2/24 dev out1; ip link set out1 up'",
+                outside.display()
+            ));
+            let ports = [
+                (80, Some(8080), Protocol::Tcp),
+                (80, None, Protocol::Tcp),
+                (53, None, Protocol::Udp),
+            ];
+            let web = network.attach(&bridge(0, &ports)).await.unwrap();
+            assert_eq!(host_port(&web, 0), 8080);
+            let any = Ipv4Addr::UNSPECIFIED;
+            assert!(web.bindings.iter().all(|binding| binding.bind_ip == any));
+            let from_host = [
+                ([127, 0, 0, 1], 8080),
+                ([10, 9, 0, 1], 8080),
+                ([127, 0, 0, 1], host_port(&web, 1)),
+            ];
+            for (ip, port) in from_host {
+                let server = tcp_server(&web, 80, "web");
+                assert_eq!(read_tcp((ip, port)).unwrap(), "web", "{ip:?}:{port}");
+                server.join().unwrap();
+            }
+            let server = tcp_server(&web, 80, "web");
+            assert_eq!(
+                within(&outside, || read_tcp(([10, 9, 0, 1], 8080))).unwrap(),
+                "web"
+            );
+            server.join().unwrap();
+            let server = tcp_server(&web, 80, "itself");
+            assert_eq!(
+                within(inside(&web), || read_tcp(([10, 9, 0, 1], 8080))).unwrap(),
+                "itself"
+            );
+            server.join().unwrap();
+            let at = |ip: [u8; 4]| SocketAddr::from((ip, host_port(&web, 2)));
+            assert_eq!(ask_udp(&web, 53, at([127, 0, 0, 1])), "asked");
+            assert_eq!(within(&outside, || ask_udp(&web, 53, at([10, 9, 0, 1]))), "asked");
+
+            let again = network
+                .attach(&bridge(1, &[(80, Some(8080), Protocol::Tcp)]))
+                .await;
+            let why = again.unwrap_err().to_string();
+            assert!(why.contains(&id(0).to_string()), "{why}");
+            network.detach(&id(0)).await.unwrap();
+            run(&format!("umount {}; ip link del out0", outside.display()));
+            assert_eq!(place.traces(), Vec::<String>::new());
+            read_tcp(([127, 0, 0, 1], 8080)).unwrap_err();
+        },
+    );
+}
+
+#[test]
+fn attaching_again_takes_the_first_attachment_back() {
+    isolated(
+        "attaching_again_takes_the_first_attachment_back",
+        |place| async move {
+            let network = place.network();
+            let request = bridge(0, &[(80, Some(8080), Protocol::Tcp)]);
+            network.attach(&request).await.unwrap();
+            // A new agent, which knows nothing but the disk; the old one has let its sockets go.
+            drop(network);
+            let network = place.network();
+            let web = network.attach(&request).await.unwrap();
+            let server = tcp_server(&web, 80, "again");
+            assert_eq!(read_tcp(([127, 0, 0, 1], 8080)).unwrap(), "again");
+            server.join().unwrap();
+            network.detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
+fn a_damaged_record_does_not_keep_anything() {
+    isolated("a_damaged_record_does_not_keep_anything", |place| async move {
+        let network = place.network();
+        let ports = [(80, Some(8080), Protocol::Tcp)];
+        network.attach(&bridge(0, &ports)).await.unwrap();
+        let folder = place.dir.path().join("network").join(id(0).to_string());
+        std::fs::write(folder.join("attachment.json"), "{").unwrap();
+        network.detach(&id(0)).await.unwrap();
+        assert_eq!(place.traces(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_adopted_container_keeps_its_port() {
+    isolated("an_adopted_container_keeps_its_port", |place| async move {
+        let network = place.network();
+        let web = network
+            .attach(&bridge(0, &[(80, None, Protocol::Tcp)]))
+            .await
+            .unwrap();
+        drop(network);
+        TcpListener::bind(("0.0.0.0", host_port(&web, 0))).unwrap();
+        let network = place.network();
+        network.adopt(&id(0), &web).await.unwrap();
+        TcpListener::bind(("0.0.0.0", host_port(&web, 0))).unwrap_err();
+        network.detach(&id(0)).await.unwrap();
+        TcpListener::bind(("0.0.0.0", host_port(&web, 0))).unwrap();
+        assert_eq!(place.traces(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn whenever_an_attachment_is_broken_off_it_can_be_taken_back() {
+    isolated(
+        "whenever_an_attachment_is_broken_off_it_can_be_taken_back",
+        |place| async move {
+            let network = place.network();
+            // From before the first effect to past the last one, in steps shorter than a plugin.
+            for millis in (0..400).step_by(15) {
+                let request = bridge(0, &[(80, None, Protocol::Tcp)]);
+                let attach = network.attach(&request);
+                let finished = tokio::time::timeout(Duration::from_millis(millis), attach)
+                    .await
+                    .is_ok();
+                let next = place.network();
+                for container in next.list().await.unwrap() {
+                    next.detach(&container).await.unwrap();
+                }
+                network.detach(&id(0)).await.unwrap();
+                assert_eq!(
+                    place.traces(),
+                    Vec::<String>::new(),
+                    "broken off after {millis} ms"
+                );
+                if finished {
+                    return;
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn the_leases_of_an_earlier_boot_are_given_back() {
+    isolated(
+        "the_leases_of_an_earlier_boot_are_given_back",
+        |place| async move {
+            let network = place.network();
+            let web = network
+                .attach(&bridge(0, &[(80, None, Protocol::Tcp)]))
+                .await
+                .unwrap();
+            let path = inside(&web).to_owned();
+            network.attach(&bridge(1, &[])).await.unwrap();
+            // A container of which a power cut left the lease alone.
+            network.attach(&bridge(2, &[])).await.unwrap();
+            drop(network);
+            for index in [0, 1, 2] {
+                run(&format!(
+                    "umount {}/{}",
+                    path.parent().unwrap().display(),
+                    id(index)
+                ));
+            }
+            run("iptables -F; iptables -t nat -F; iptables -X; iptables -t nat -X; ip link del ls-test0");
+            std::fs::remove_dir_all(place.dir.path().join("network").join(id(2).to_string())).unwrap();
+            let next = CniNetwork::new(&place.config, "the next boot", Arc::new(SystemClock));
+            assert_eq!(next.list().await.unwrap(), [id(0), id(1), id(2)]);
+            assert!(next.forget_old_boots().await.unwrap().is_empty());
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
+fn many_attach_and_detach_at_once() {
+    isolated("many_attach_and_detach_at_once", |place| async move {
+        let network = Arc::new(place.network());
+        let mut attaching = tokio::task::JoinSet::new();
+        for index in 0..10 {
+            let network = Arc::clone(&network);
+            attaching.spawn(async move {
+                network
+                    .attach(&bridge(index, &[(80, None, Protocol::Tcp)]))
+                    .await
+                    .unwrap()
+            });
+        }
+        let attached = attaching.join_all().await;
+        let mut addresses: Vec<_> = attached.iter().map(address).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 10);
+        for web in &attached {
+            let server = tcp_server(web, 80, "one of many");
+            assert_eq!(
+                read_tcp(([127, 0, 0, 1], host_port(web, 0))).unwrap(),
+                "one of many"
+            );
+            server.join().unwrap();
+        }
+        let mut detaching = tokio::task::JoinSet::new();
+        for index in 0..10 {
+            let network = Arc::clone(&network);
+            detaching.spawn(async move { network.detach(&id(index)).await.unwrap() });
+        }
+        detaching.join_all().await;
+        assert_eq!(place.traces(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_plugins_refusal_is_told_in_its_words_and_leaves_nothing() {
+    isolated(
+        "a_plugins_refusal_is_told_in_its_words_and_leaves_nothing",
+        |mut place| async move {
+            // One address beside the gateway's.
+            place.config.network.subnet = (Ipv4Addr::new(172, 29, 0, 0), 30);
+            let network = place.network();
+            network.attach(&bridge(0, &[])).await.unwrap();
+            let error = network
+                .attach(&bridge(1, &[(80, None, Protocol::Udp)]))
+                .await
+                .unwrap_err();
+            let NetworkError::Plugin {
+                command, plugin, why, ..
+            } = &error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!((*command, plugin.as_str()), ("ADD", "bridge"));
+            assert!(why.contains("no IP addresses available"), "{why}");
+            network.detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
+
+            place.config.network.plugin_dirs = vec!["/nonexistent".into()];
+            let error = place
+                .network()
+                .attach(&bridge(0, &[]))
+                .await
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("install containernetworking-plugins"), "{error}");
+        },
+    );
+}
+
+#[test]
+fn host_and_none_get_files_only() {
+    isolated("host_and_none_get_files_only", |place| async move {
+        let network = place.network();
+        for (index, mode) in [(0, NetworkMode::Host), (1, NetworkMode::None)] {
+            let request = Attach {
+                mode,
+                ..bridge(index, &[(80, Some(8080), Protocol::Tcp)])
+            };
+            let attachment = network.attach(&request).await.unwrap();
+            assert_eq!((attachment.namespace, attachment.addresses.len()), (None, 0));
+            assert!(attachment.bindings.is_empty());
+            let over: Vec<_> = attachment
+                .files
+                .iter()
+                .map(|(_, over)| over.to_str().unwrap())
+                .collect();
+            assert!(
+                over.contains(&"/etc/hosts") && over.contains(&"/etc/hostname"),
+                "{over:?}"
+            );
+            assert_eq!(over.contains(&"/etc/resolv.conf"), mode == NetworkMode::Host);
+        }
+        assert_eq!(network.list().await.unwrap(), [id(0), id(1)]);
+        for index in [0, 1] {
+            network.detach(&id(index)).await.unwrap();
+        }
+        assert_eq!(place.traces(), Vec::<String>::new());
+    });
+}
