@@ -17,10 +17,17 @@
 
 pub mod clock;
 pub mod config;
+pub mod events;
+pub mod executor;
 pub mod http;
 pub mod image;
+pub mod intake;
+pub mod janitor;
 pub mod link;
 pub mod model;
 pub mod network;
+pub mod plan;
+pub mod report;
 pub mod runtime;
+pub mod store;
 pub mod supervise;
