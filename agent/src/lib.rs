@@ -17,6 +17,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod containerd;
 pub mod http;
 pub mod image;
 pub mod link;
