@@ -114,7 +114,10 @@ mod tests {
         assert!(empty.parse::<Digest>().unwrap().is_of(b""));
         assert!(!empty.parse::<Digest>().unwrap().is_of(b"x"));
         let long = Digest::of("sha512", &aws_lc_rs::digest::SHA512, b"abc");
-        assert!(long.as_str().starts_with("sha512:ddaf35a193617abacc417349ae204131"));
+        assert!(
+            long.as_str()
+                .starts_with("sha512:ddaf35a193617abacc417349ae204131")
+        );
         assert!(long.is_of(b"abc"));
     }
 

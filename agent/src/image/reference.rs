@@ -35,9 +35,7 @@ pub enum InvalidReference {
     #[error("{0:?} is no host[:port]")]
     Host(String),
     /// The path.
-    #[error(
-        "{0:?} is no repository name: parts of a-z and 0-9, with ., _, __ or - inside, and / between"
-    )]
+    #[error("{0:?} is no repository name: parts of a-z and 0-9, with ., _, __ or - inside, and / between")]
     Path(String),
     /// The tag.
     #[error("{0:?} is no tag: at most 128 of letters, digits, _, . and -, not beginning with . or -")]
@@ -134,7 +132,12 @@ impl FromStr for Reference {
             (None, Some(_)) => None,
             (None, None) => Some("latest".to_owned()),
         };
-        Ok(Self { host, path, tag, digest })
+        Ok(Self {
+            host,
+            path,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -187,7 +190,9 @@ fn is_domain(text: &str) -> bool {
         !part.is_empty()
             && !part.starts_with('-')
             && !part.ends_with('-')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     })
 }
 
@@ -204,7 +209,9 @@ fn is_path_part(part: &str) -> bool {
 
 fn is_tag(tag: &str) -> bool {
     let mut bytes = tag.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+    bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
         && tag.len() <= TAG_LIMIT
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
@@ -245,7 +252,10 @@ mod tests {
         assert_eq!(plain.to_string(), format!("docker.io/library/busybox@{DIGEST}"));
         assert_eq!(plain.target(), DIGEST);
         let tagged: Reference = format!("busybox:1@{DIGEST}").parse().unwrap();
-        assert_eq!(tagged.to_string(), format!("docker.io/library/busybox:1@{DIGEST}"));
+        assert_eq!(
+            tagged.to_string(),
+            format!("docker.io/library/busybox:1@{DIGEST}")
+        );
         assert_eq!(tagged.target(), DIGEST);
     }
 
@@ -255,9 +265,34 @@ mod tests {
         let long = "a/".repeat(127) + "aa";
         let tag = format!("a:{}", "t".repeat(129));
         for bad in [
-            "", "/", "a/", "/a", "A", "a/B", "a:", "a:-x", "a@", "a@sha256:00", "a b", "a_-b", "a..b", "-a", "a-",
-            "a___b", "a//b", "host.:5/a", "h.x:port/a", "h.x:70000/a", "h.x:/a", "[::g]:1/a", "[::1/a", "[::1]x/a",
-            "ä", &hex, &long, &tag,
+            "",
+            "/",
+            "a/",
+            "/a",
+            "A",
+            "a/B",
+            "a:",
+            "a:-x",
+            "a@",
+            "a@sha256:00",
+            "a b",
+            "a_-b",
+            "a..b",
+            "-a",
+            "a-",
+            "a___b",
+            "a//b",
+            "host.:5/a",
+            "h.x:port/a",
+            "h.x:70000/a",
+            "h.x:/a",
+            "[::g]:1/a",
+            "[::1/a",
+            "[::1]x/a",
+            "ä",
+            &hex,
+            &long,
+            &tag,
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad:?} was taken");
         }
