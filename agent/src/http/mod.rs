@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use crate::config::ProxyConfig;
 
 pub use time::CertificateClock;
-pub use tls::{Fingerprint, InvalidFingerprint, Trust, certificates, client_config};
+pub use tls::{Fingerprint, InvalidFingerprint, Trust, certificates, client_config, system_roots};
 
 /// A request that got no answer, or half of one.
 #[derive(Debug, thiserror::Error)]

@@ -120,8 +120,10 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, HttpError
     }
 }
 
-/// A machine without roots still speaks plain HTTP and to pinned servers, so that is no error here.
-fn system_roots() -> RootCertStore {
+/// The roots that this machine trusts. A machine without any still speaks plain HTTP and to pinned servers, so that is
+/// no error here.
+#[must_use]
+pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {

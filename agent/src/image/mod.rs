@@ -3,6 +3,12 @@
 //! Invariants: digests are verified while streaming; an image is said to be here only after its content and snapshots
 //! are synced to disk; one pull per image however many ask; a holder's image is not collected while it lives.
 
+mod digest;
+mod manifest;
+mod platform;
+mod reference;
+mod registry;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
