@@ -17,6 +17,7 @@ use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::events_client::EventsClient;
 use containerd_client::services::v1::images_client::ImagesClient;
+use containerd_client::services::v1::introspection_client::IntrospectionClient;
 use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::tasks_client::TasksClient;
@@ -91,6 +92,8 @@ services! {
     events: EventsClient;
     /// Names of images.
     images: ImagesClient;
+    /// What containerd is made of, and where it keeps things.
+    introspection: IntrospectionClient;
     /// What the garbage collector must leave alone.
     leases: LeasesClient;
     /// File systems of layers and containers.

@@ -3,7 +3,7 @@
 //! Only what a pull needs is read, and unknown members are passed over: images of ten years ago and of next year are
 //! to run. What is missing or malformed among the things that are needed is an error that names it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Deserializer};
 
@@ -16,6 +16,9 @@ pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.lis
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
 const SCHEMA_1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+
+/// How labels begin that lead the collector to other blobs.
+const GC_CONTENT: &str = "containerd.io/gc.ref.content.";
 
 /// The largest manifest, index or configuration that is read. Registries refuse more than 4 MiB themselves.
 pub const DOCUMENT_LIMIT: usize = 4 << 20;
@@ -93,6 +96,15 @@ pub enum Document {
     Manifest(Manifest),
 }
 
+/// A document with its media type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// What it is called.
+    pub media_type: String,
+    /// What it says.
+    pub document: Document,
+}
+
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Manifest {
@@ -119,36 +131,46 @@ impl Document {
     ///
     /// # Errors
     /// [`ManifestError`] if it is none that can be used.
-    pub fn read(media_type: Option<&str>, bytes: &[u8]) -> Result<Self, ManifestError> {
+    pub fn read(said: Option<&str>, bytes: &[u8]) -> Result<Typed, ManifestError> {
         let shape: Shape = parse("manifest", bytes)?;
-        let said = media_type.filter(|said| is_specific(said)).map(str::to_owned);
-        let media_type = said.or(shape.media_type).unwrap_or_default();
-        match media_type.as_str() {
-            OCI_INDEX | DOCKER_INDEX => Self::index(bytes),
-            OCI_MANIFEST | DOCKER_MANIFEST => Self::manifest(bytes),
-            SCHEMA_1 | SCHEMA_1_SIGNED => Err(ManifestError::SchemaOne),
-            "" if shape.schema_version == Some(1) => Err(ManifestError::SchemaOne),
-            "" if shape.manifests.is_some() => Self::index(bytes),
-            "" if shape.config.is_some() => Self::manifest(bytes),
-            other => Err(ManifestError::MediaType(other.to_owned())),
-        }
+        let said = said.filter(|said| is_specific(said)).map(str::to_owned);
+        let media_type = match said
+            .or(shape.media_type)
+            .filter(|media_type| !media_type.is_empty())
+        {
+            Some(media_type) => media_type,
+            None if shape.schema_version == Some(1) => SCHEMA_1.to_owned(),
+            None if shape.manifests.is_some() => OCI_INDEX.to_owned(),
+            None => OCI_MANIFEST.to_owned(),
+        };
+        let document = match media_type.as_str() {
+            OCI_INDEX | DOCKER_INDEX => {
+                let index: Index = parse("index", bytes)?;
+                Self::Index(index.manifests)
+            }
+            OCI_MANIFEST | DOCKER_MANIFEST => Self::Manifest(parse("manifest", bytes)?),
+            SCHEMA_1 | SCHEMA_1_SIGNED => return Err(ManifestError::SchemaOne),
+            other => return Err(ManifestError::MediaType(other.to_owned())),
+        };
+        Ok(Typed { media_type, document })
     }
 
-    fn index(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let index: Index = parse("index", bytes)?;
-        Ok(Self::Index(index.manifests))
-    }
-
-    fn manifest(bytes: &[u8]) -> Result<Self, ManifestError> {
-        Ok(Self::Manifest(parse("manifest", bytes)?))
-    }
-
-    /// The media type to keep for a document that came without one.
+    /// The labels by which containerd's garbage collector finds what a document refers to: those that containerd's own
+    /// client sets.
     #[must_use]
-    pub fn media_type(&self) -> &'static str {
+    pub fn gc_labels(&self) -> HashMap<String, String> {
+        let label =
+            |key: String, child: &Descriptor| (format!("{GC_CONTENT}{key}"), child.digest.to_string());
         match self {
-            Self::Index(_) => OCI_INDEX,
-            Self::Manifest(_) => OCI_MANIFEST,
+            Self::Index(manifests) => (0..)
+                .zip(manifests)
+                .map(|(place, child): (u32, _)| label(format!("m.{place}"), child))
+                .collect(),
+            Self::Manifest(manifest) => (0..)
+                .zip(&manifest.layers)
+                .map(|(place, child): (u32, _)| label(format!("l.{place}"), child))
+                .chain([label("config".to_owned(), &manifest.config)])
+                .collect(),
         }
     }
 }
@@ -217,7 +239,6 @@ struct Shape {
     schema_version: Option<u64>,
     media_type: Option<String>,
     manifests: Option<serde::de::IgnoredAny>,
-    config: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -275,11 +296,14 @@ mod tests {
     fn the_shape_decides_where_no_media_type_does() {
         for said in [None, Some("application/json"), Some(DOCKER_MANIFEST)] {
             let read = Document::read(said, manifest().to_string().as_bytes()).unwrap();
-            assert!(matches!(read, Document::Manifest(_)), "{said:?}: {read:?}");
+            assert!(
+                matches!(read.document, Document::Manifest(_)),
+                "{said:?}: {read:?}"
+            );
         }
         let index = json!({"schemaVersion": 2, "manifests": []}).to_string();
         assert_eq!(
-            Document::read(None, index.as_bytes()).unwrap(),
+            Document::read(None, index.as_bytes()).unwrap().document,
             Document::Index(Vec::new())
         );
     }
@@ -322,7 +346,16 @@ mod tests {
 
     #[test]
     fn layers_and_their_unpacked_digests_must_pair_up() {
-        let Ok(Document::Manifest(manifest)) = Document::read(None, manifest().to_string().as_bytes()) else {
+        let read = Document::read(None, manifest().to_string().as_bytes()).unwrap();
+        let labels = read.document.gc_labels();
+        let label = |key: &str| {
+            labels
+                .get(&format!("containerd.io/gc.ref.content.{key}"))
+                .cloned()
+        };
+        assert_eq!(label("config").as_deref(), Some(DIGEST));
+        assert_eq!(label("l.0").as_deref(), Some(DIGEST));
+        let Document::Manifest(manifest) = read.document else {
             panic!("not a manifest");
         };
         let none = json!({"rootfs": {"diff_ids": []}}).to_string();

@@ -92,12 +92,15 @@ impl Registries {
         reference: &Reference,
         deadline: Duration,
     ) -> Result<Resolved, RegistryError> {
-        let resolves = |endpoint: &Endpoint| endpoint.resolves;
-        let endpoints = self.endpoints(reference, "resolve", resolves).await?;
-        first(&endpoints, async |endpoint| {
-            self.resolve_at(endpoint, reference, deadline).await
-        })
-        .await
+        let mut failures = Failures::new("resolve", reference);
+        let endpoints = self.endpoints(reference).await?;
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.resolves) {
+            match self.resolve_at(endpoint, reference, deadline).await {
+                Ok(resolved) => return Ok(resolved),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(failures.last)
     }
 
     async fn resolve_at(
@@ -146,30 +149,42 @@ impl Registries {
         digest: &Digest,
         deadline: Duration,
     ) -> Result<Fetched, RegistryError> {
-        let endpoints = self
-            .endpoints(reference, "pull", |endpoint| endpoint.pulls)
-            .await?;
-        first(&endpoints, async |endpoint| {
-            let ask = Ask {
-                endpoint,
-                reference,
-                method: Method::GET,
-                path: format!("manifests/{digest}"),
-                accept: Some(ACCEPT),
-                range: None,
-                by_digest: true,
-                deadline,
-            };
-            let (_, fetched) = self.document(&ask).await?;
-            match digest.is_of(&fetched.bytes) {
-                true => Ok(fetched),
-                false => Err(answer(
-                    endpoint,
-                    format!("the manifest that it gave is not {digest}"),
-                )),
+        let mut failures = Failures::new("pull", reference);
+        let endpoints = self.endpoints(reference).await?;
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.pulls) {
+            match self.manifest_at(endpoint, reference, digest, deadline).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => failures.push(error),
             }
-        })
-        .await
+        }
+        Err(failures.last)
+    }
+
+    async fn manifest_at(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        digest: &Digest,
+        deadline: Duration,
+    ) -> Result<Fetched, RegistryError> {
+        let ask = Ask {
+            endpoint,
+            reference,
+            method: Method::GET,
+            path: format!("manifests/{digest}"),
+            accept: Some(ACCEPT),
+            range: None,
+            by_digest: true,
+            deadline,
+        };
+        let (_, fetched) = self.document(&ask).await?;
+        match digest.is_of(&fetched.bytes) {
+            true => Ok(fetched),
+            false => Err(answer(
+                endpoint,
+                format!("the manifest that it gave is not {digest}"),
+            )),
+        }
     }
 
     /// A blob from `offset` on.
@@ -182,47 +197,46 @@ impl Registries {
         digest: &Digest,
         offset: u64,
     ) -> Result<Blob, RegistryError> {
-        let endpoints = self
-            .endpoints(reference, "pull", |endpoint| endpoint.pulls)
-            .await?;
-        first(&endpoints, async |endpoint| {
-            let ask = Ask {
-                endpoint,
-                reference,
-                method: Method::GET,
-                path: format!("blobs/{digest}"),
-                accept: None,
-                range: (offset > 0).then(|| format!("bytes={offset}-")),
-                by_digest: true,
-                deadline: self.inactivity,
-            };
-            let response = self.ask(&ask).await?;
-            let offset = match response.status() {
-                StatusCode::OK => 0,
-                StatusCode::PARTIAL_CONTENT => begins_at(endpoint, response.headers(), offset)?,
-                _ => return Err(self.refusal(&ask, response).await),
-            };
-            let host = endpoint.authority().to_owned();
-            Ok(Blob::new(offset, host, self.inactivity, response.into_body()))
-        })
-        .await
+        let mut failures = Failures::new("pull", reference);
+        let endpoints = self.endpoints(reference).await?;
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.pulls) {
+            match self.blob_at(endpoint, reference, digest, offset).await {
+                Ok(blob) => return Ok(blob),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(failures.last)
     }
 
-    async fn endpoints(
+    async fn blob_at(
         &self,
+        endpoint: &Endpoint,
         reference: &Reference,
-        what: &'static str,
-        may: impl Fn(&Endpoint) -> bool,
-    ) -> Result<Vec<Endpoint>, RegistryError> {
-        let mut endpoints = hosts::endpoints(&self.folder, reference.host()).await?;
-        endpoints.retain(may);
-        match endpoints.is_empty() {
-            false => Ok(endpoints),
-            true => Err(RegistryError::NoHost {
-                what,
-                registry: reference.host().to_owned(),
-            }),
-        }
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<Blob, RegistryError> {
+        let ask = Ask {
+            endpoint,
+            reference,
+            method: Method::GET,
+            path: format!("blobs/{digest}"),
+            accept: None,
+            range: (offset > 0).then(|| format!("bytes={offset}-")),
+            by_digest: true,
+            deadline: self.inactivity,
+        };
+        let response = self.ask(&ask).await?;
+        let offset = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT => begins_at(endpoint, response.headers(), offset)?,
+            _ => return Err(self.refusal(&ask, response).await),
+        };
+        let host = endpoint.authority().to_owned();
+        Ok(Blob::new(offset, host, self.inactivity, response.into_body()))
+    }
+
+    async fn endpoints(&self, reference: &Reference) -> Result<Vec<Endpoint>, RegistryError> {
+        Ok(hosts::endpoints(&self.folder, reference.host()).await?)
     }
 
     /// A whole document, and the digest that the registry says it has.
@@ -253,26 +267,28 @@ impl Registries {
     }
 }
 
-/// The first answer that isn't an error, or the last error: the registry itself has the last word over its mirrors.
-async fn first<T>(
-    endpoints: &[Endpoint],
-    ask: impl AsyncFn(&Endpoint) -> Result<T, RegistryError>,
-) -> Result<T, RegistryError> {
-    let mut last = None;
-    for endpoint in endpoints {
-        match ask(endpoint).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => {
-                if let Some(before) = last.replace(error) {
-                    tracing::debug!(error = %before, "a mirror did not help");
-                }
-            }
+/// What went wrong at the hosts that were asked. The last one counts: the registry itself has the last word over its
+/// mirrors.
+struct Failures {
+    last: RegistryError,
+    asked: bool,
+}
+
+impl Failures {
+    fn new(what: &'static str, reference: &Reference) -> Self {
+        let registry = reference.host().to_owned();
+        Self {
+            last: RegistryError::NoHost { what, registry },
+            asked: false,
         }
     }
-    Err(last.unwrap_or_else(|| RegistryError::NoHost {
-        what: "pull",
-        registry: String::new(),
-    }))
+
+    fn push(&mut self, error: RegistryError) {
+        let before = std::mem::replace(&mut self.last, error);
+        if std::mem::replace(&mut self.asked, true) {
+            tracing::debug!(error = %before, "a mirror did not help");
+        }
+    }
 }
 
 fn said_digest(headers: &HeaderMap) -> Option<Digest> {
