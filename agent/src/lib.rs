@@ -33,6 +33,7 @@ pub mod link;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod reconcile;
 pub mod report;
 pub mod runtime;
 pub mod secrets;
