@@ -7,7 +7,7 @@
 //! | rank | modules |
 //! | --- | --- |
 //! | 0 | `clock` |
-//! | 1 | `supervise`, `model`, `config`, `http` |
+//! | 1 | `supervise`, `model`, `config`, `http`, `files` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
 //! | 4 | `secrets`, `image` |
@@ -24,12 +24,14 @@ pub mod config;
 pub mod containerd;
 pub mod events;
 pub mod executor;
+pub mod files;
 pub mod host;
 pub mod http;
 pub mod image;
 pub mod intake;
 pub mod janitor;
 pub mod link;
+pub mod log;
 pub mod model;
 pub mod network;
 pub mod plan;

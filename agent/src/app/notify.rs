@@ -1,10 +1,11 @@
 //! What the service manager is told: ready, stopping, and that the engine still moves.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
+
+use crate::reconcile::{EngineHandle, TakeError};
 
 /// Without a service manager every message goes nowhere, which is no failure.
 fn send(states: &[NotifyState<'_>]) {
@@ -23,27 +24,23 @@ pub(super) fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
-/// Tells the watchdog that the engine moves, as long as it does. `progress` is a count that grows whenever it has
-/// looked at its work; it does so even when there is none. The network has no part in it: a lost link is no reason to
-/// be restarted.
-pub(super) async fn watchdog(
-    progress: Arc<dyn Fn() -> u64 + Send + Sync>,
-    token: CancellationToken,
-) -> Result<(), std::convert::Infallible> {
+/// Tells the watchdog that the engine moves, as long as its loop comes round. The network has no part in it: a lost
+/// link is no reason to be restarted.
+pub(super) async fn watchdog(engine: EngineHandle, token: CancellationToken) -> Result<(), TakeError> {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         token.cancelled().await;
         return Ok(());
     };
-    let mut seen = None;
-    loop {
-        let count = progress();
-        if seen != Some(count) {
-            seen = Some(count);
+    let pause = (limit / 3).max(Duration::from_millis(100));
+    let endless = async {
+        loop {
+            engine.ping().await?;
             send(&[NotifyState::Watchdog]);
+            tokio::time::sleep(pause).await;
         }
-        tokio::select! {
-            () = token.cancelled() => return Ok(()),
-            () = tokio::time::sleep((limit / 3).max(Duration::from_millis(100))) => {}
-        }
+    };
+    tokio::select! {
+        () = token.cancelled() => Ok(()),
+        ended = endless => ended,
     }
 }

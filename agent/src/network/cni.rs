@@ -28,6 +28,7 @@ use super::resolv::{HostFiles, Names, write_files};
 use super::{Attach, Attachment, Network, NetworkError, chain, forward, namespace};
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
+use crate::files::absent_is_none;
 use crate::model::{ContainerId, Protocol};
 
 /// What blocking work needs; shared with the threads that do it.
@@ -299,7 +300,7 @@ fn leases(network: &NetworkConfig) -> Result<BTreeMap<ContainerId, Vec<IpAddr>>,
             continue;
         };
         let path = dir.join(name);
-        let holder = super::files::absent_is_none(chain::lease_holder(&path));
+        let holder = absent_is_none(chain::lease_holder(&path));
         let holder = holder.map_err(failed("cannot read", &path))?;
         // Others' containers are named otherwise.
         if let Some(Ok(container)) = holder.map(|holder| holder.parse()) {

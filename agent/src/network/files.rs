@@ -1,11 +1,11 @@
-//! Files of an attachment: written whole or not at all.
+//! The folders and files of attachments, with errors that name them.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
+use crate::files::{absent_is_none, make_private_dir, write_atomically};
 
 /// Names what was tried, and on what, beside the kernel's words.
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NetworkError {
@@ -15,33 +15,12 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 
 /// Makes a folder of mode 0700 and those above it.
 pub(super) fn make_folder(path: &Path) -> Result<(), NetworkError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed("cannot make folder", path))
+    make_private_dir(path).map_err(failed("cannot make folder", path))
 }
 
-/// Writes a file beside its place, syncs it and moves it there, so that a reader or a power cut meets the old one or
-/// the new one. `mode` holds whatever the umask is.
+/// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let attempt = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&new)?;
-        file.write_all(content)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    };
-    attempt().map_err(failed("cannot write", path))
+    write_atomically(path, content, mode).map_err(failed("cannot write", path))
 }
 
 /// The content of a file, `None` if there is no such file.
@@ -67,14 +46,6 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), NetworkError> {
     absent_is_none(fs::remove_dir_all(path))
         .map(|_| ())
         .map_err(failed("cannot remove", path))
-}
-
-pub(super) fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Where things are kept: all of it below the data folder.

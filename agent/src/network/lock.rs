@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::NetworkError;
-use super::files::{absent_is_none, failed, make_folder};
+use super::files::{failed, make_folder};
 use crate::clock::Clock;
+use crate::files::absent_is_none;
 
 const NAME: &str = "lock";
 /// Between two looks.

@@ -14,7 +14,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::NetworkError;
-use super::files::{absent_is_none, failed, make_folder};
+use super::files::{failed, make_folder};
+use crate::files::absent_is_none;
 
 /// The file of a thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";

@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
-use super::files::{absent_is_none, failed, write};
+use super::files::{failed, write};
+use crate::files::absent_is_none;
 
 /// The stub listener of systemd-resolved.
 const STUB: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53));
