@@ -4,6 +4,7 @@
 //! after a crash finds what it made. An implementation touches only containers of its own identity.
 
 pub mod cgroup;
+pub mod containerd;
 
 use std::path::PathBuf;
 

@@ -22,6 +22,7 @@ use oci_spec::runtime::{Root, Spec};
 use crate::model::{BindMount, ContainerId, HostFacts, ImageConfig, ResolvedContainer, ResolvedTask};
 use crate::network::Attachment;
 
+pub use process::CAPABILITIES;
 pub use signal::{InvalidSignal, parse_signal};
 
 /// The oldest version of the OCI runtime spec that has all that is said here.

@@ -34,49 +34,49 @@ const DEFAULT_CAPABILITIES: [Capability; 14] = [
     Capability::SysChroot,
 ];
 
-/// Every capability up to Linux 5.9, which had the last new one.
-const ALL_CAPABILITIES: [Capability; 41] = [
-    Capability::AuditControl,
-    Capability::AuditRead,
-    Capability::AuditWrite,
-    Capability::BlockSuspend,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
+/// Every capability in the order of its number (`linux/capability.h`); Linux 5.9 had the last new one.
+pub const CAPABILITIES: [Capability; 41] = [
     Capability::Chown,
     Capability::DacOverride,
     Capability::DacReadSearch,
     Capability::Fowner,
     Capability::Fsetid,
-    Capability::IpcLock,
-    Capability::IpcOwner,
     Capability::Kill,
-    Capability::Lease,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
     Capability::LinuxImmutable,
-    Capability::MacAdmin,
-    Capability::MacOverride,
-    Capability::Mknod,
-    Capability::NetAdmin,
     Capability::NetBindService,
     Capability::NetBroadcast,
+    Capability::NetAdmin,
     Capability::NetRaw,
-    Capability::Perfmon,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
     Capability::SysAdmin,
     Capability::SysBoot,
-    Capability::SysChroot,
-    Capability::SysModule,
     Capability::SysNice,
-    Capability::SysPacct,
-    Capability::SysPtrace,
-    Capability::SysRawio,
     Capability::SysResource,
     Capability::SysTime,
     Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
     Capability::Syslog,
     Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
 ];
 
 pub(super) fn process(input: &SpecInput<'_>) -> Result<Process, SpecError> {
@@ -175,7 +175,7 @@ fn working_directory(input: &SpecInput<'_>) -> String {
 /// Inheritable and ambient stay empty: what a non-root process may do must not grow by running a program.
 fn capabilities(privileged: bool) -> Result<LinuxCapabilities, SpecError> {
     let set: Capabilities = match privileged {
-        true => ALL_CAPABILITIES.into_iter().collect(),
+        true => CAPABILITIES.into_iter().collect(),
         false => DEFAULT_CAPABILITIES.into_iter().collect(),
     };
     let none = Capabilities::default();

@@ -59,7 +59,7 @@ impl Cgroups {
         let pids = self.pids(path)?;
         let group = format!("{}/{path}", self.parent);
         for pid in &pids {
-            kill_member(*pid, &group);
+            kill_member(*pid, group.trim_end_matches('/'));
         }
         Ok(pids)
     }
