@@ -6,7 +6,8 @@ use super::*;
 use crate::config::{ImageConfig, NetworkConfig, PullBehavior, ResourceConfig};
 use crate::model::{CgroupVersion, Gpu};
 
-fn config() -> Config {
+/// Settings that no file or environment touched.
+pub(in crate::host) fn config() -> Config {
     Config {
         cluster: "default".into(),
         endpoint: None,

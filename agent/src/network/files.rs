@@ -1,7 +1,8 @@
 //! The folders and files of attachments, with errors that name them.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
@@ -21,6 +22,13 @@ pub(super) fn make_folder(path: &Path) -> Result<(), NetworkError> {
 /// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
     write_atomically(path, content, mode).map_err(failed("cannot write", path))
+}
+
+/// Writes a file that is made anew by whoever finds it broken: no power cut needs to spare it.
+pub(super) fn write_unsynced(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
+    fs::write(path, content)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+        .map_err(failed("cannot write", path))
 }
 
 /// The content of a file, `None` if there is no such file.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
-use super::files::{failed, write};
+use super::files::{failed, write_unsynced};
 use crate::files::absent_is_none;
 
 /// The stub listener of systemd-resolved.
@@ -161,7 +161,8 @@ pub(super) fn write_files(
         .into_iter()
         .map(|(name, text)| {
             let path = folder.join(name);
-            write(&path, text.as_bytes(), 0o644)?;
+            // An attachment that was broken off is made anew, files and all.
+            write_unsynced(&path, text.as_bytes(), 0o644)?;
             Ok((path, Path::new("/etc").join(name)))
         })
         .collect()
