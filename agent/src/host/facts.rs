@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_machine_is_read_the_same_each_time_and_says_what_it_lacks() {
         let root = tempfile::tempdir().unwrap();
-        let config = crate::host::registration::tests::config();
+        let config = crate::host::registration::tests::config(&[]);
         let read = || read_at(root.path(), &config);
         let why = read().unwrap_err().to_string();
         assert!(why.contains("proc/meminfo"), "{why}");
