@@ -1,12 +1,11 @@
 //! The folders and files of attachments, with errors that name them.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
-use crate::files::{absent_is_none, make_private_dir, write_atomically};
+use crate::files::{self, absent_is_none, make_private_dir, write_atomically};
 
 /// Names what was tried, and on what, beside the kernel's words.
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NetworkError {
@@ -24,11 +23,9 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Networ
     write_atomically(path, content, mode).map_err(failed("cannot write", path))
 }
 
-/// Writes a file that is made anew by whoever finds it broken: no power cut needs to spare it.
-pub(super) fn write_unsynced(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
-    fs::write(path, content)
-        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
-        .map_err(failed("cannot write", path))
+/// Writes a file that is made anew in each boot.
+pub(super) fn write_for_this_boot(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
+    files::write_for_this_boot(path, content, mode).map_err(failed("cannot write", path))
 }
 
 /// The content of a file, `None` if there is no such file.
