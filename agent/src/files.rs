@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a folder of mode 0700 and those above it; those that are there stay as they are.
 ///
@@ -19,6 +19,23 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says; then the old file is what there is.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let (new, file) = write_beside(path, content, mode)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// As [`write_atomically`], but after a power cut the file may be empty: for what is written anew in each boot before
+/// it is read.
+///
+/// # Errors
+/// What the system says; then the old file is what there is.
+pub fn write_for_this_boot(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let (new, _) = write_beside(path, content, mode)?;
+    fs::rename(&new, path)
+}
+
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
@@ -30,9 +47,7 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()
         .open(&new)?;
     file.write_all(content)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    Ok((new, file))
 }
 
 /// Turns "there is no such file" into `None`.
@@ -55,8 +70,13 @@ mod tests {
     fn a_file_is_replaced_whole_and_has_its_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        for (text, mode) in [("first", 0o644), ("second", 0o600)] {
-            write_atomically(&path, text.as_bytes(), mode).unwrap();
+        let durably = write_atomically as fn(&Path, &[u8], u32) -> io::Result<()>;
+        for (write, text, mode) in [
+            (durably, "first", 0o644),
+            (write_for_this_boot, "second", 0o600),
+            (durably, "third", 0o640),
+        ] {
+            write(&path, text.as_bytes(), mode).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
         }

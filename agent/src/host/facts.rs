@@ -163,8 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_can_be_read() {
-        assert!(memory_mib(Path::new("/")).unwrap() > 0);
-        assert_eq!(boot_id(Path::new("/")).unwrap().len(), 36);
+    fn a_machine_is_read_the_same_each_time_and_says_what_it_lacks() {
+        let root = tempfile::tempdir().unwrap();
+        let config = crate::host::registration::tests::config(&[]);
+        let read = || read_at(root.path(), &config);
+        let why = read().unwrap_err().to_string();
+        assert!(why.contains("proc/meminfo"), "{why}");
+        write(root.path(), "proc/meminfo", "MemTotal: 4194304 kB\n");
+        write(root.path(), "proc/sys/kernel/random/boot_id", "a-boot\n");
+        assert!(matches!(read(), Err(HostError::NoIdentity)));
+        write(
+            root.path(),
+            "etc/machine-id",
+            "3d1219c7c4c5404aaa1f6d2a48adfda4\n",
+        );
+        let facts = read().unwrap();
+        assert_eq!((facts.memory_mib, facts.boot_id.as_str()), (4096, "a-boot"));
+        assert!(facts.cpu_units >= UNITS_PER_CPU && facts.cpu_units.is_multiple_of(UNITS_PER_CPU));
+        assert!(!facts.hostname.is_empty() && !facts.seccomp);
+        assert_eq!(read().unwrap(), facts);
     }
 }

@@ -88,4 +88,4 @@ fn attribute(name: &str, value: Option<&str>) -> ecs::Attribute {
 
 #[cfg(test)]
 #[path = "registration_tests.rs"]
-mod tests;
+pub(super) mod tests;

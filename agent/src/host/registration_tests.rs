@@ -1,51 +1,14 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use super::*;
-use crate::config::{ImageConfig, NetworkConfig, PullBehavior, ResourceConfig};
 use crate::model::{CgroupVersion, Gpu};
 
-fn config() -> Config {
-    Config {
-        cluster: "default".into(),
-        endpoint: None,
-        data_dir: PathBuf::new(),
-        containerd_address: PathBuf::new(),
-        containerd_namespace: String::new(),
-        snapshotter: String::new(),
-        runtime: String::new(),
-        cgroup_parent: String::new(),
-        log_writer: PathBuf::new(),
-        network: NetworkConfig {
-            bridge: String::new(),
-            subnet: ([172, 29, 0, 0].into(), 16),
-            ipam_dir: PathBuf::new(),
-            plugin_dirs: Vec::new(),
-            dynamic_ports: None,
-        },
-        image: ImageConfig {
-            pull_behavior: PullBehavior::Default,
-            auth: BTreeMap::new(),
-            registry_config_dir: PathBuf::new(),
-            pull_timeout: Duration::ZERO,
-            inactivity_timeout: Duration::ZERO,
-        },
-        resources: ResourceConfig {
-            reserved_ports: vec![22, 51678],
-            reserved_ports_udp: Vec::new(),
-            reserved_memory: 256,
-            attributes: BTreeMap::from([("stack".into(), "prod".into())]),
-            tags: BTreeMap::new(),
-            cdi_dirs: Vec::new(),
-        },
-        stop_timeout: Duration::ZERO,
-        start_timeout: Duration::ZERO,
-        create_timeout: Duration::ZERO,
-        cleanup_wait: Duration::ZERO,
-        disable_privileged: false,
-        task_pids_limit: None,
-    }
+/// What a machine with these settings has.
+pub(in crate::host) fn config(settings: &[(&str, &str)]) -> Config {
+    let owned = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse(None, owned).unwrap().0
 }
 
 fn facts() -> HostFacts {
@@ -73,7 +36,12 @@ fn facts() -> HostFacts {
 
 #[test]
 fn a_machine_is_registered_with_what_tasks_can_have() {
-    let made = registration(&facts(), &config()).unwrap();
+    let settings = [
+        ("ECS_RESERVED_PORTS", "[22,51678]"),
+        ("ECS_RESERVED_MEMORY", "256"),
+        ("ECS_INSTANCE_ATTRIBUTES", r#"{"stack":"prod"}"#),
+    ];
+    let made = registration(&facts(), &config(&settings)).unwrap();
     let find = |name: &str| {
         let resource = made
             .resources
@@ -93,11 +61,9 @@ fn a_machine_is_registered_with_what_tasks_can_have() {
 
 #[test]
 fn more_reserved_memory_than_there_is_is_a_named_error() {
-    let mut config = config();
-    config.resources.reserved_memory = 4000;
-    registration(&facts(), &config).unwrap();
-    config.resources.reserved_memory = 4001;
-    let why = registration(&facts(), &config).unwrap_err().to_string();
+    let with = |reserved| config(&[("ECS_RESERVED_MEMORY", reserved)]);
+    registration(&facts(), &with("4000")).unwrap();
+    let why = registration(&facts(), &with("4001")).unwrap_err().to_string();
     assert!(
         why.contains("ECS_RESERVED_MEMORY is 4001 MiB of 4000 MiB"),
         "{why}"

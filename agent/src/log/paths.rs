@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use longshore_protocol::arn::ResourceId;
 use longshore_protocol::json_file::WriterOptions;
 
-use crate::files::{absent_is_none, make_private_dir, write_atomically};
+use crate::files::{absent_is_none, make_private_dir, write_for_this_boot};
 use crate::model::LogOptions;
 
 /// A log's folder or file that could not be written or removed: again later.
@@ -44,7 +44,7 @@ impl Logs {
         self.folder.join(task.as_str()).join(format!("{container}.log"))
     }
 
-    /// Writes the writer's options for a container, mode 0600, and makes the folder of its log; answers with the
+    /// Writes the writer's options for a container that is about to be made, mode 0600, and makes the folder of its log; answers with the
     /// options file. It is the same each time.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Logs {
         let path = folder.join(format!("{container}.options.json"));
         serde_json::to_vec(&options)
             .map_err(io::Error::from)
-            .and_then(|text| write_atomically(&path, &text, 0o600))
+            .and_then(|text| write_for_this_boot(&path, &text, 0o600))
             .map_err(|source| PathsError {
                 what: "write",
                 path: path.clone(),

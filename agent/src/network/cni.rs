@@ -31,6 +31,9 @@ use crate::config::{Config, NetworkConfig};
 use crate::files::absent_is_none;
 use crate::model::{ContainerId, Protocol};
 
+/// How often a plugin that works in shared chains is tried.
+const ADD_TRIES: u32 = 4;
+
 /// What blocking work needs; shared with the threads that do it.
 struct Shared {
     layout: Layout,
@@ -215,7 +218,7 @@ impl CniNetwork {
     ) -> Result<(), NetworkError> {
         for config in record.plugins.clone() {
             let config = chain::with_previous(&config, &record.result);
-            let result = self.plugins.call(call, &config).await?;
+            let result = self.add_plugin(call, &config).await?;
             if result != record.result {
                 record.result = result;
                 let (record, folder) = (record.clone(), folder.to_owned());
@@ -226,6 +229,24 @@ impl CniNetwork {
             forward::change(&self.plugins, call, &chain::addresses(&record.result)).await?;
         }
         Ok(())
+    }
+
+    /// Two plugins that meet in the chains that all containers share, these or another program's, fail where each makes
+    /// what the other just made. So they are tried again, but for the first: whoever wants it again starts over.
+    async fn add_plugin(&self, call: &Call<'_>, config: &Value) -> Result<Value, NetworkError> {
+        let mut added = self.plugins.call(call, config).await;
+        for _ in 1..ADD_TRIES {
+            if added.is_ok() || config["prevResult"].is_null() {
+                break;
+            }
+            let undo = Call {
+                verb: Verb::Del,
+                ..*call
+            };
+            self.plugins.call(&undo, config).await?;
+            added = self.plugins.call(call, config).await;
+        }
+        added
     }
 
     /// Takes everything back but the folder and its lock, which the caller holds.

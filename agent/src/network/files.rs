@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
-use crate::files::{absent_is_none, make_private_dir, write_atomically};
+use crate::files::{self, absent_is_none, make_private_dir, write_atomically};
 
 /// Names what was tried, and on what, beside the kernel's words.
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NetworkError {
@@ -21,6 +21,11 @@ pub(super) fn make_folder(path: &Path) -> Result<(), NetworkError> {
 /// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
     write_atomically(path, content, mode).map_err(failed("cannot write", path))
+}
+
+/// Writes a file that is made anew in each boot.
+pub(super) fn write_for_this_boot(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
+    files::write_for_this_boot(path, content, mode).map_err(failed("cannot write", path))
 }
 
 /// The content of a file, `None` if there is no such file.

@@ -22,8 +22,8 @@ use longshore_protocol::status::NetworkMode;
 
 use crate::model::{ContainerId, PortMapping};
 
-pub use cni::CniNetwork;
 pub use crate::model::{Attachment, PortBinding};
+pub use cni::CniNetwork;
 
 /// A network that could not be given or taken.
 #[derive(Debug, thiserror::Error)]

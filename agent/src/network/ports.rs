@@ -11,6 +11,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -25,6 +26,11 @@ const KERNEL_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const KERNEL_RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 /// Where the kernel does not say: its own default.
 const DEFAULT_RANGE: (u16, u16) = (32_768, 60_999);
+
+/// A plugin that is being started has a copy of each socket between its fork and its exec, also of one that was let go
+/// just now. So a port that is taken is tried again for a moment, on a thread that may wait.
+const FORK_TRIES: u32 = 5;
+const FORK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A port that is held.
 #[derive(Debug)]
@@ -130,11 +136,21 @@ impl PortKeeper {
     }
 
     fn fixed(&self, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
-        let found = reserve(protocol, port).or_else(|error| match (error, protocol) {
-            // Connections of a server that has ended linger for a minute, and are in nobody's way.
-            (Errno::EADDRINUSE, Protocol::Tcp) => reserve_over_lingering(port),
-            (error, _) => Err(error),
-        });
+        let attempt = || {
+            reserve(protocol, port).or_else(|error| match (error, protocol) {
+                // Connections of a server that has ended linger for a minute, and are in nobody's way.
+                (Errno::EADDRINUSE, Protocol::Tcp) => reserve_over_lingering(port),
+                (error, _) => Err(error),
+            })
+        };
+        let mut found = attempt();
+        for _ in 0..FORK_TRIES {
+            if !matches!(found, Err(Errno::EADDRINUSE)) {
+                break;
+            }
+            std::thread::sleep(FORK_PAUSE);
+            found = attempt();
+        }
         found.map_err(|error| NetworkError::Port {
             port,
             protocol: protocol.as_str(),

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use super::NetworkError;
-use super::files::{failed, write};
+use super::files::{failed, write_for_this_boot};
 use crate::files::absent_is_none;
 
 /// The stub listener of systemd-resolved.
@@ -161,7 +161,7 @@ pub(super) fn write_files(
         .into_iter()
         .map(|(name, text)| {
             let path = folder.join(name);
-            write(&path, text.as_bytes(), 0o644)?;
+            write_for_this_boot(&path, text.as_bytes(), 0o644)?;
             Ok((path, Path::new("/etc").join(name)))
         })
         .collect()

@@ -20,7 +20,8 @@ const HOST_MODE: u32 = 0o755;
 /// A task's own folder: images run as any user, and only the task's containers see it.
 const TASK_MODE: u32 = 0o777;
 
-/// A volume that a container can't have. Trying again does not help before somebody has done something.
+/// A volume that a container can't have (ECS: `InvalidVolumeError`). Trying again does not help before somebody has
+/// done something.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
     /// A mount point names no volume of the task.
@@ -34,7 +35,7 @@ pub enum VolumeError {
         volume: String,
     },
     /// A path or a name is none that can be mounted.
-    #[error("InvalidVolumeError: volume {volume:?}: {path} {why}")]
+    #[error("volume {volume:?}: {path} {why}")]
     Invalid {
         /// The volume.
         volume: String,
@@ -44,7 +45,7 @@ pub enum VolumeError {
         why: &'static str,
     },
     /// The host refused.
-    #[error("InvalidVolumeError: volume {volume:?}: cannot {what} {path}: {source}")]
+    #[error("volume {volume:?}: cannot {what} {path}: {source}")]
     Io {
         /// The volume.
         volume: String,
@@ -83,7 +84,7 @@ impl Volumes {
     /// Makes what a container mounts; answers with its mounts, in the order of its mount points.
     ///
     /// # Errors
-    /// [`VolumeError`], whose text begins as the existing agents' does.
+    /// [`VolumeError`].
     pub async fn prepare(
         &self,
         task: &ResolvedTask,

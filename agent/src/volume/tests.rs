@@ -134,10 +134,7 @@ async fn what_can_not_be_mounted_is_named() {
         let task = task(&[(name, source)]);
         let error = volumes.prepare(&task, &container(&[(name, place)])).await;
         let why = error.unwrap_err().to_string();
-        assert!(
-            why.starts_with("InvalidVolumeError: ") && why.contains(part),
-            "{why}"
-        );
+        assert!(why.starts_with("volume ") && why.contains(part), "{why}");
     }
     let why = volumes
         .prepare(&task(&[]), &container(&[("missing", "/data")]))

@@ -2,234 +2,17 @@
 //! under `unshare`, so bridge, rules and mounts end with it, whatever happens.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use std::future::Future;
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod support;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_agent::clock::SystemClock;
-use longshore_agent::config::{Config, ImageConfig, NetworkConfig, PullBehavior, ResourceConfig};
-use longshore_agent::model::{ContainerId, PortMapping, Protocol};
-use longshore_agent::network::{Attach, Attachment, CniNetwork, Network, NetworkError};
+use longshore_agent::model::Protocol;
+use longshore_agent::network::{Attach, Network, NetworkError};
 use longshore_protocol::status::NetworkMode;
-use nix::sched::{CloneFlags, setns};
-
-const INSIDE: &str = "LONGSHORE_TEST_IN_NAMESPACE";
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs `test` in namespaces of its own.
-fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Place) -> F) {
-    if std::env::var_os(INSIDE).is_some() {
-        run("ip link set lo up");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(test(Place::new()));
-        return;
-    }
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--net", "--mount"]);
-    if !nix::unistd::geteuid().is_root() {
-        unshare.arg("--map-root-user");
-    }
-    let status = unshare
-        .arg(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name} failed in its namespaces");
-}
-
-/// What a command prints.
-fn run(command: &str) -> String {
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// A data folder and the settings for it.
-struct Place {
-    dir: tempfile::TempDir,
-    config: Config,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = config(dir.path());
-        Self { dir, config }
-    }
-
-    fn network(&self) -> CniNetwork {
-        CniNetwork::new(&self.config, "this boot", Arc::new(SystemClock))
-    }
-
-    /// All that an attachment makes, wherever it is.
-    fn traces(&self) -> Vec<String> {
-        let rules = run("iptables-save");
-        let mut found: Vec<_> = rules
-            .lines()
-            .filter(|line| {
-                line.contains("172.29.")
-                    || line.contains("CNI-DN-")
-                    || line.contains("id: ")
-                    || line.contains("longshore:")
-            })
-            .map(str::to_owned)
-            .collect();
-        found.extend(
-            run("ip -o link")
-                .lines()
-                .filter(|l| l.contains("veth"))
-                .map(str::to_owned),
-        );
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        found.extend(
-            mounts
-                .lines()
-                .filter(|l| l.starts_with("nsfs"))
-                .map(str::to_owned),
-        );
-        for folder in ["network", "netns", "ipam/ls-test0"] {
-            if let Ok(entries) = std::fs::read_dir(self.dir.path().join(folder)) {
-                let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-                // The cursor and the lock of host-local stay.
-                found.extend(names.filter(|name| !name.starts_with("last_reserved_ip") && name != "lock"));
-            }
-        }
-        found
-    }
-}
-
-fn config(dir: &Path) -> Config {
-    Config {
-        cluster: "default".into(),
-        endpoint: None,
-        data_dir: dir.to_owned(),
-        containerd_address: PathBuf::new(),
-        containerd_namespace: String::new(),
-        snapshotter: String::new(),
-        runtime: String::new(),
-        cgroup_parent: String::new(),
-        log_writer: PathBuf::new(),
-        network: NetworkConfig {
-            bridge: "ls-test0".into(),
-            subnet: (Ipv4Addr::new(172, 29, 0, 0), 16),
-            ipam_dir: dir.join("ipam"),
-            plugin_dirs: vec![
-                "/opt/cni/bin".into(),
-                "/usr/lib/cni".into(),
-                "/usr/libexec/cni".into(),
-            ],
-            dynamic_ports: None,
-        },
-        image: ImageConfig {
-            pull_behavior: PullBehavior::Default,
-            auth: Default::default(),
-            registry_config_dir: PathBuf::new(),
-            pull_timeout: Duration::ZERO,
-            inactivity_timeout: Duration::ZERO,
-        },
-        resources: ResourceConfig {
-            reserved_ports: vec![22],
-            reserved_ports_udp: Vec::new(),
-            reserved_memory: 0,
-            attributes: Default::default(),
-            tags: Default::default(),
-            cdi_dirs: Vec::new(),
-        },
-        stop_timeout: Duration::ZERO,
-        start_timeout: Duration::ZERO,
-        create_timeout: Duration::ZERO,
-        cleanup_wait: Duration::ZERO,
-        disable_privileged: false,
-        task_pids_limit: None,
-    }
-}
-
-fn id(index: u16) -> ContainerId {
-    format!("0123456789abcdef0123456789abcdef-{index}")
-        .parse()
-        .unwrap()
-}
-
-fn bridge(index: u16, ports: &[(u16, Option<u16>, Protocol)]) -> Attach {
-    let mapping = |(container_port, host_port, protocol): &(u16, Option<u16>, Protocol)| PortMapping {
-        container_port: *container_port,
-        host_port: *host_port,
-        protocol: *protocol,
-    };
-    Attach {
-        container: id(index),
-        mode: NetworkMode::Bridge,
-        ports: ports.iter().map(mapping).collect(),
-        hostname: format!("c{index}"),
-    }
-}
-
-/// Runs `work` on a thread inside a namespace; sockets that it returns stay there.
-fn within<T: Send>(namespace: &Path, work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let inside = || {
-            setns(std::fs::File::open(namespace).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-            work()
-        };
-        scope.spawn(inside).join().unwrap()
-    })
-}
-
-fn inside(attachment: &Attachment) -> &Path {
-    attachment.namespace.as_deref().unwrap()
-}
-
-fn address(attachment: &Attachment) -> IpAddr {
-    attachment.addresses[0]
-}
-
-/// Answers one TCP connection on the port in the container with `word`.
-fn tcp_server(attachment: &Attachment, port: u16, word: &'static str) -> std::thread::JoinHandle<()> {
-    let listener = within(inside(attachment), || {
-        TcpListener::bind(("0.0.0.0", port)).unwrap()
-    });
-    std::thread::spawn(move || listener.accept().unwrap().0.write_all(word.as_bytes()).unwrap())
-}
-
-fn read_tcp(address: impl Into<SocketAddr>) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address.into(), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// What the port in the container answers to a datagram from here.
-fn ask_udp(attachment: &Attachment, port: u16, at: SocketAddr) -> String {
-    let server = within(inside(attachment), || UdpSocket::bind(("0.0.0.0", port)).unwrap());
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
-    let echo = std::thread::spawn(move || {
-        let mut buffer = [0; 64];
-        let (size, from) = server.recv_from(&mut buffer).unwrap();
-        server.send_to(&buffer[..size], from).unwrap();
-    });
-    let client = UdpSocket::bind("0.0.0.0:0").unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.send_to(b"asked", at).unwrap();
-    let mut buffer = [0; 64];
-    let size = client.recv(&mut buffer).unwrap();
-    echo.join().unwrap();
-    String::from_utf8_lossy(&buffer[..size]).into_owned()
-}
-
-fn host_port(attachment: &Attachment, index: usize) -> u16 {
-    attachment.bindings[index].mapping.host_port.unwrap()
-}
+use support::{address, ask_udp, bridge, host_port, id, inside, isolated, read_tcp, run, tcp_server, within};
 
 #[test]
 fn containers_reach_the_host_and_each_other_and_detach_leaves_nothing() {
@@ -439,7 +222,7 @@ fn the_leases_of_an_earlier_boot_are_given_back() {
             }
             run("iptables -F; iptables -t nat -F; iptables -X; iptables -t nat -X; ip link del ls-test0");
             std::fs::remove_dir_all(place.dir.path().join("network").join(id(2).to_string())).unwrap();
-            let next = CniNetwork::new(&place.config, "the next boot", Arc::new(SystemClock));
+            let next = place.network_in("the next boot");
             assert_eq!(next.list().await.unwrap(), [id(0), id(1), id(2)]);
             assert!(next.forget_old_boots().await.unwrap().is_empty());
             assert_eq!(place.traces(), Vec::<String>::new());
@@ -489,14 +272,14 @@ fn a_plugins_refusal_is_told_in_its_words_and_leaves_nothing() {
     isolated(
         "a_plugins_refusal_is_told_in_its_words_and_leaves_nothing",
         |mut place| async move {
-            // One address beside the gateway's.
-            place.config.network.subnet = (Ipv4Addr::new(172, 29, 0, 0), 30);
+            // Five addresses beside the gateway's.
+            place.set(&[("LONGSHORE_BRIDGE_SUBNET", "172.29.0.0/29")]);
             let network = place.network();
-            network.attach(&bridge(0, &[])).await.unwrap();
-            let error = network
-                .attach(&bridge(1, &[(80, None, Protocol::Udp)]))
-                .await
-                .unwrap_err();
+            for index in 0..5 {
+                network.attach(&bridge(index, &[])).await.unwrap();
+            }
+            let request = bridge(5, &[(80, None, Protocol::Udp)]);
+            let error = network.attach(&request).await.unwrap_err();
             let NetworkError::Plugin {
                 command, plugin, why, ..
             } = &error
@@ -505,10 +288,12 @@ fn a_plugins_refusal_is_told_in_its_words_and_leaves_nothing() {
             };
             assert_eq!((*command, plugin.as_str()), ("ADD", "bridge"));
             assert!(why.contains("no IP addresses available"), "{why}");
-            network.detach(&id(0)).await.unwrap();
+            for index in 0..5 {
+                network.detach(&id(index)).await.unwrap();
+            }
             assert_eq!(place.traces(), Vec::<String>::new());
 
-            place.config.network.plugin_dirs = vec!["/nonexistent".into()];
+            place.set(&[("LONGSHORE_CNI_BIN_DIRS", "/nonexistent")]);
             let error = place
                 .network()
                 .attach(&bridge(0, &[]))
