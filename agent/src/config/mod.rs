@@ -1,6 +1,15 @@
 //! The agent's settings: `ECS_*` and `LONGSHORE_*`, from a file and the environment, in one validated struct.
 //!
-//! Reading them has no effect: no folder is made, no socket touched.
+//! Reading them has no effect: no folder is made, no socket touched. All faults are found at once. The environment goes
+//! before the file; an empty value is no value.
+
+mod auth;
+mod duration;
+mod file;
+mod names;
+mod parse;
+
+pub use parse::{ENDPOINT_FORM, endpoint};
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -26,7 +35,8 @@ pub struct Config {
     pub runtime: String,
     /// `LONGSHORE_CGROUP_PARENT` [`/longshore`].
     pub cgroup_parent: String,
-    /// `LONGSHORE_LOG_WRITER`: the program `longshore-log` [beside the agent].
+    /// `LONGSHORE_LOG_WRITER`: the program `longshore-log`. The default is this bare name: it is looked for beside the
+    /// agent's own program.
     pub log_writer: PathBuf,
     /// Bridge, subnet, plugins, port range.
     pub network: NetworkConfig,
@@ -46,7 +56,84 @@ pub struct Config {
     pub disable_privileged: bool,
     /// `ECS_TASK_PIDS_LIMIT` [none].
     pub task_pids_limit: Option<u32>,
+    /// `LONGSHORE_LOG`, else `ECS_LOGLEVEL` [`info`]: what is logged, in the notation of `tracing`'s filters.
+    pub log_filter: String,
+    /// The way out of this network.
+    pub proxy: ProxyConfig,
 }
+
+/// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` as everywhere; they hold for the control plane and for registries.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// `HTTPS_PROXY`: for https targets.
+    pub https: Option<String>,
+    /// `HTTP_PROXY`: for http targets.
+    pub http: Option<String>,
+    /// `NO_PROXY`: hosts, domains and networks that are reached directly.
+    pub no: Option<String>,
+}
+
+impl std::fmt::Debug for ProxyConfig {
+    /// Without addresses: they may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProxyConfig")
+            .field("https", &self.https.is_some())
+            .field("http", &self.http.is_some())
+            .field("no", &self.no)
+            .finish()
+    }
+}
+
+/// Something in the settings that an operator should look at; the agent starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which setting.
+    pub name: String,
+    /// What of it, and what is done.
+    pub text: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.text)
+    }
+}
+
+/// A setting that can't be obeyed; the agent does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A value that does not parse.
+    #[error("{name}={value}: must be {allowed}")]
+    Value {
+        /// Which setting.
+        name: &'static str,
+        /// As written; secrets aside.
+        value: String,
+        /// What would do.
+        allowed: &'static str,
+    },
+    /// A line of the file that is no setting.
+    #[error("line {line} of the settings file: {why}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A name of our own that there isn't.
+    #[error("{name}: there is no such setting{}", suggestion.map(|known| format!("; did you mean {known}?")).unwrap_or_default())]
+    Unknown {
+        /// As written.
+        name: String,
+        /// The nearest name that there is.
+        suggestion: Option<&'static str>,
+    },
+}
+
+/// Every fault of the settings, at least one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Faults(pub Vec<Fault>);
 
 /// How bridges are made.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +168,8 @@ pub enum PullBehavior {
 pub struct ImageConfig {
     /// When the registry is asked.
     pub pull_behavior: PullBehavior,
-    /// `ECS_ENGINE_AUTH_TYPE` and `ECS_ENGINE_AUTH_DATA`: registry host → user and password.
+    /// `ECS_ENGINE_AUTH_TYPE` and `ECS_ENGINE_AUTH_DATA`: registry host → user and password. Hosts are as image
+    /// references name them: with their port, without scheme, Docker Hub as `docker.io`.
     pub auth: BTreeMap<String, RegistryAuth>,
     /// `LONGSHORE_REGISTRY_CONFIG_DIR`: folders like containerd's `hosts` tree [/etc/containerd/certs.d].
     pub registry_config_dir: PathBuf,
@@ -92,10 +180,11 @@ pub struct ImageConfig {
 }
 
 impl std::fmt::Debug for ImageConfig {
-    /// Without the passwords.
+    /// Without the logins.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ImageConfig")
             .field("pull_behavior", &self.pull_behavior)
+            .field("registries", &self.auth.keys())
             .finish_non_exhaustive()
     }
 }
@@ -107,6 +196,15 @@ pub struct RegistryAuth {
     pub username: String,
     /// The password.
     pub password: String,
+}
+
+impl std::fmt::Debug for RegistryAuth {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistryAuth")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the node offers.
@@ -125,3 +223,6 @@ pub struct ResourceConfig {
     /// `LONGSHORE_CDI_DIRS`, colon-separated, beside /etc/cdi and /var/run/cdi.
     pub cdi_dirs: Vec<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,9 @@
-//! The one HTTP client: TLS by rustls, limits, deadlines, and which failures may be tried again.
+//! The one HTTP client: TLS by rustls, a corrected clock, proxies, limits, deadlines, and which failures may be tried
+//! again.
+
+mod proxy;
+mod time;
+mod tls;
 
 use std::time::Duration;
 
@@ -9,6 +14,11 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+use crate::config::ProxyConfig;
+
+pub use time::CertificateClock;
+pub use tls::{Fingerprint, InvalidFingerprint, Trust, certificates, client_config, system_roots};
 
 /// A request that got no answer, or half of one.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +52,17 @@ pub enum HttpError {
     Tls(String),
 }
 
+impl HttpError {
+    /// Whether the same request may get an answer later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Deadline { .. } => true,
+            Self::TooLong { .. } | Self::Tls(_) => false,
+        }
+    }
+}
+
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are kept this long: longer than the pause between two polls.
@@ -50,13 +71,19 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Sends requests; cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    inner: HyperClient<HttpsConnector<proxy::Connector>, Full<Bytes>>,
 }
 
 impl Client {
-    /// A client that trusts as `tls` says.
+    /// A client that trusts as `tls` says and knows no proxy.
     #[must_use]
     pub fn new(tls: rustls::ClientConfig) -> Self {
+        Self::through(tls, &ProxyConfig::default())
+    }
+
+    /// A client that trusts as `tls` says and goes through `proxy`.
+    #[must_use]
+    pub fn through(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -68,7 +95,7 @@ impl Client {
         let inner = HyperClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(hyper_util::rt::TokioTimer::new())
-            .build(https.wrap_connector(tcp));
+            .build(https.wrap_connector(proxy::Connector::new(tcp, proxy)));
         Self { inner }
     }
 

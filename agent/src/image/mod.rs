@@ -3,11 +3,35 @@
 //! Invariants: digests are verified while streaming; an image is said to be here only after its content and snapshots
 //! are synced to disk; one pull per image however many ask; a holder's image is not collected while it lives.
 
+mod content;
+mod desk;
+mod digest;
+mod failure;
+mod holds;
+mod manifest;
+mod platform;
+mod progress;
+mod pull;
+mod record;
+mod reference;
+mod registry;
+mod service;
+mod sync;
+mod unpack;
+mod walk;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{ContainerId, PulledImage};
+
+use failure::PullError;
+use platform::Machine;
+
+pub use reference::{InvalidReference, Reference};
+pub use registry::Reach;
+pub use service::{ContainerdImages, Node};
 
 /// An image that could not be had.
 #[derive(Clone, Debug, thiserror::Error)]

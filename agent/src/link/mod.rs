@@ -1,4 +1,22 @@
 //! The way to the control plane. Everything is dialled from here; a node opens no port.
+//!
+//! Calls are awsJson1_1 and the poll is JSON, both signed by SigV4 with temporary credentials, which the node gets by its
+//! RSA key. Invariant: only the control plane's own error answers are taken for its word; whatever else comes back is a
+//! failure of the way, to be tried again.
+
+mod call;
+mod client;
+mod credentials;
+pub mod files;
+mod identity;
+mod key;
+mod register;
+mod server_time;
+
+pub use client::{Link, LinkParts};
+pub use identity::{Identity, IdentityError, IdentityFiles};
+pub use key::{KeyError, NodeKey};
+pub use register::{Activation, RegisterError, register};
 
 use async_trait::async_trait;
 use longshore_protocol::ecs;
@@ -70,3 +88,6 @@ pub trait ControlLink: Send + Sync + 'static {
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,502 @@
+//! From names and texts to [`Config`].
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::auth::{self, AuthType};
+use super::duration::{self, DURATION_FORM, TRUTH_FORM};
+use super::{
+    Config, Fault, Faults, ImageConfig, NetworkConfig, ProxyConfig, PullBehavior, ResourceConfig, Warning,
+    file, names,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// The kernel's PID_MAX_LIMIT.
+const MAX_PIDS: u64 = 4_194_304;
+/// The longest name of a network interface: IFNAMSIZ without its closing zero.
+const MAX_INTERFACE_NAME: usize = 15;
+
+const PATH_FORM: &str = "an absolute path";
+const PATHS_FORM: &str = "absolute paths separated by colons";
+const PORTS_FORM: &str = "a JSON array of port numbers, such as [22,8080]";
+const MAP_FORM: &str = r#"a JSON object of texts, such as {"stack":"prod"}"#;
+const NAMESPACE_FORM: &str = "letters, digits and single . - _ between them, at most 76";
+
+impl Config {
+    /// Reads the settings: `file` is the text of the settings file where there is one; of the environment only
+    /// `ECS_*`, `LONGSHORE_*` and the proxy names count, and they go first.
+    ///
+    /// # Errors
+    /// [`Faults`]: all of them.
+    pub fn parse(
+        file: Option<&str>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Warning>), Faults> {
+        let mut reader = Reader::gather(file, environment);
+        reader.judge_names();
+        let config = reader.config();
+        match reader.faults.is_empty() {
+            true => Ok((config, reader.warnings)),
+            false => Err(Faults(reader.faults)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    values: BTreeMap<String, String>,
+    warnings: Vec<Warning>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    fn gather(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Self {
+        let mut reader = Self::default();
+        let (settings, bad) = file.map(file::parse).unwrap_or_default();
+        let fault = |bad: file::BadLine| Fault::Line {
+            line: bad.number,
+            why: bad.why,
+        };
+        reader.faults.extend(bad.into_iter().map(fault));
+        for (name, value) in settings {
+            reader.put(&name, &value, true);
+        }
+        for (name, value) in environment {
+            let upper = name.to_ascii_uppercase();
+            if names::PROXY.contains(&upper.as_str()) {
+                reader.put(&upper, &value, false);
+            } else if name.starts_with("ECS_") || name.starts_with("LONGSHORE_") {
+                reader.put(&name, &value, false);
+            }
+        }
+        reader
+    }
+
+    fn put(&mut self, name: &str, value: &str, once: bool) {
+        let value = value.trim();
+        if value.is_empty() {
+            return;
+        }
+        if self.values.insert(name.to_owned(), value.to_owned()).is_some() && once {
+            self.warn(
+                name,
+                "stands in the settings file more than once; the last one counts",
+            );
+        }
+    }
+
+    fn warn(&mut self, name: &str, text: impl Into<String>) {
+        self.warnings.push(Warning {
+            name: name.to_owned(),
+            text: text.into(),
+        });
+    }
+
+    fn judge_names(&mut self) {
+        let all: Vec<String> = self.values.keys().cloned().collect();
+        for name in all {
+            let is = |list: &[&str]| list.contains(&name.as_str());
+            if is(names::ECS) || is(names::LONGSHORE) || is(names::PROXY) {
+                continue;
+            }
+            if is(names::ECS_NOT_SUPPORTED) {
+                self.warn(
+                    &name,
+                    "is a setting of the ECS agent that this agent does not have; it is ignored",
+                );
+            } else if is(names::LONGSHORE_OTHERS) {
+                self.warn(
+                    &name,
+                    "is for the longshore command; this agent takes ECS_CLUSTER",
+                );
+            } else if name.starts_with("LONGSHORE_") {
+                let suggestion = names::nearest(&name);
+                self.faults.push(Fault::Unknown { name, suggestion });
+            } else {
+                let hint = names::nearest(&name).map(|known| format!("; did you mean {known}?"));
+                let text = format!(
+                    "is no setting of this agent{}; it is ignored",
+                    hint.unwrap_or_default()
+                );
+                self.warn(&name, text);
+            }
+        }
+    }
+
+    fn config(&mut self) -> Config {
+        if self.parsed("ECS_EXTERNAL", TRUTH_FORM, duration::truth) == Some(false) {
+            self.warn(
+                "ECS_EXTERNAL",
+                "false is not possible: this agent's launch type is always EXTERNAL",
+            );
+        }
+        let data_dir = self
+            .preferred("LONGSHORE_DATA_DIR", "ECS_DATADIR", PATH_FORM, absolute)
+            .unwrap_or_else(|| PathBuf::from("/var/lib/longshore"));
+        let mut cleanup_wait = self.duration("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", 3 * HOUR);
+        if cleanup_wait < SECOND {
+            cleanup_wait = 3 * HOUR;
+            self.warn(
+                "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION",
+                "is less than 1s; 3h is used",
+            );
+        }
+        let runtime_form =
+            "the name of a containerd shim, such as io.containerd.runc.v2, or an absolute path";
+        Config {
+            cluster: self.text(
+                "ECS_CLUSTER",
+                "letters, digits, - and _, at most 255",
+                "default",
+                |text| longshore_protocol::arn::is_valid_name(text),
+            ),
+            endpoint: self.preferred("LONGSHORE_ENDPOINT", "ECS_BACKEND_HOST", ENDPOINT_FORM, endpoint),
+            containerd_address: self.path("LONGSHORE_CONTAINERD_ADDRESS", "/run/containerd/containerd.sock"),
+            containerd_namespace: self.text(
+                "LONGSHORE_CONTAINERD_NAMESPACE",
+                NAMESPACE_FORM,
+                "longshore",
+                identifier,
+            ),
+            snapshotter: self.text("LONGSHORE_SNAPSHOTTER", NAMESPACE_FORM, "overlayfs", identifier),
+            runtime: self.text(
+                "LONGSHORE_RUNTIME",
+                runtime_form,
+                "io.containerd.runc.v2",
+                |text| identifier(text) || absolute(text).is_some(),
+            ),
+            cgroup_parent: self.text(
+                "LONGSHORE_CGROUP_PARENT",
+                "an absolute path without ..",
+                "/longshore",
+                |text| absolute(text).is_some() && text != "/",
+            ),
+            log_writer: self
+                .parsed("LONGSHORE_LOG_WRITER", PATH_FORM, absolute)
+                .unwrap_or_else(|| PathBuf::from("longshore-log")),
+            network: self.network(&data_dir),
+            image: self.image(),
+            resources: self.resources(),
+            stop_timeout: self.duration("ECS_CONTAINER_STOP_TIMEOUT", 30 * SECOND),
+            start_timeout: self.at_least("ECS_CONTAINER_START_TIMEOUT", 45 * SECOND, 3 * MINUTE),
+            create_timeout: self.at_least("ECS_CONTAINER_CREATE_TIMEOUT", MINUTE, 4 * MINUTE),
+            cleanup_wait,
+            disable_privileged: self.flag("ECS_DISABLE_PRIVILEGED"),
+            task_pids_limit: self.pids_limit(),
+            log_filter: self.log_filter(),
+            proxy: self.proxy(),
+            data_dir,
+        }
+    }
+
+    fn network(&mut self, data_dir: &std::path::Path) -> NetworkConfig {
+        let interface = |text: &str| {
+            let fit = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
+            (1..=MAX_INTERFACE_NAME).contains(&text.len())
+                && text.bytes().all(fit)
+                && text != "."
+                && text != ".."
+        };
+        NetworkConfig {
+            bridge: self.text(
+                "LONGSHORE_BRIDGE",
+                "an interface name of 1 to 15 characters",
+                "longshore0",
+                interface,
+            ),
+            subnet: self
+                .parsed(
+                    "LONGSHORE_BRIDGE_SUBNET",
+                    "an IPv4 network such as 172.29.0.0/16, from /8 to /29",
+                    subnet,
+                )
+                .unwrap_or((Ipv4Addr::new(172, 29, 0, 0), 16)),
+            ipam_dir: self
+                .parsed("LONGSHORE_IPAM_DIR", PATH_FORM, absolute)
+                .unwrap_or_else(|| data_dir.join("ipam")),
+            plugin_dirs: self
+                .parsed("LONGSHORE_CNI_BIN_DIRS", PATHS_FORM, paths)
+                .unwrap_or_else(|| {
+                    ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"]
+                        .map(PathBuf::from)
+                        .to_vec()
+                }),
+            dynamic_ports: self.parsed(
+                "ECS_DYNAMIC_HOST_PORT_RANGE",
+                "two ports FIRST-LAST, from 1 to 65535, the first not above the last",
+                port_range,
+            ),
+        }
+    }
+
+    fn image(&mut self) -> ImageConfig {
+        ImageConfig {
+            pull_behavior: self
+                .parsed(
+                    "ECS_IMAGE_PULL_BEHAVIOR",
+                    "default, always, once or prefer-cached",
+                    pull_behavior,
+                )
+                .unwrap_or(PullBehavior::Default),
+            auth: self.auth(),
+            registry_config_dir: self.path("LONGSHORE_REGISTRY_CONFIG_DIR", "/etc/containerd/certs.d"),
+            pull_timeout: self.at_least("ECS_IMAGE_PULL_TIMEOUT", Duration::ZERO, 2 * HOUR),
+            inactivity_timeout: self.at_least("ECS_IMAGE_PULL_INACTIVITY_TIMEOUT", MINUTE, MINUTE),
+        }
+    }
+
+    fn auth(&mut self) -> BTreeMap<String, super::RegistryAuth> {
+        let shape = self.parsed("ECS_ENGINE_AUTH_TYPE", AuthType::FORM, AuthType::parse);
+        let data = self.values.remove("ECS_ENGINE_AUTH_DATA");
+        match (shape, data) {
+            (None, None) => BTreeMap::new(),
+            (Some(shape), Some(data)) => auth::logins(shape, &data).unwrap_or_else(|| {
+                self.faults.push(Fault::Value {
+                    name: "ECS_ENGINE_AUTH_DATA",
+                    value: "(not shown)".to_owned(),
+                    allowed: shape.form(),
+                });
+                BTreeMap::new()
+            }),
+            (Some(_), None) => {
+                self.warn(
+                    "ECS_ENGINE_AUTH_TYPE",
+                    "does nothing without ECS_ENGINE_AUTH_DATA",
+                );
+                BTreeMap::new()
+            }
+            (None, Some(_)) => {
+                self.warn(
+                    "ECS_ENGINE_AUTH_DATA",
+                    "does nothing without ECS_ENGINE_AUTH_TYPE",
+                );
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn resources(&mut self) -> ResourceConfig {
+        let mut reserved_memory = self
+            .parsed("ECS_RESERVED_MEMORY", "a number of MiB", |text| {
+                text.parse::<u64>().ok()
+            })
+            .unwrap_or(0);
+        if reserved_memory > u64::from(u16::MAX) {
+            reserved_memory = 0;
+            self.warn("ECS_RESERVED_MEMORY", "is more than 65535; nothing is reserved");
+        }
+        ResourceConfig {
+            reserved_ports: self
+                .parsed("ECS_RESERVED_PORTS", PORTS_FORM, json)
+                .unwrap_or_else(|| vec![22, 51678, 51679]),
+            reserved_ports_udp: self
+                .parsed("ECS_RESERVED_PORTS_UDP", PORTS_FORM, json)
+                .unwrap_or_default(),
+            reserved_memory,
+            attributes: self
+                .parsed("ECS_INSTANCE_ATTRIBUTES", MAP_FORM, json)
+                .unwrap_or_default(),
+            tags: self
+                .parsed("ECS_CONTAINER_INSTANCE_TAGS", MAP_FORM, json)
+                .unwrap_or_default(),
+            cdi_dirs: self
+                .parsed("LONGSHORE_CDI_DIRS", PATHS_FORM, paths)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn pids_limit(&mut self) -> Option<u32> {
+        let limit = self.parsed(
+            "ECS_TASK_PIDS_LIMIT",
+            "a number from 1 to 4194304, or 0 for no limit",
+            |text| text.parse::<u64>().ok(),
+        )?;
+        if limit > MAX_PIDS {
+            self.warn("ECS_TASK_PIDS_LIMIT", "is more than 4194304; there is no limit");
+            return None;
+        }
+        u32::try_from(limit).ok().filter(|limit| *limit > 0)
+    }
+
+    fn log_filter(&mut self) -> String {
+        let level = self.parsed("ECS_LOGLEVEL", "debug, info, warn, error or crit", log_level);
+        let filter = self.parsed(
+            "LONGSHORE_LOG",
+            "a filter such as info or longshore_agent::link=debug",
+            |text| {
+                tracing_subscriber::EnvFilter::try_new(text)
+                    .is_ok()
+                    .then(|| text.to_owned())
+            },
+        );
+        filter
+            .or(level.map(str::to_owned))
+            .unwrap_or_else(|| "info".to_owned())
+    }
+
+    fn proxy(&mut self) -> ProxyConfig {
+        let form = "an http:// address";
+        ProxyConfig {
+            https: self.parsed("HTTPS_PROXY", form, proxy_address),
+            http: self.parsed("HTTP_PROXY", form, proxy_address),
+            no: self.values.remove("NO_PROXY"),
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        allowed: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.values.remove(name)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.faults.push(Fault::Value { name, value, allowed });
+        }
+        parsed
+    }
+
+    /// Of two names for one setting the first, with a warning when both are set.
+    fn preferred<T>(
+        &mut self,
+        name: &'static str,
+        other: &'static str,
+        allowed: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        if self.values.contains_key(name) && self.values.contains_key(other) {
+            self.warn(other, format!("{name} is set too and wins"));
+        }
+        let second = self.parsed(other, allowed, &parse);
+        self.parsed(name, allowed, parse).or(second)
+    }
+
+    fn text(
+        &mut self,
+        name: &'static str,
+        allowed: &'static str,
+        default: &str,
+        good: impl FnOnce(&str) -> bool,
+    ) -> String {
+        self.parsed(name, allowed, |text| good(text).then(|| text.to_owned()))
+            .unwrap_or_else(|| default.to_owned())
+    }
+
+    fn path(&mut self, name: &'static str, default: &str) -> PathBuf {
+        self.parsed(name, PATH_FORM, absolute)
+            .unwrap_or_else(|| PathBuf::from(default))
+    }
+
+    fn flag(&mut self, name: &'static str) -> bool {
+        self.parsed(name, TRUTH_FORM, duration::truth).unwrap_or(false)
+    }
+
+    fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
+        self.parsed(name, DURATION_FORM, duration::duration)
+            .unwrap_or(default)
+    }
+
+    /// A duration that is raised to `least`; zero is the default, as in the existing agent.
+    fn at_least(&mut self, name: &'static str, least: Duration, default: Duration) -> Duration {
+        let value = self.duration(name, default);
+        let (used, why) = match value {
+            Duration::ZERO => (default, "is zero".to_owned()),
+            _ if value < least => (least, format!("is less than {}", duration::display(least))),
+            _ => return value,
+        };
+        self.warn(name, format!("{why}; {} is used", duration::display(used)));
+        used
+    }
+}
+
+/// What [`endpoint`] takes, for error texts.
+pub const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
+
+/// A control plane's address in its one form: without the slash at the end. Without a scheme it is https, as for the
+/// existing agent.
+#[must_use]
+pub fn endpoint(text: &str) -> Option<String> {
+    let text = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("https://{text}"),
+    };
+    let url = url::Url::parse(&text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let plain = url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !bare || !plain {
+        return None;
+    }
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn absolute(text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    let up = path
+        .components()
+        .any(|part| part == std::path::Component::ParentDir);
+    (path.is_absolute() && !up).then_some(path)
+}
+
+fn paths(text: &str) -> Option<Vec<PathBuf>> {
+    text.split(':').map(absolute).collect()
+}
+
+/// What containerd takes for namespaces and plugins.
+fn identifier(text: &str) -> bool {
+    let parts = |text: &str| text.split(['.', '-', '_']).all(|part| !part.is_empty());
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.len() <= 76 && text.bytes().all(letters) && parts(text)
+}
+
+fn subnet(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let (address, length): (Ipv4Addr, u8) = (address.parse().ok()?, length.parse().ok()?);
+    // A bridge needs an address of its own, and a container one beside network and broadcast.
+    let host_bits = u32::MAX.checked_shr(u32::from(length)).unwrap_or(0);
+    let fits = (8..=29).contains(&length) && u32::from(address) & host_bits == 0;
+    fits.then_some((address, length))
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (1 <= first && first <= last).then_some((first, last))
+}
+
+fn pull_behavior(text: &str) -> Option<PullBehavior> {
+    match text {
+        "default" => Some(PullBehavior::Default),
+        "always" => Some(PullBehavior::Always),
+        "once" => Some(PullBehavior::Once),
+        "prefer-cached" => Some(PullBehavior::PreferCached),
+        _ => None,
+    }
+}
+
+fn log_level(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "debug" => Some("debug"),
+        "info" => Some("info"),
+        "warn" => Some("warn"),
+        "error" | "crit" => Some("error"),
+        _ => None,
+    }
+}
+
+fn proxy_address(text: &str) -> Option<String> {
+    let text = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let url = url::Url::parse(&text).ok()?;
+    (url.scheme() == "http" && url.host().is_some()).then_some(text)
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}

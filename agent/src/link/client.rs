@@ -1,0 +1,323 @@
+//! The way to the control plane, for real.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_protocol::error::Retry;
+use longshore_protocol::poll::{self, PollRequest, PollResponse};
+use longshore_protocol::{ecs, ssm};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::{CallError, Caller, Operation, Signer};
+use super::credentials::NodeCredentials;
+use super::identity::{Identity, IdentityError, IdentityFiles};
+use super::server_time::ServerTime;
+use super::{ControlLink, LinkError};
+use crate::clock::Clock;
+use crate::http::{CertificateClock, Client};
+
+/// How long a poll endpoint is used before it is asked for again.
+const POLL_ENDPOINT_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// Room in an answer beside the assignments.
+const POLL_ANSWER_LIMIT: usize = poll::MAX_RESPONSE_BYTES + 64 * 1024;
+
+/// What the link is made from.
+pub struct LinkParts {
+    /// The HTTP client that trusts as the identity says.
+    pub http: Client,
+    /// The clock that the client judges certificates by.
+    pub certificates: Arc<CertificateClock>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the identity lies.
+    pub files: IdentityFiles,
+    /// The identity.
+    pub identity: Identity,
+    /// The control plane's address: the identity's, or what the settings say instead.
+    pub endpoint: String,
+    /// What tells this machine from a copy of it.
+    pub fingerprint: String,
+}
+
+/// The link of a registered node.
+pub struct Link {
+    caller: Caller,
+    credentials: NodeCredentials,
+    endpoint: String,
+    cluster: String,
+    files: IdentityFiles,
+    identity: Mutex<Identity>,
+    poll_endpoint: Mutex<Option<PollEndpoint>>,
+}
+
+#[derive(Clone)]
+struct PollEndpoint {
+    address: String,
+    until: Duration,
+}
+
+impl Link {
+    /// A link; nothing is called yet.
+    ///
+    /// # Errors
+    /// [`IdentityError`] where the key can't be read.
+    pub fn new(parts: LinkParts) -> Result<Self, IdentityError> {
+        let time = ServerTime::new(parts.clock, parts.certificates, Some(parts.files.clone()));
+        let credentials = NodeCredentials::new(
+            parts.identity.instance_id.clone(),
+            parts.fingerprint,
+            parts.endpoint.clone(),
+            parts.files.clone(),
+        )?;
+        Ok(Self {
+            caller: Caller {
+                http: parts.http,
+                region: parts.identity.region.clone(),
+                time,
+            },
+            credentials,
+            endpoint: parts.endpoint,
+            cluster: parts.identity.cluster.clone(),
+            files: parts.files,
+            identity: Mutex::new(parts.identity),
+            poll_endpoint: Mutex::new(None),
+        })
+    }
+
+    /// Who this machine is, as far as is known now.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        lock(&self.identity).clone()
+    }
+
+    /// Whether the control plane takes this node's key: gets credentials, as every call does first.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn check_identity(&self) -> Result<(), LinkError> {
+        self.credentials.get(&self.caller).await.map(drop)
+    }
+
+    /// Trusts so from the next start on.
+    ///
+    /// # Errors
+    /// [`IdentityError`] where it can't be stored.
+    pub fn set_trust(&self, trust: &crate::http::Trust) -> Result<(), IdentityError> {
+        let mut identity = self.identity();
+        identity.set_trust(trust);
+        self.files.store(&identity)?;
+        *lock(&self.identity) = identity;
+        Ok(())
+    }
+
+    /// Takes the node off the books; its key is good for nothing afterwards.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn deregister_managed_instance(&self) -> Result<(), LinkError> {
+        let input = ssm::DeregisterManagedInstanceRequest {
+            instance_id: Some(self.identity().instance_id.into()),
+        };
+        let operation = Operation::ssm(&self.endpoint, "DeregisterManagedInstance");
+        let _: ssm::DeregisterManagedInstanceResult = self.signed(operation, &input).await?;
+        Ok(())
+    }
+
+    async fn ecs<I: Serialize, O: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        input: &I,
+    ) -> Result<O, LinkError> {
+        self.signed(Operation::ecs(&self.endpoint, name), input).await
+    }
+
+    /// Signed by the node's credentials; once more with new ones where those were refused.
+    async fn signed<I: Serialize, O: DeserializeOwned>(
+        &self,
+        operation: Operation<'_>,
+        input: &I,
+    ) -> Result<O, LinkError> {
+        let credentials = self.credentials.get(&self.caller).await?;
+        let answer = self
+            .caller
+            .call(operation, input, Signer::Credentials(&credentials))
+            .await;
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !matches!(
+            &error,
+            CallError::Service {
+                retry: Retry::WithNewCredentials,
+                ..
+            }
+        ) {
+            return Err(link_error(operation.name, error));
+        }
+        self.credentials.refused(&credentials);
+        let credentials = self.credentials.get(&self.caller).await?;
+        let answer = self
+            .caller
+            .call(operation, input, Signer::Credentials(&credentials))
+            .await;
+        answer.map_err(|error| link_error(operation.name, error))
+    }
+
+    async fn poll_endpoint(&self, instance: &str) -> Result<String, LinkError> {
+        let now = self.caller.time.since_boot();
+        let known = lock(&self.poll_endpoint).clone();
+        if let Some(known) = known.filter(|known| now < known.until) {
+            return Ok(known.address);
+        }
+        let input = ecs::DiscoverPollEndpointRequest {
+            container_instance: Some(instance.to_owned()),
+            cluster: Some(self.cluster.clone()),
+            zone_id: None,
+        };
+        const NAME: &str = "DiscoverPollEndpoint";
+        let answer: ecs::DiscoverPollEndpointResponse = self.ecs(NAME, &input).await?;
+        let address = answer.endpoint.ok_or_else(|| LinkError::Unavailable {
+            operation: NAME,
+            why: "the answer names no endpoint".to_owned(),
+        })?;
+        *lock(&self.poll_endpoint) = Some(PollEndpoint {
+            address: address.clone(),
+            until: now + POLL_ENDPOINT_LIFETIME,
+        });
+        Ok(address)
+    }
+
+    /// The ARN that this node has, or the token under which it asks for one: written down before the call, so that
+    /// a call whose answer gets lost is the same call when it is made again.
+    fn registration(&self) -> Result<Identity, LinkError> {
+        let mut identity = self.identity();
+        if identity.container_instance.is_none() && identity.client_token.is_none() {
+            identity.client_token = Some(uuid::Uuid::new_v4());
+            self.keep(&identity)?;
+        }
+        Ok(identity)
+    }
+
+    fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
+        self.files
+            .store(identity)
+            .map_err(|error| LinkError::Unavailable {
+                operation: REGISTER,
+                why: error.to_string(),
+            })?;
+        lock(&self.identity).clone_from(identity);
+        Ok(())
+    }
+}
+
+const REGISTER: &str = "RegisterContainerInstance";
+
+#[async_trait]
+impl ControlLink for Link {
+    async fn register_container_instance(
+        &self,
+        mut request: ecs::RegisterContainerInstanceRequest,
+    ) -> Result<ecs::ContainerInstance, LinkError> {
+        let mut identity = self.registration()?;
+        request.cluster = Some(self.cluster.clone());
+        request.container_instance_arn = identity.container_instance.as_ref().map(ToString::to_string);
+        request.client_token = identity.client_token.as_ref().map(ToString::to_string);
+        let answer: Result<ecs::RegisterContainerInstanceResponse, _> = self.ecs(REGISTER, &request).await;
+        if let Err(LinkError::Refused { .. }) = &answer
+            && identity.client_token.take().is_some()
+        {
+            // A token belongs to one request; the next one may be another.
+            self.keep(&identity)?;
+        }
+        let incomplete = |why: &str| LinkError::Unavailable {
+            operation: REGISTER,
+            why: why.to_owned(),
+        };
+        let instance = answer?
+            .container_instance
+            .ok_or_else(|| incomplete("the answer has no instance"))?;
+        let arn = instance.container_instance_arn.as_deref().unwrap_or_default();
+        let arn = arn
+            .parse()
+            .map_err(|_| incomplete(&format!("{arn:?} is no container instance's ARN")))?;
+        if identity.container_instance.as_ref() != Some(&arn) || identity.client_token.is_some() {
+            identity.container_instance = Some(arn);
+            identity.client_token = None;
+            self.keep(&identity)?;
+        }
+        Ok(instance)
+    }
+
+    async fn deregister_container_instance(
+        &self,
+        request: ecs::DeregisterContainerInstanceRequest,
+    ) -> Result<(), LinkError> {
+        let _: ecs::DeregisterContainerInstanceResponse =
+            self.ecs("DeregisterContainerInstance", &request).await?;
+        Ok(())
+    }
+
+    async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError> {
+        let endpoint = self
+            .poll_endpoint(&request.container_instance.to_string())
+            .await?;
+        let operation = Operation {
+            endpoint: &endpoint,
+            path: poll::PATH,
+            service: "ecs",
+            target: None,
+            name: "Poll",
+            deadline: Duration::from_secs(u64::from(request.wait_seconds + poll::WAIT_GRACE_SECONDS)),
+            limit: POLL_ANSWER_LIMIT,
+        };
+        let answer = self.signed(operation, request).await;
+        if answer.is_err() {
+            // It may have moved.
+            *lock(&self.poll_endpoint) = None;
+        }
+        answer
+    }
+
+    async fn submit_task_state_change(
+        &self,
+        mut request: ecs::SubmitTaskStateChangeRequest,
+    ) -> Result<(), LinkError> {
+        request.cluster.get_or_insert_with(|| self.cluster.clone());
+        let _: ecs::SubmitTaskStateChangeResponse = self.ecs("SubmitTaskStateChange", &request).await?;
+        Ok(())
+    }
+}
+
+/// What a failed call means to those who called.
+pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError {
+    match error {
+        CallError::Service { code, message, retry } => match retry {
+            Retry::Later | Retry::WithServerTime => LinkError::Unavailable {
+                operation,
+                why: format!("{code}: {message}"),
+            },
+            // Fresh credentials were refused too.
+            Retry::WithNewCredentials => LinkError::Identity { operation, message },
+            Retry::Never => LinkError::Refused {
+                operation,
+                code,
+                message,
+            },
+        },
+        // A failing disk, a proxy's page, a server that is not ready: none of it is the control plane's word.
+        CallError::Http(_) | CallError::Address { .. } | CallError::Foreign { .. } | CallError::Key(_) => {
+            LinkError::Unavailable {
+                operation,
+                why: error.to_string(),
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing is half done under these locks, so a panic elsewhere leaves good values.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

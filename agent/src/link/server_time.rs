@@ -1,0 +1,131 @@
+//! The control plane's time, as its answers tell it.
+//!
+//! Signatures are good for five minutes either way, and a machine's clock may be wrong by years. So calls are signed in
+//! the server's time: this machine's clock plus an offset that each answer's `Date` corrects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use super::identity::IdentityFiles;
+use crate::clock::Clock;
+use crate::http::CertificateClock;
+
+/// Smaller differences are the `Date` header's whole seconds and the way of the answer.
+const NOISE_SECONDS: i64 = 2;
+/// How often the last date is written down, in seconds: flash wears out.
+const STORE_EVERY_SECONDS: i64 = 3600;
+
+/// This machine's clock, the server's, and the one that certificates are judged by.
+pub(super) struct ServerTime {
+    clock: Arc<dyn Clock>,
+    certificates: Arc<CertificateClock>,
+    files: Option<IdentityFiles>,
+    offset_seconds: AtomicI64,
+    stored: AtomicI64,
+}
+
+impl ServerTime {
+    /// `files` is where the last date is kept; there is none before registration.
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        certificates: Arc<CertificateClock>,
+        files: Option<IdentityFiles>,
+    ) -> Self {
+        let last = files.as_ref().and_then(IdentityFiles::last_date).unwrap_or(0);
+        certificates.at_least(last);
+        Self {
+            clock,
+            certificates,
+            files,
+            offset_seconds: AtomicI64::new(0),
+            stored: AtomicI64::new(last),
+        }
+    }
+
+    /// When a call is signed now.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        let offset = jiff::SignedDuration::from_secs(self.offset_seconds.load(Ordering::Relaxed));
+        let now = self.clock.now();
+        now.checked_add(offset).unwrap_or(now)
+    }
+
+    /// Since boot, for lifetimes that no step of the wall clock may change.
+    pub(super) fn since_boot(&self) -> Duration {
+        self.clock.since_boot()
+    }
+
+    /// Learns from an answer's `Date`. `verified`: it came over TLS. Says whether the offset changed.
+    pub(super) fn learn(&self, date: &str, verified: bool) -> bool {
+        let Ok(server) = jiff::fmt::rfc2822::parse(date) else {
+            return false;
+        };
+        let server = server.timestamp().as_second();
+        let difference = server - self.clock.now().as_second();
+        let offset = if difference.abs() < NOISE_SECONDS {
+            0
+        } else {
+            difference
+        };
+        let before = self.offset_seconds.swap(offset, Ordering::Relaxed);
+        let changed = (before - offset).abs() >= NOISE_SECONDS;
+        if changed {
+            tracing::warn!(
+                seconds = offset,
+                "this machine's clock differs from the control plane's; calls are signed with its time"
+            );
+        }
+        if verified {
+            self.certificates.at_least(server);
+            self.store(server);
+        }
+        changed
+    }
+
+    fn store(&self, server: i64) {
+        let stored = self.stored.load(Ordering::Relaxed);
+        let Some(files) = self
+            .files
+            .as_ref()
+            .filter(|_| server >= stored + STORE_EVERY_SECONDS)
+        else {
+            return;
+        };
+        self.stored.store(server, Ordering::Relaxed);
+        if let Err(error) = files.store_last_date(server) {
+            tracing::warn!(%error, "the control plane's time can't be written down");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn time(dir: &std::path::Path) -> ServerTime {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
+        ServerTime::new(clock, certificates, Some(IdentityFiles::new(dir)))
+    }
+
+    #[test]
+    fn calls_are_signed_in_the_servers_time_and_the_date_outlives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = time(dir.path());
+        assert!(first.learn("Fri, 01 Jan 2100 00:00:00 GMT", true));
+        let ahead = first.now().as_second() - 4_102_444_800;
+        assert!((0..5).contains(&ahead), "{ahead}");
+        let second = time(dir.path());
+        assert!(second.certificates.now() >= 4_102_444_800);
+    }
+
+    #[test]
+    fn what_is_not_verified_never_moves_the_certificates_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let time = time(dir.path());
+        time.learn("Fri, 01 Jan 2100 00:00:00 GMT", false);
+        assert!(time.certificates.now() < 4_102_444_800);
+        assert!(!time.learn("no date", true));
+    }
+}
