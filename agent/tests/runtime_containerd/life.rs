@@ -156,14 +156,29 @@ async fn a_first_process_that_the_kernel_killed_for_memory_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_was_killed_for_memory_is_told_apart_also_against_the_tasks_limit() {
+async fn a_child_that_was_killed_for_memory_is_told_apart_and_its_neighbour_is_not_blamed() {
+    // Against the limit of the task, which both containers are below.
     let mut stage = Stage::new(&["sh", "-c", "tail /dev/zero; exit 3"]);
     stage.task.memory = Some(16);
-    let exit = stage.run_to_end().await;
+    stage
+        .task
+        .containers
+        .push(container("neighbour", &["sleep", "1000"]));
+    let mut events = stage.runtime.events().await.unwrap();
+    let neighbour = stage.run(1).await.unwrap();
+    stage.run(0).await.unwrap();
+    stage.exited(&mut events, 0).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
     assert_eq!(
         (exit.code, exit.out_of_memory),
         (Some(3), Some(OutOfMemory::Child))
     );
+
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(neighbour.pid).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+    stage.exited(&mut events, 1).await;
+    let exit = stage.runtime.reap(&stage.id(1)).await.unwrap();
+    assert_eq!((exit.code, exit.out_of_memory), (Some(137), None));
     stage.clear().await;
 }
 

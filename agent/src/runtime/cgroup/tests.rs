@@ -132,7 +132,7 @@ fn on_v2_the_kernel_tells_kills_and_peak() {
     std::fs::write(folder.join("memory.events"), "oom 1\noom_kill 2\n").unwrap();
     std::fs::write(folder.join("memory.peak"), "4096\n").unwrap();
     let expected = Evidence {
-        memory_kills: 2,
+        memory_kills: Some(2),
         peak_memory: Some(4096),
     };
     assert_eq!(cgroups.evidence("t"), expected);

@@ -14,8 +14,9 @@ use crate::model::CgroupVersion;
 /// What a group tells of the life of its processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// How many of its processes the kernel has killed for memory, against whichever limit; 0 where nothing tells.
-    pub memory_kills: u64,
+    /// How many of its processes the kernel has killed for memory, against whichever limit; `None` where nothing tells
+    /// (the group has gone, or Linux is older than 4.13).
+    pub memory_kills: Option<u64>,
     /// The most memory it had, in bytes.
     pub peak_memory: Option<u64>,
 }
@@ -87,11 +88,11 @@ impl Cgroups {
                     .unwrap_or_default()
                     .iter()
                     .filter_map(|folder| field(&folder.join("memory.oom_control"), "oom_kill"))
-                    .sum(),
+                    .reduce(|one, other| one + other),
                 peak_memory: number("memory.max_usage_in_bytes"),
             },
             CgroupVersion::V2 => Evidence {
-                memory_kills: field(&group.join("memory.events"), "oom_kill").unwrap_or(0),
+                memory_kills: field(&group.join("memory.events"), "oom_kill"),
                 peak_memory: number("memory.peak"),
             },
         }
