@@ -1,6 +1,6 @@
 //! Listens, serves, and ends in order.
 //!
-//! The end: no new connections; polls that wait are answered at once; requests under way get [`GRACE`]; operations run
+//! The end: no new connections; polls that wait are answered at once; requests under way get ten seconds; operations run
 //! to their commit; the database is closed.
 
 use std::io::Write;

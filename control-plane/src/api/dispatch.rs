@@ -146,7 +146,7 @@ async fn answer<Request, Answer, Handler, Done>(
     handler: Handler,
 ) -> Result<Vec<u8>, ApiError>
 where
-    Request: serde::de::DeserializeOwned + Check,
+    Request: serde::de::DeserializeOwned + serde::Serialize + Check,
     Answer: serde::Serialize,
     Handler: FnOnce(Call, Request) -> Done,
     Done: Future<Output = Result<Answer, ApiError>>,

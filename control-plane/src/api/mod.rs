@@ -14,6 +14,7 @@ mod refs;
 mod register_instance;
 mod reports;
 mod run_task;
+mod shape;
 mod tags;
 mod task_definitions;
 mod tasks;
@@ -142,7 +143,10 @@ async fn read(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
 }
 
 /// A JSON object as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn parse<T>(body: &[u8]) -> Result<T, ApiError>
+where
+    T: serde::de::DeserializeOwned + serde::Serialize,
+{
     let serialization = |message: String| ApiError::new(Code::Serialization, message);
     let text = match body.trim_ascii() {
         b"" => b"{}",
@@ -150,7 +154,17 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         text if text.first() == Some(&b'{') => text,
         _ => return Err(serialization("The body is no JSON object.".to_owned())),
     };
-    serde_json::from_slice(text).map_err(|error| serialization(error.to_string()))
+    let wrong = |error: serde_json::Error| serialization(error.to_string());
+    let read: T = serde_json::from_slice(text).map_err(wrong)?;
+    let given: serde_json::Value = serde_json::from_slice(text).map_err(wrong)?;
+    let kept = serde_json::to_value(&read).map_err(wrong)?;
+    match shape::list_for_structure(&given, &kept) {
+        Some(path) => Err(serialization(format!(
+            "{}: a list can not be converted to a structure",
+            path.trim_start_matches('.')
+        ))),
+        None => Ok(read),
+    }
 }
 
 fn write<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {

@@ -15,9 +15,8 @@ use crate::store::clusters::Cluster;
 use crate::store::definitions::Definition;
 use crate::store::{Connection, instances, tasks};
 use crate::tasks::Task;
+use crate::tasks::retention::CLIENT_TOKENS;
 
-/// How long a client token is remembered.
-pub(crate) const TOKEN_LIFE: i64 = 24 * 60 * 60 * 1000;
 /// The most characters of `group` (the model has no limit; ECS stores 255).
 const MAX_GROUP: usize = 255;
 
@@ -98,57 +97,36 @@ fn check_token(token: Option<&str>) -> Result<(), ApiError> {
     ))
 }
 
+/// Reads what RunTask and StartTask have in common, by the same names.
+macro_rules! wanted {
+    ($request:expr) => {{
+        let request = &$request;
+        refuse(&[
+            (
+                "enableExecuteCommand",
+                request.enable_execute_command == Some(true),
+            ),
+            ("referenceId", request.reference_id.is_some()),
+            (
+                "volumeConfigurations",
+                given(request.volume_configurations.as_ref()),
+            ),
+        ])?;
+        check_network(request.network_configuration.as_ref())?;
+        Wanted {
+            task_definition: request.task_definition.clone().unwrap_or_default(),
+            overrides: request.overrides.clone().unwrap_or_default(),
+            group: request.group.clone(),
+            started_by: request.started_by.clone(),
+            tags: request.tags.clone().unwrap_or_default(),
+            propagate_tags: propagates(request.propagate_tags.as_deref())?,
+            managed_tags: request.enable_ecs_managed_tags == Some(true),
+        }
+        .checked()?
+    }};
+}
+
 impl Wanted {
-    fn of_run(request: &ecs::RunTaskRequest) -> Result<Self, ApiError> {
-        refuse(&[
-            (
-                "enableExecuteCommand",
-                request.enable_execute_command == Some(true),
-            ),
-            ("referenceId", request.reference_id.is_some()),
-            (
-                "volumeConfigurations",
-                given(request.volume_configurations.as_ref()),
-            ),
-        ])?;
-        check_network(request.network_configuration.as_ref())?;
-        Self {
-            task_definition: request.task_definition.clone().unwrap_or_default(),
-            overrides: request.overrides.clone().unwrap_or_default(),
-            group: request.group.clone(),
-            started_by: request.started_by.clone(),
-            tags: request.tags.clone().unwrap_or_default(),
-            propagate_tags: propagates(request.propagate_tags.as_deref())?,
-            managed_tags: request.enable_ecs_managed_tags == Some(true),
-        }
-        .checked()
-    }
-
-    fn of_start(request: &ecs::StartTaskRequest) -> Result<Self, ApiError> {
-        refuse(&[
-            (
-                "enableExecuteCommand",
-                request.enable_execute_command == Some(true),
-            ),
-            ("referenceId", request.reference_id.is_some()),
-            (
-                "volumeConfigurations",
-                given(request.volume_configurations.as_ref()),
-            ),
-        ])?;
-        check_network(request.network_configuration.as_ref())?;
-        Self {
-            task_definition: request.task_definition.clone().unwrap_or_default(),
-            overrides: request.overrides.clone().unwrap_or_default(),
-            group: request.group.clone(),
-            started_by: request.started_by.clone(),
-            tags: request.tags.clone().unwrap_or_default(),
-            propagate_tags: propagates(request.propagate_tags.as_deref())?,
-            managed_tags: request.enable_ecs_managed_tags == Some(true),
-        }
-        .checked()
-    }
-
     fn checked(self) -> Result<Self, ApiError> {
         check_tags(&self.tags)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-/_".contains(c);
@@ -265,7 +243,7 @@ pub(super) async fn run_task(
     }
     check_run(&request)?;
     check_token(request.client_token.as_deref())?;
-    let wanted = Wanted::of_run(&request)?;
+    let wanted = wanted!(request);
     let mut transaction = call.plane.store.write().await?;
     let cluster =
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
@@ -311,7 +289,8 @@ async fn started_before(
     token: &str,
     hash: &str,
 ) -> Result<Option<Vec<Task>>, ApiError> {
-    let since = call.now() - TOKEN_LIFE;
+    let life = i64::try_from(CLIENT_TOKENS.as_millis()).unwrap_or(i64::MAX);
+    let since = call.now() - life;
     let Some(known) = client_tokens::get(connection, cluster, token, since).await? else {
         return Ok(None);
     };
@@ -349,7 +328,7 @@ pub(super) async fn start_task(
     call: Call,
     request: ecs::StartTaskRequest,
 ) -> Result<ecs::StartTaskResponse, ApiError> {
-    let wanted = Wanted::of_start(&request)?;
+    let wanted = wanted!(request);
     let references = request.container_instances.unwrap_or_default();
     if !(1..=10).contains(&references.len()) {
         return Err(ApiError::invalid(

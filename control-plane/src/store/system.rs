@@ -60,17 +60,6 @@ pub async fn end_of(connection: &mut Connection, incarnation: &str, instance: &s
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(unsigned))
 }
 
-/// The incarnations that are remembered: for tests and diagnosis.
-///
-/// # Errors
-/// [`super::StoreError`].
-pub async fn incarnations(connection: &mut Connection) -> Result<u64> {
-    let row = sqlx::query("SELECT count(*) FROM incarnations")
-        .fetch_one(connection)
-        .await?;
-    Ok(unsigned(row.try_get(0)?))
-}
-
 /// Forgets what is too old to matter: tombstones from before `burial`, client tokens from before `token` (milliseconds
 /// since 1970).
 ///

@@ -130,6 +130,11 @@ async fn malformed_requests_are_named() {
             .is_ok()
     );
     assert!(send("ListClusters", b"").await.is_ok());
+    let list = send("RunTask", br#"{"taskDefinition":"f","overrides":[]}"#).await;
+    assert_eq!(
+        refusal(list).1,
+        "overrides: a list can not be converted to a structure"
+    );
     assert_eq!(code(send("BrewCoffee", b"{}").await), "UnknownOperationException");
     assert_eq!(
         code(world.deliver("/", None, b"{}", vec![]).await),
