@@ -174,7 +174,8 @@ impl System {
             failures.note(shutdown::stop_tasks(client, signals, &progress).await);
             if let Some(namespace) = &namespace {
                 progress.say("waiting until nothing is left of the tasks");
-                failures.note(shutdown::wait_for_tear_down(namespace, &self.names.bridge).await);
+                failures
+                    .note(shutdown::wait_for_tear_down(namespace, &agent_data_dir(self.folder.path())).await);
             }
         }
         for service in [&mut self.agent, &mut self.control_plane, &mut self.registry]
