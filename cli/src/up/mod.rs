@@ -195,9 +195,9 @@ impl System {
                 0 => failures.note(self.clear(containerd, namespace).await),
                 usize::MAX => None,
                 tasks => {
-                    let folder = self.folder.path().display();
                     out::note(format_args!(
-                        "{tasks} containers go on running; the next `longshore up` in {folder} finds them"
+                        "containers that go on running: {tasks}; the next `longshore up` in {} finds them",
+                        self.folder.path().display()
                     ));
                     None
                 }

@@ -40,7 +40,7 @@ pub async fn stop_tasks(client: &Client, signals: &mut Signals, progress: &Progr
                 break;
             }
             progress.say(format!(
-                "stopping {} tasks (again Ctrl-C: kill them at once)",
+                "tasks that are being stopped: {} (Ctrl-C again: kill them at once)",
                 left.len()
             ));
             tokio::select! {
