@@ -342,14 +342,17 @@ fn tls_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line, without those that only say the same again.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         cause = error.source();
     }
     text

@@ -67,7 +67,7 @@ fn key(firewall: &str, table: &str, chain: &str) -> String {
 /// [`UpError::Leftovers`] with all that could not be removed.
 pub async fn remove(folder: &Folder, names: &Names, private_containerd: bool) -> Result<(), UpError> {
     let mut left = Vec::new();
-    if let Err(error) = link::remove_bridge(&names.bridge) {
+    if let Err(error) = link::remove(&names.bridge) {
         left.push(format!("bridge {}: {error}", names.bridge));
     }
     if let Err(error) = remove_cgroups(Path::new(CGROUPS), &names.cgroup_parent) {

@@ -174,7 +174,8 @@ impl System {
             failures.note(shutdown::stop_tasks(client, signals, &progress).await);
             if let Some(namespace) = &namespace {
                 progress.say("waiting until nothing is left of the tasks");
-                failures.note(shutdown::wait_for_tear_down(namespace, &self.names.bridge).await);
+                failures
+                    .note(shutdown::wait_for_tear_down(namespace, &agent_data_dir(self.folder.path())).await);
             }
         }
         for service in [&mut self.agent, &mut self.control_plane, &mut self.registry]
@@ -194,9 +195,9 @@ impl System {
                 0 => failures.note(self.clear(containerd, namespace).await),
                 usize::MAX => None,
                 tasks => {
-                    let folder = self.folder.path().display();
                     out::note(format_args!(
-                        "{tasks} containers go on running; the next `longshore up` in {folder} finds them"
+                        "containers that go on running: {tasks}; the next `longshore up` in {} finds them",
+                        self.folder.path().display()
                     ));
                     None
                 }

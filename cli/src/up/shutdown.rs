@@ -1,6 +1,7 @@
 //! Stopping tasks by their full stop sequence, and waiting until nothing of them is left on this machine.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use longshore_protocol::ecs;
@@ -39,7 +40,7 @@ pub async fn stop_tasks(client: &Client, signals: &mut Signals, progress: &Progr
                 break;
             }
             progress.say(format!(
-                "stopping {} tasks (again Ctrl-C: kill them at once)",
+                "tasks that are being stopped: {} (Ctrl-C again: kill them at once)",
                 left.len()
             ));
             tokio::select! {
@@ -93,14 +94,15 @@ async fn left(client: &Client, cluster: &str) -> Result<Vec<String>, ApiError> {
     Ok(left.filter_map(|task| task.task_arn).collect())
 }
 
-/// Waits until no container is left in the namespace, nor attached to the bridge. What doesn't go in time is told by
-/// whoever takes the rest away.
+/// Waits until no container is left in the namespace, and no network namespace of one. What doesn't go in time is told
+/// by whoever takes the rest away.
 ///
 /// # Errors
 /// [`UpError::Containerd`].
-pub async fn wait_for_tear_down(namespace: &Namespace, bridge: &str) -> Result<(), UpError> {
-    let ports = format!("/sys/class/net/{bridge}/brif");
-    let attached = || std::fs::read_dir(&ports).map_or(0, Iterator::count);
+pub async fn wait_for_tear_down(namespace: &Namespace, agent_data_dir: &Path) -> Result<(), UpError> {
+    // The agent removes a network's name once all that the plugins made is gone.
+    let networks = agent_data_dir.join("netns");
+    let attached = || std::fs::read_dir(&networks).map_or(0, Iterator::count);
     let gone = async {
         while namespace.tasks().await? > 0 || attached() > 0 {
             tokio::time::sleep(PAUSE).await;
