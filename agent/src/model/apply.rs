@@ -102,11 +102,18 @@ fn ordered(state: &mut TaskState, order: &Order) -> Result<Effect, OrderError> {
     Ok(if changed { Effect::Live } else { Effect::Nothing })
 }
 
+/// What was never so can't have been acknowledged.
 fn acknowledged(state: &mut TaskState, task: ReportedStatus, containers: &[ReportedStatus]) -> Effect {
+    let known = state.known().reported();
     let acknowledged = &mut state.record.acknowledged;
-    acknowledged.task = acknowledged.task.max(task);
-    for (known, new) in acknowledged.containers.iter_mut().zip(containers) {
-        *known = (*known).max(*new);
+    acknowledged.task = acknowledged.task.max(task.min(known));
+    let pairs = acknowledged
+        .containers
+        .iter_mut()
+        .zip(&state.record.containers)
+        .zip(containers);
+    for ((status, container), new) in pairs {
+        *status = (*status).max((*new).min(container.known.reported()));
     }
     Effect::Live
 }
@@ -134,3 +141,6 @@ fn stop_what_never_ran(state: &mut TaskState) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
