@@ -99,6 +99,12 @@ fn ordered(state: &mut TaskState, order: &Order) -> Result<Effect, OrderError> {
     let changed = state.assignment.take(order)?;
     state.record.desired = state.record.desired.max(state.assignment.desired);
     // The order itself is in the store already: `intake` has put it there.
+    if order.desired == DesiredStatus::Running && state.known() == KnownStatus::Stopped {
+        // Whoever orders it to run does not know that it has ended: restored from a backup, perhaps.
+        let told = &mut state.record.acknowledged.task;
+        *told = (*told).min(ReportedStatus::Running);
+        return Ok(Effect::Live);
+    }
     Ok(if changed { Effect::Live } else { Effect::Nothing })
 }
 

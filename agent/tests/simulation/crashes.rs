@@ -108,3 +108,25 @@ async fn calls_that_fail_in_passing_and_answers_that_are_lost_change_nothing() {
         check(&mut node, &long, &[143, 137]).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_crashes_in_a_row_change_nothing() {
+    for seed in 100..130 {
+        let mut node = Node::started(seed);
+        node.world.fault_percent.store(10, Ordering::Relaxed);
+        node.crashes_left = 8;
+        node.plant();
+        let (short, long) = (task_arn(1), task_arn(2));
+        node.link.run(&short, with_port(one("run 30 11"), 80, Some(8080)));
+        node.link.run(
+            &long,
+            task(vec![container("app", "sleep"), container("side", "stubborn")]),
+        );
+        let ran = |node: &Node, arn| node.link.told_at(arn, "RUNNING").is_some();
+        node.until("both ran", |node| ran(node, &short) && ran(node, &long))
+            .await;
+        node.link.stop(&long);
+        check(&mut node, &short, &[11]).await;
+        check(&mut node, &long, &[143, 137]).await;
+    }
+}

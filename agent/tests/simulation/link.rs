@@ -19,6 +19,7 @@ use crate::world::World;
 struct Inner {
     seq: u64,
     rows: BTreeMap<String, Assignment>,
+    restored: u64,
     polls: Vec<PollRequest>,
     reports: Vec<(i64, ecs::SubmitTaskStateChangeRequest)>,
     refuse: Vec<String>,
@@ -79,6 +80,12 @@ impl FakeLink {
         self.inner.lock().unwrap().refuse.push(arn.to_string());
     }
 
+    /// Comes back from a backup: a new incarnation, that gives out every row again.
+    pub fn restore(&self) {
+        self.inner.lock().unwrap().restored += 1;
+        self.news.notify_one();
+    }
+
     pub fn polls(&self) -> Vec<PollRequest> {
         self.inner.lock().unwrap().polls.clone()
     }
@@ -134,10 +141,10 @@ impl FakeLink {
 
     fn answer(&self, request: &PollRequest) -> Option<PollResponse> {
         let inner = self.inner.lock().unwrap();
-        let known = if request.cursor.incarnation == "1" {
-            request.cursor.cursor
-        } else {
-            0
+        let incarnation = (inner.restored + 1).to_string();
+        let known = match request.cursor.incarnation == incarnation {
+            true => request.cursor.cursor,
+            false => 0,
         };
         let mut assignments: Vec<_> = inner
             .rows
@@ -148,10 +155,7 @@ impl FakeLink {
         assignments.sort_by_key(|row| row.seq);
         let cursor = assignments.last()?.seq;
         Some(PollResponse {
-            cursor: Cursor {
-                incarnation: "1".to_owned(),
-                cursor,
-            },
+            cursor: Cursor { incarnation, cursor },
             assignments,
             want_inventory: false,
             instance: InstanceStatus::Active,

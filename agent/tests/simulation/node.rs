@@ -38,7 +38,9 @@ pub struct Node {
     pub cleanup_wait: Duration,
     folder: TempDir,
     agent: Option<Agent>,
-    pub commits_before: u64,
+    commits_before: u64,
+    /// How many more crashes are to come, each some crossings after the one before.
+    pub crashes_left: u64,
 }
 
 struct Agent {
@@ -65,6 +67,7 @@ impl Node {
             folder: tempfile::tempdir().unwrap(),
             agent: None,
             commits_before: 0,
+            crashes_left: 0,
         }
     }
 
@@ -176,8 +179,19 @@ impl Node {
             let world = Arc::clone(&self.world);
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
-                () = world.crashed.notified() => self.restart().await,
+                () = world.crashed.notified() => {
+                    self.restart().await;
+                    self.plant();
+                }
             }
+        }
+    }
+
+    /// Plants the next crash, at a crossing that chance picks.
+    pub fn plant(&mut self) {
+        if self.crashes_left > 0 {
+            self.crashes_left -= 1;
+            self.world.crash_after(self.world.roll() % 60);
         }
     }
 

@@ -276,3 +276,21 @@ async fn the_agent_ends_with_its_reports_told_and_its_containers_untouched() {
     node.until_stopped(&runs).await;
     assert_eq!(node.runtime.history(&container_id(&runs, 0)).starts, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_forgot_an_end_is_told_again() {
+    let mut node = Node::started(5);
+    node.cleanup_wait = Duration::from_secs(3600);
+    node.restart().await;
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 5 9"));
+    node.until_stopped(&arn).await;
+    let told = node.link.reports(&arn).len();
+    node.link.restore();
+    node.until("told again", |node| node.link.reports(&arn).len() > told)
+        .await;
+    let last = node.link.last(&arn).unwrap();
+    assert_eq!(last.status.as_deref(), Some("STOPPED"));
+    assert_eq!(last.containers.unwrap()[0].exit_code, Some(9));
+    assert_eq!(node.runtime.history(&container_id(&arn, 0)).starts, 1);
+}

@@ -53,7 +53,7 @@ impl World {
         EPOCH_MILLIS + i64::try_from(self.begun.elapsed().as_millis()).unwrap()
     }
 
-    fn roll(&self) -> u64 {
+    pub fn roll(&self) -> u64 {
         // xorshift: the same seed gives the same run.
         let mut value = self.dice.load(Ordering::Relaxed);
         value ^= value << 13;
