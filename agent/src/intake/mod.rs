@@ -4,6 +4,7 @@
 //! be understood is its own trouble: its task is reported as STOPPED with the reason, and the cursor goes on.
 
 mod limits;
+mod parts;
 mod resolve;
 
 use std::collections::BTreeMap;
@@ -86,10 +87,10 @@ impl Intake {
             let current = changed
                 .get(&assignment.task_arn)
                 .or_else(|| self.known.get(&assignment.task_arn));
-            let Some((assignment, arrival)) = judge(assignment, current, &self.rules) else {
+            let Some((next, arrival)) = judge(assignment, current, &self.rules) else {
                 continue;
             };
-            changed.insert(assignment.arn.clone(), assignment);
+            changed.extend(next.map(|next| (next.arn.clone(), next)));
             arrivals.push(arrival);
         }
         let mut writes: Vec<_> = changed.values().cloned().map(Write::Assignment).collect();
@@ -126,12 +127,13 @@ impl Intake {
     }
 }
 
-/// What an assignment makes of a task, and what is to be done about it; `None` where that is nothing.
+/// What an assignment makes of a task, if it changes it, and what is to be done about it; `None` where that is nothing.
+/// An order that changes nothing is handed on too: it may show that the control plane does not know how a task ended.
 fn judge(
     assignment: &poll::Assignment,
     current: Option<&Assignment>,
     rules: &Rules,
-) -> Option<(Assignment, Arrival)> {
+) -> Option<(Option<Assignment>, Arrival)> {
     let poll::Assignment {
         task_arn,
         generation,
@@ -154,8 +156,7 @@ fn judge(
             };
             let mut next = current.clone();
             match next.take(&order) {
-                Ok(true) => Some((next, Arrival::Order(task_arn.clone(), order))),
-                Ok(false) => None,
+                Ok(changed) => Some((changed.then_some(next), Arrival::Order(task_arn.clone(), order))),
                 Err(error) => {
                     tracing::warn!(task = %task_arn, %error, "an order is not taken");
                     None
@@ -175,7 +176,7 @@ fn judge(
                 force: *force && desired == DesiredStatus::Stopped,
                 body,
             };
-            Some((new.clone(), Arrival::New(new)))
+            Some((Some(new.clone()), Arrival::New(new)))
         }
     }
 }
@@ -204,3 +205,6 @@ fn body(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,75 @@ fn binding(binding: &PortBinding) -> ecs::NetworkBinding {
 fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_protocol::status::ReportedStatus;
+
+    use super::*;
+    use crate::model::{PortMapping, Protocol, sample};
+
+    fn report() -> Report {
+        Report {
+            task: sample::arn(1),
+            cluster: None,
+            status: ReportedStatus::Stopped,
+            reason: Some("ä".repeat(3000)),
+            pull_started_at: Some(1_500),
+            pull_stopped_at: None,
+            execution_stopped_at: None,
+            containers: vec![ContainerReport {
+                name: "app".to_owned(),
+                status: ReportedStatus::Stopped,
+                exit_code: Some(3),
+                reason: Some("x".repeat(3000)),
+                runtime_id: Some("y".repeat(300)),
+                image_digest: None,
+                bindings: vec![PortBinding {
+                    mapping: PortMapping {
+                        container_port: 80,
+                        host_port: Some(65535),
+                        protocol: Protocol::Udp,
+                    },
+                    bind_ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
+                }],
+            }],
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_where_the_api_ends() {
+        let request = request(&report());
+        assert_eq!(request.reason.map(|reason| reason.chars().count()), Some(1024));
+        let container = &request.containers.as_ref().unwrap()[0];
+        assert_eq!(container.reason.as_ref().map(String::len), Some(1024));
+        assert_eq!(container.runtime_id.as_ref().map(String::len), Some(255));
+    }
+
+    #[test]
+    fn the_wire_has_what_the_report_has() {
+        let request = request(&report());
+        assert_eq!(
+            request.cluster.as_deref(),
+            Some("default"),
+            "the cluster that the ARN names"
+        );
+        assert_eq!(request.status.as_deref(), Some("STOPPED"));
+        assert_eq!(request.pull_started_at.map(Timestamp::as_millis), Some(1_500));
+        assert_eq!(request.pull_stopped_at, None);
+        let container = &request.containers.unwrap()[0];
+        assert_eq!(
+            (container.exit_code, container.image_digest.as_deref()),
+            (Some(3), None)
+        );
+        let binding = &container.network_bindings.as_ref().unwrap()[0];
+        assert_eq!(
+            (binding.container_port, binding.host_port),
+            (Some(80), Some(65535))
+        );
+        assert_eq!(
+            (binding.bind_ip.as_deref(), binding.protocol.as_deref()),
+            (Some("0.0.0.0"), Some("udp"))
+        );
+    }
+}
