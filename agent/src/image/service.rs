@@ -27,6 +27,8 @@ use crate::model::{ContainerId, PulledImage};
 const TRIES: u32 = 3;
 /// The pauses between tries.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+/// How long it is waited for a containerd that is away, such as for an upgrade. That costs no try.
+const CONTAINERD_AWAY: Duration = Duration::from_secs(5 * 60);
 /// How long a registry may take to say which digest a tag has, where the image that is here would do.
 const ASK_QUICKLY: Duration = Duration::from_secs(10);
 
@@ -207,11 +209,24 @@ impl Inner {
     async fn tries(&self, errand: &Errand) -> Outcome {
         let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
         let mut left = TRIES;
+        let mut away_since = None;
         loop {
-            left -= 1;
-            match self.attempt(errand).await {
+            let result = self.attempt(errand).await;
+            let now = self.clock.since_boot();
+            let again = match &result {
+                Ok(_) => false,
+                Err(PullError::Store(error)) if error.is_transient() => {
+                    now - *away_since.get_or_insert(now) < CONTAINERD_AWAY
+                }
+                Err(error) => {
+                    away_since = None;
+                    left -= 1;
+                    left > 0 && error.is_transient()
+                }
+            };
+            match result {
                 Ok(had) => return Ok(had),
-                Err(error) if left > 0 && error.is_transient() => {
+                Err(error) if again => {
                     let pause = backoff
                         .next(&*self.clock)
                         .max(error.retry_after().unwrap_or_default());
