@@ -24,4 +24,5 @@ pub mod link;
 pub mod model;
 pub mod network;
 pub mod runtime;
+pub mod spec;
 pub mod supervise;

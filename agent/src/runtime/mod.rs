@@ -3,6 +3,9 @@
 //! Invariants: every method is idempotent and has a deadline of its own; ids are derived, so a method called again
 //! after a crash finds what it made. An implementation touches only containers of its own identity.
 
+pub mod cgroup;
+pub mod containerd;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;

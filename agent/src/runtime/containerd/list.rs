@@ -1,0 +1,71 @@
+//! What of ours containerd has.
+
+use std::collections::HashMap;
+
+use super::ContainerdRuntime;
+use super::record::{INSTANCE_LABEL, Record, read_exit};
+use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
+use crate::containerd::types::v1::{Process, Status};
+use crate::containerd::{CallError, QUICK, call};
+use crate::model::ContainerId;
+use crate::runtime::{Observed, ObservedState, RuntimeError};
+
+impl ContainerdRuntime {
+    /// Two calls, however many there are.
+    pub(super) async fn list_containers(&self) -> Result<Vec<Observed>, RuntimeError> {
+        let request = ListContainersRequest {
+            filters: vec![format!("labels.{INSTANCE_LABEL:?}=={:?}", self.settings.identity)],
+        };
+        let mut tasks = self.client.tasks();
+        let (records, processes) = tokio::join!(
+            self.records(request),
+            call("ListTasks", "", QUICK, tasks.list(ListTasksRequest::default())),
+        );
+        let by_id = |process: Process| (process.id.clone(), process);
+        let processes: HashMap<_, _> = processes?.tasks.into_iter().map(by_id).collect();
+        let observe = |record: Container| {
+            let Ok(id) = record.id.parse::<ContainerId>() else {
+                tracing::warn!(
+                    container = record.id,
+                    "has our label but no id of ours; left alone"
+                );
+                return None;
+            };
+            self.watch.know(&id);
+            Some(Observed {
+                state: self.state(&record, processes.get(&record.id)),
+                task: Record::read(&record).map(|record| record.task),
+                id,
+            })
+        };
+        Ok(records?.into_iter().filter_map(observe).collect())
+    }
+
+    /// As a stream, since a thousand records are more than one message may hold.
+    async fn records(&self, request: ListContainersRequest) -> Result<Vec<Container>, CallError> {
+        let mut containers = self.client.containers();
+        let mut stream = call("ListContainers", "", QUICK, containers.list_stream(request)).await?;
+        let mut records = Vec::new();
+        loop {
+            let next = async { stream.message().await.map(tonic::Response::new) };
+            match call("ListContainers", "", QUICK, next).await? {
+                Some(message) => records.extend(message.container),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    fn state(&self, record: &Container, process: Option<&Process>) -> ObservedState {
+        match process.map(|process| (process.status(), process)) {
+            // A run that has ended and was forgotten by containerd is in the record.
+            None if read_exit(record).is_some() => ObservedState::Exited,
+            None => ObservedState::Recorded,
+            Some((Status::Created, _)) => ObservedState::Created,
+            Some((Status::Stopped, _)) => ObservedState::Exited,
+            // A shim that does not answer is no proof of death; if it is dead, its task will be gone soon.
+            Some((Status::Running | Status::Paused | Status::Pausing | Status::Unknown, process)) => {
+                ObservedState::Running(self.started(process.pid))
+            }
+        }
+    }
+}

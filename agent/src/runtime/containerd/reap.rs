@@ -1,0 +1,133 @@
+//! How a container ended, with proof and evidence.
+
+use std::time::Duration;
+
+use super::record::read_exit;
+use super::watch::{Ending, Told};
+use super::{ContainerdRuntime, cgroup};
+use crate::containerd::types::v1::{Process, Status};
+use crate::model::{ContainerId, Exit, OutOfMemory};
+use crate::runtime::RuntimeError;
+use crate::runtime::cgroup::Evidence;
+
+/// 128 + SIGKILL.
+const KILLED: u32 = 137;
+
+/// The delete that tells a dead shim from a killed process follows its exit at once.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// What is known of the status of a first process.
+enum Known {
+    Status(Told),
+    Unknown { at_nanos: Option<i128>, reason: String },
+}
+
+impl ContainerdRuntime {
+    pub(super) async fn reap_container(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
+        let name = id.to_string();
+        let (record, process) = tokio::join!(self.record(&name), self.process(&name));
+        let (record, process) = (record?, process?);
+        if let Some(exit) = record.as_ref().and_then(read_exit) {
+            // Asked before and not heard: the task may still be there to be forgotten.
+            self.forget_task(id, &name, process.is_some()).await?;
+            return Ok(exit);
+        }
+        let known = match &process {
+            Some(process) => Known::Status(ended(process, &name)?),
+            None if record.is_none() => return Err(RuntimeError::NotFound(name)),
+            None => self.known_from_events(id).await,
+        };
+        // While the group is there: the shim removes it with the task.
+        let evidence = self.cgroups.evidence(&cgroup(id));
+        self.empty_cgroup(&name, &cgroup(id)).await?;
+        let exit = self.exit(id, known, evidence);
+        self.write_exit(&name, Some(&exit)).await?;
+        self.forget_task(id, &name, process.is_some()).await?;
+        Ok(exit)
+    }
+
+    /// After the exit is in the record.
+    async fn forget_task(&self, id: &ContainerId, name: &str, there: bool) -> Result<(), RuntimeError> {
+        self.empty_cgroup(name, &cgroup(id)).await?;
+        if there {
+            self.delete_task(name).await?;
+        }
+        Ok(())
+    }
+
+    /// containerd has no task: either events have told how it ended, or nobody can know.
+    async fn known_from_events(&self, id: &ContainerId) -> Known {
+        let listening = self.streams().open().next().is_some();
+        let doubt = if listening { DOUBT } else { Duration::ZERO };
+        let ending = tokio::time::timeout(doubt, self.watch.ending(id)).await;
+        match (ending, self.watch.told(id)) {
+            (Ok(Ending::Known(told)), _) => Known::Status(told),
+            (Ok(Ending::ShimDied(told)), _) => Known::Unknown {
+                at_nanos: Some(told.at_nanos),
+                reason: "ShimDied: the container's shim was killed, and the exit status with it".to_owned(),
+            },
+            // No delete came, so this was no clean-up.
+            (Err(_), Some(told)) if listening => Known::Status(told),
+            (Err(_), told) => Known::Unknown {
+                at_nanos: told.map(|told| told.at_nanos),
+                reason: "ExitStatusLost: containerd does not know the container's task any more: it was restarted, \
+                         or its shim died while nobody listened"
+                    .to_owned(),
+            },
+        }
+    }
+
+    fn exit(&self, id: &ContainerId, known: Known, evidence: Evidence) -> Exit {
+        let now = self.clock.now().as_millisecond();
+        let millis = |nanos: i128| i64::try_from(nanos / 1_000_000).unwrap_or(now);
+        // The event is a last resort: on v1 every container below a limit gets it, whoever the victim was.
+        let told = || self.watch.was_out_of_memory(id);
+        let killed_for_memory = evidence.memory_kills.map_or_else(told, |kills| kills > 0);
+        let (code, at_millis, reason) = match known {
+            Known::Status(told) => (Some(told.status), millis(told.at_nanos), None),
+            Known::Unknown { at_nanos, reason } => (None, at_nanos.map_or(now, millis), Some(reason)),
+        };
+        // A SIGKILL that was sent from here explains itself; the kernel's victim was another process then.
+        let by_kernel = code == Some(KILLED) && !self.watch.was_killed(id);
+        let victim = if by_kernel {
+            OutOfMemory::Init
+        } else {
+            OutOfMemory::Child
+        };
+        Exit {
+            code: code.and_then(|code| i32::try_from(code).ok()),
+            at_millis,
+            out_of_memory: killed_for_memory.then_some(victim),
+            peak_memory: evidence.peak_memory,
+            reason,
+        }
+    }
+}
+
+/// The status that the shim has from the kernel.
+fn ended(process: &Process, id: &str) -> Result<Told, RuntimeError> {
+    match process.status() {
+        Status::Stopped => Ok(Told {
+            status: process.exit_status,
+            at_nanos: nanos(process.exited_at.as_ref()),
+        }),
+        // The shim did not answer; when it is dead, containerd will say so.
+        Status::Unknown => Err(RuntimeError::Unavailable {
+            operation: "GetTask",
+            subject: id.to_owned(),
+            why: "its shim does not say how it is".to_owned(),
+        }),
+        Status::Created | Status::Running | Status::Paused | Status::Pausing => Err(RuntimeError::Refused {
+            operation: "GetTask",
+            subject: id.to_owned(),
+            why: format!("container {id} has not ended"),
+        }),
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn nanos(time: Option<&prost_types::Timestamp>) -> i128 {
+    time.map_or(0, |time| {
+        i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
+    })
+}

@@ -1,0 +1,100 @@
+//! What a container's record in containerd holds of ours: labels to find it by, the whole task to adopt it from, and how
+//! it ended.
+//!
+//! The task is versioned JSON. It holds no secret: values from environment files are in the OCI spec alone. A record of
+//! a newer version is left as it is, and its container is listed without its task.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use prost_types::Any;
+use serde::{Deserialize, Serialize};
+
+use crate::containerd::services::v1::Container;
+use crate::model::{ContainerId, Exit, ResolvedTask};
+
+/// Whose container it is.
+pub(super) const INSTANCE_LABEL: &str = "longshore.instance";
+
+/// The extension that holds [`Record`].
+pub(super) const TASK_EXTENSION: &str = "longshore.task";
+/// The extension that holds how it ended, an `Option<Exit>`.
+pub(super) const EXIT_EXTENSION: &str = "longshore.exit";
+
+const VERSION: u32 = 1;
+
+/// What is kept of a container from its creation on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record {
+    version: u32,
+    /// The whole task.
+    pub task: ResolvedTask,
+    /// The log writer's options file; `None` drops the output.
+    pub log_options: Option<PathBuf>,
+}
+
+impl Record {
+    pub(super) fn new(task: ResolvedTask, log_options: Option<&Path>) -> Self {
+        Self {
+            version: VERSION,
+            task,
+            log_options: log_options.map(Path::to_owned),
+        }
+    }
+
+    /// From containerd's record; `None` where it has none that this version understands.
+    pub(super) fn read(container: &Container) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let bytes = &container.extensions.get(TASK_EXTENSION)?.value;
+        let head: Head = serde_json::from_slice(bytes).ok()?;
+        (head.version == VERSION).then(|| serde_json::from_slice(bytes).ok())?
+    }
+}
+
+/// How a container ended, if that was written down since its last start.
+pub(super) fn read_exit(container: &Container) -> Option<Exit> {
+    serde_json::from_slice(&container.extensions.get(EXIT_EXTENSION)?.value).ok()?
+}
+
+/// JSON as containerd keeps it.
+pub(super) fn json(kind: &str, value: &impl Serialize) -> Result<Any, serde_json::Error> {
+    Ok(Any {
+        type_url: format!("longshore/{kind}"),
+        value: serde_json::to_vec(value)?,
+    })
+}
+
+/// The definition's labels, those that Docker users know from ECS, and ours, which nobody can overwrite.
+pub(super) fn labels(identity: &str, id: &ContainerId, task: &ResolvedTask) -> HashMap<String, String> {
+    let container = task.containers.get(usize::from(id.index()));
+    let mut labels: HashMap<_, _> = container
+        .map(|container| container.docker_labels.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    let name = container
+        .map(|container| container.name.clone())
+        .unwrap_or_default();
+    labels.extend(
+        [
+            ("com.amazonaws.ecs.task-arn", task.arn.to_string()),
+            ("com.amazonaws.ecs.container-name", name),
+            (
+                "com.amazonaws.ecs.task-definition-family",
+                task.definition_arn.family.clone(),
+            ),
+            (
+                "com.amazonaws.ecs.task-definition-version",
+                task.definition_arn.revision.to_string(),
+            ),
+            ("com.amazonaws.ecs.cluster", task.cluster_arn.cluster.clone()),
+            (INSTANCE_LABEL, identity.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    labels
+}

@@ -1,0 +1,69 @@
+//! The end of a container: nothing of it is left.
+
+use super::{ContainerdRuntime, KILL_WAIT, cgroup, refused};
+use crate::containerd::services::v1::snapshots::RemoveSnapshotRequest;
+use crate::containerd::services::v1::{DeleteContainerRequest, WaitRequest};
+use crate::containerd::types::v1::Status;
+use crate::containerd::{Optional, QUICK, call};
+use crate::model::ContainerId;
+use crate::runtime::RuntimeError;
+
+impl ContainerdRuntime {
+    /// The record goes last, so that whatever stops this half way can be found and done again.
+    pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let name = id.to_string();
+        let (record, process) = tokio::join!(self.record(&name), self.process(&name));
+        let (record, process) = (record?, process?);
+        if let Some(process) = process {
+            if process.status() != Status::Stopped {
+                self.end_task(&name, id).await?;
+            }
+            self.empty_cgroup(&name, &cgroup(id)).await?;
+            self.delete_task(&name).await?;
+        }
+        // Independent of containerd's word: with a shim that died, processes may be left that it knows nothing of.
+        self.empty_cgroup(&name, &cgroup(id)).await?;
+        let removed = self.cgroups.remove(&cgroup(id));
+        removed.map_err(|error| refused("remove the cgroup", &name, &error))?;
+
+        self.remove_snapshot(&name).await?;
+        if record.is_some() {
+            let mut containers = self.client.containers();
+            let request = DeleteContainerRequest { id: name.clone() };
+            call("DeleteContainer", &name, QUICK, containers.delete(request))
+                .await
+                .optional()?;
+        }
+        self.watch.forget(id);
+        Ok(())
+    }
+
+    /// Removes a writable layer, if it is there.
+    pub(super) async fn remove_snapshot(&self, key: &str) -> Result<(), RuntimeError> {
+        let mut snapshots = self.client.snapshots();
+        let request = RemoveSnapshotRequest {
+            snapshotter: self.settings.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        call("RemoveSnapshot", key, QUICK, snapshots.remove(request))
+            .await
+            .optional()?;
+        Ok(())
+    }
+
+    /// Kills a task and waits until its shim has seen the end.
+    async fn end_task(&self, name: &str, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.watch.killed(id);
+        self.signal(name, nix::sys::signal::Signal::SIGKILL as i32, true)
+            .await?;
+        let request = WaitRequest {
+            container_id: name.to_owned(),
+            exec_id: String::new(),
+        };
+        let mut tasks = self.client.tasks();
+        call("WaitTask", name, KILL_WAIT, tasks.wait(request))
+            .await
+            .optional()?;
+        Ok(())
+    }
+}

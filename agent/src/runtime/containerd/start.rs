@@ -1,0 +1,233 @@
+//! From a record to a running process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::record::{EXIT_EXTENSION, Record, json, read_exit};
+use super::{ContainerdRuntime, SLOW, refused};
+use crate::containerd::services::v1::snapshots::MountsRequest;
+use crate::containerd::services::v1::{
+    Container, CreateTaskRequest, DeleteTaskRequest, StartRequest, UpdateContainerRequest,
+};
+use crate::containerd::types::Mount;
+use crate::containerd::types::v1::{Process, Status};
+use crate::containerd::{CallError, Class, Optional, QUICK, call};
+use crate::model::{ContainerId, Exit};
+use crate::runtime::{RuntimeError, RuntimeEvent, Started};
+
+/// A shim ends within milliseconds of its last container.
+const SHIM_ENDS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+
+impl ContainerdRuntime {
+    pub(super) async fn start_container(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
+        let name = id.to_string();
+        let (record, mounts) = tokio::join!(self.record(&name), self.mounts(&name));
+        let record = record?.ok_or_else(|| RuntimeError::NotFound(name.clone()))?;
+        let task = self.task_request(&name, &record, mounts?)?;
+        if read_exit(&record).is_some() {
+            self.write_exit(&name, None).await?;
+        }
+        // Before the task is there, so that no event of this run comes too early.
+        self.watch.begin(id);
+        let created = self.create_task_with_patience(&task).await;
+        match created {
+            Ok(()) => {}
+            Err(error) if error.class == Class::AlreadyExists => {
+                if let Some(process) = self.process(&name).await?
+                    && process.status() != Status::Created
+                {
+                    return Ok(self.already_started(id, &process));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.start_task(&name).await
+    }
+
+    async fn mounts(&self, id: &str) -> Result<Vec<Mount>, RuntimeError> {
+        let request = MountsRequest {
+            snapshotter: self.settings.snapshotter.clone(),
+            key: id.to_owned(),
+        };
+        let mut snapshots = self.client.snapshots();
+        let response = call("SnapshotMounts", id, QUICK, snapshots.mounts(request)).await?;
+        Ok(response.mounts)
+    }
+
+    /// Both streams go to one log writer; with no options nobody reads them and they go nowhere.
+    fn task_request(
+        &self,
+        id: &str,
+        record: &Container,
+        rootfs: Vec<Mount>,
+    ) -> Result<CreateTaskRequest, RuntimeError> {
+        let output = match Record::read(record).and_then(|record| record.log_options) {
+            None => String::new(),
+            Some(options) => log_uri(&self.settings.log_writer, &options)
+                .map_err(|error| refused("CreateTask", id, &error))?,
+        };
+        Ok(CreateTaskRequest {
+            container_id: id.to_owned(),
+            rootfs,
+            stdout: output.clone(),
+            stderr: output,
+            ..CreateTaskRequest::default()
+        })
+    }
+
+    /// A shim that is just ending with the last container of the task can take this one down with it, in several ways
+    /// that no status tells apart; a moment later there will be a new one. What really can't be made fails again.
+    async fn create_task_with_patience(&self, request: &CreateTaskRequest) -> Result<(), CallError> {
+        for pause in SHIM_ENDS {
+            match self.create_task(request.clone()).await {
+                Err(error) if error.class == Class::Failed => self.clock.sleep(pause).await,
+                created => return created,
+            }
+        }
+        self.create_task(request.clone()).await
+    }
+
+    async fn create_task(&self, request: CreateTaskRequest) -> Result<(), CallError> {
+        let id = request.container_id.clone();
+        let mut tasks = self.client.tasks();
+        call("CreateTask", &id, SLOW, tasks.create(request))
+            .await
+            .map(drop)
+    }
+
+    async fn start_task(&self, id: &str) -> Result<Started, RuntimeError> {
+        let request = StartRequest {
+            container_id: id.to_owned(),
+            exec_id: String::new(),
+        };
+        let mut tasks = self.client.tasks();
+        match call("StartTask", id, SLOW, tasks.start(request)).await {
+            Ok(response) => Ok(Started {
+                pid: response.pid,
+                at_millis: self.clock.now().as_millisecond(),
+            }),
+            Err(error) => {
+                if error.class == Class::Failed {
+                    // Nothing ran, and nothing must be left that looks as if it could still be started.
+                    let deleted = self.delete_task(id).await;
+                    tracing::debug!(
+                        container = id,
+                        ?deleted,
+                        "removed a task that could not be started"
+                    );
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Has containerd and the shim forget a task that does not run; one that isn't there is forgotten already.
+    pub(super) async fn delete_task(&self, id: &str) -> Result<(), RuntimeError> {
+        let request = DeleteTaskRequest {
+            container_id: id.to_owned(),
+        };
+        let mut tasks = self.client.tasks();
+        call("DeleteTask", id, SLOW, tasks.delete(request))
+            .await
+            .optional()?;
+        Ok(())
+    }
+
+    /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
+    /// anybody knew that it would.
+    fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
+        if process.status() == Status::Stopped {
+            for subscriber in self.streams().open() {
+                // A full channel means that Lost is on its way, which says the same.
+                let told = subscriber.try_send(RuntimeEvent::Exited(id.clone()));
+                tracing::debug!(container = %id, ?told, "had ended before it was seen to start");
+            }
+        }
+        self.started(process.pid)
+    }
+
+    /// When a process began, by the kernel's account; now, if it has gone.
+    pub(super) fn started(&self, pid: u32) -> Started {
+        let now = self.clock.now().as_millisecond();
+        let age = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let begun = since_boot_millis(&stat)?;
+            i64::try_from(self.clock.since_boot().as_millis())
+                .ok()?
+                .checked_sub(begun)
+        };
+        Started {
+            pid,
+            at_millis: now - age().unwrap_or(0).max(0),
+        }
+    }
+
+    /// Writes into the record how a container ended, or that it runs again.
+    pub(super) async fn write_exit(&self, id: &str, exit: Option<&Exit>) -> Result<(), RuntimeError> {
+        let value = json(EXIT_EXTENSION, &exit).map_err(|error| refused("UpdateContainer", id, &error))?;
+        let request = UpdateContainerRequest {
+            container: Some(Container {
+                id: id.to_owned(),
+                extensions: [(EXIT_EXTENSION.to_owned(), value)].into(),
+                ..Container::default()
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec![format!("extensions.{EXIT_EXTENSION}")],
+            }),
+        };
+        let mut containers = self.client.containers();
+        call("UpdateContainer", id, QUICK, containers.update(request)).await?;
+        Ok(())
+    }
+}
+
+/// Has the shim run `WRITER options FILE` with the container's output.
+fn log_uri(writer: &Path, options: &Path) -> Result<String, url::ParseError> {
+    let mut uri = url::Url::parse("binary:///")?;
+    uri.set_path(&writer.to_string_lossy());
+    uri.query_pairs_mut()
+        .append_pair("options", &options.to_string_lossy());
+    Ok(uri.into())
+}
+
+/// The 22nd field of `/proc/PID/stat`, in ticks since boot. The second is a name in brackets that may hold anything.
+fn since_boot_millis(stat: &str) -> Option<i64> {
+    let ticks: i64 = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    ticks.checked_mul(1000)?.checked_div(per_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+
+    #[test]
+    fn the_log_writer_gets_its_options_by_name() {
+        let uri = log_uri(
+            Path::new("/opt/long shore/log"),
+            Path::new("/var/a&b c/options.json"),
+        )
+        .unwrap();
+        assert_eq!(
+            uri,
+            "binary:///opt/long%20shore/log?options=%2Fvar%2Fa%26b+c%2Foptions.json"
+        );
+    }
+
+    #[test]
+    fn the_kernel_knows_when_this_process_began() {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let begun = since_boot_millis(&stat).unwrap();
+        let now = i64::try_from(SystemClock.since_boot().as_millis()).unwrap();
+        assert!(begun > 0 && begun <= now, "{begun} of {now}");
+        let odd = "7 (a) b) S".to_owned() + &" 1".repeat(30);
+        assert!(since_boot_millis(&odd).is_some());
+    }
+}

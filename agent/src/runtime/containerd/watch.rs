@@ -1,0 +1,207 @@
+//! What containerd's events tell of containers, kept until somebody asks how one ended.
+//!
+//! containerd drops a task whose shim has died: it cleans up, publishes an exit with status 137 (255 when even that
+//! failed) and at once a delete with the same time, which nobody asked for, and then knows the task no more. So an
+//! unasked delete whose time is the exit's own is a dead shim (tried on 1.6.20), while an exit that was told before, at
+//! another time, is the process's own.
+//!
+//! Invariants: only containers that were started or listed here are kept, so this is bounded by what exists; the first
+//! exit of a run counts. All of it is memory: without it the answer is "unknown", never a guess.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::model::ContainerId;
+
+/// An exit that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub status: u32,
+    /// Nanoseconds since 1970: the resolution that events are compared by.
+    pub at_nanos: i128,
+}
+
+/// What is known of a container's current run.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    exit: Option<Told>,
+    deleted: Option<Told>,
+    out_of_memory: bool,
+    killed: bool,
+}
+
+/// How a container ended that containerd knows no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The exit was told before the task was dropped.
+    Known(Told),
+    /// Its shim died; the process's own status is lost.
+    ShimDied(Told),
+}
+
+/// What events have told.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Mutex<HashMap<ContainerId, Seen>>,
+    changed: Notify,
+}
+
+impl Watch {
+    /// A container begins to run: what was told of an earlier run is forgotten.
+    pub(super) fn begin(&self, id: &ContainerId) {
+        self.lock().insert(id.clone(), Seen::default());
+    }
+
+    /// A container is known to be there.
+    pub(super) fn know(&self, id: &ContainerId) {
+        self.lock().entry(id.clone()).or_default();
+    }
+
+    pub(super) fn forget(&self, id: &ContainerId) {
+        self.lock().remove(id);
+    }
+
+    pub(super) fn exited(&self, id: &ContainerId, told: Told) {
+        self.update(id, |seen| {
+            seen.exit.get_or_insert(told);
+        });
+    }
+
+    pub(super) fn deleted(&self, id: &ContainerId, told: Told) {
+        self.update(id, |seen| seen.deleted = Some(told));
+    }
+
+    pub(super) fn out_of_memory(&self, id: &ContainerId) {
+        self.update(id, |seen| seen.out_of_memory = true);
+    }
+
+    /// SIGKILL was sent from here, so that an exit by it needs no other cause.
+    pub(super) fn killed(&self, id: &ContainerId) {
+        self.update(id, |seen| seen.killed = true);
+    }
+
+    pub(super) fn was_out_of_memory(&self, id: &ContainerId) -> bool {
+        self.lock().get(id).is_some_and(|seen| seen.out_of_memory)
+    }
+
+    pub(super) fn was_killed(&self, id: &ContainerId) -> bool {
+        self.lock().get(id).is_some_and(|seen| seen.killed)
+    }
+
+    /// How a container ended, once events leave no doubt; the caller bounds the wait.
+    pub(super) async fn ending(&self, id: &ContainerId) -> Ending {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Before looking, so that nothing falls between.
+            changed.as_mut().enable();
+            if let Some(ending) = self.lock().get(id).and_then(certain) {
+                return ending;
+            }
+            changed.await;
+        }
+    }
+
+    /// The exit that was told, whatever it is worth.
+    pub(super) fn told(&self, id: &ContainerId) -> Option<Told> {
+        self.lock().get(id).and_then(|seen| seen.exit)
+    }
+
+    fn update(&self, id: &ContainerId, change: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = self.lock().get_mut(id) {
+            change(seen);
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Seen>> {
+        // Every change is a single step, so a panic elsewhere leaves nothing half done.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What containerd reports when it cleans up after a shim.
+const CLEANUP_STATUS: [u32; 2] = [137, 255];
+
+fn certain(seen: &Seen) -> Option<Ending> {
+    match (seen.exit, seen.deleted) {
+        (Some(exit), Some(deleted)) if exit == deleted && CLEANUP_STATUS.contains(&exit.status) => {
+            Some(Ending::ShimDied(exit))
+        }
+        (Some(exit), Some(_)) => Some(Ending::Known(exit)),
+        (Some(exit), None) => (!CLEANUP_STATUS.contains(&exit.status)).then_some(Ending::Known(exit)),
+        // The exit that came before the delete was told before anybody listened.
+        (None, Some(deleted)) if CLEANUP_STATUS.contains(&deleted.status) => Some(Ending::ShimDied(deleted)),
+        (None, Some(deleted)) => Some(Ending::Known(deleted)),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ContainerId {
+        "0123456789abcdef0123456789abcdef-0".parse().unwrap()
+    }
+
+    fn told(status: u32, at_nanos: i128) -> Told {
+        Told { status, at_nanos }
+    }
+
+    #[tokio::test]
+    async fn a_clean_up_of_containerds_is_a_dead_shim() {
+        let watch = Watch::default();
+        watch.begin(&id());
+        watch.exited(&id(), told(137, 5));
+        watch.deleted(&id(), told(137, 5));
+        assert_eq!(watch.ending(&id()).await, Ending::ShimDied(told(137, 5)));
+    }
+
+    #[tokio::test]
+    async fn an_exit_told_before_the_shim_died_is_the_processes_own() {
+        let watch = Watch::default();
+        watch.begin(&id());
+        watch.exited(&id(), told(137, 3));
+        watch.exited(&id(), told(137, 5));
+        watch.deleted(&id(), told(137, 5));
+        assert_eq!(watch.ending(&id()).await, Ending::Known(told(137, 3)));
+    }
+
+    #[tokio::test]
+    async fn doubt_waits_for_the_next_event() {
+        let watch = Watch::default();
+        watch.begin(&id());
+        watch.exited(&id(), told(137, 5));
+        let id = id();
+        let (ending, ()) = tokio::join!(watch.ending(&id), async {
+            tokio::task::yield_now().await;
+            watch.deleted(&id, told(137, 5));
+        });
+        assert_eq!(ending, Ending::ShimDied(told(137, 5)));
+    }
+
+    #[tokio::test]
+    async fn a_new_run_forgets_the_one_before() {
+        let watch = Watch::default();
+        watch.begin(&id());
+        watch.exited(&id(), told(1, 1));
+        watch.killed(&id());
+        watch.begin(&id());
+        assert_eq!(watch.told(&id()), None);
+        assert!(!watch.was_killed(&id()));
+        watch.exited(&id(), told(2, 2));
+        assert_eq!(watch.ending(&id()).await, Ending::Known(told(2, 2)));
+    }
+
+    #[test]
+    fn strangers_are_not_kept() {
+        let watch = Watch::default();
+        watch.exited(&id(), told(1, 1));
+        watch.out_of_memory(&id());
+        assert_eq!(watch.told(&id()), None);
+        assert!(!watch.was_out_of_memory(&id()));
+    }
+}

@@ -1,0 +1,118 @@
+//! What is true when containerd, the shim or both die.
+
+use longshore_agent::model::Exit;
+use longshore_agent::runtime::{ObservedState, Runtime, RuntimeEvent};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::mpsc;
+
+use crate::daemon::PATIENCE;
+use crate::stage::{Stage, eventually};
+
+async fn lost(events: &mut mpsc::Receiver<RuntimeEvent>) {
+    let wait = async { while events.recv().await.expect("a lost stream says so") != RuntimeEvent::Lost {} };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    assert_eq!(events.recv().await, None);
+}
+
+fn kill_shims(stage: &Stage) {
+    for shim in stage.daemon.shims() {
+        kill(Pid::from_raw(shim), Signal::SIGKILL).unwrap();
+    }
+}
+
+/// Dead or a zombie that nobody has collected yet.
+fn is_dead(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with('Z') || rest.starts_with('X'))
+}
+
+fn assert_unknown(exit: &Exit, reason: &str) {
+    assert_eq!(exit.code, None);
+    let said = exit.reason.as_deref().unwrap();
+    assert!(said.starts_with(reason), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_outlives_containerd_and_its_exit_code_too() {
+    let mut stage = Stage::new(&["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done; exit 6"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    stage.daemon.kill();
+    lost(&mut events).await;
+    assert!(stage.runtime.list().await.unwrap_err().is_transient());
+    assert!(!is_dead(started.pid));
+    stage.daemon.restart();
+
+    let mut events = stage.runtime.events().await.unwrap();
+    assert!(
+        matches!(stage.observed().await.state, ObservedState::Running(again) if again.pid == started.pid)
+    );
+    std::fs::write(format!("/proc/{}/root/tmp/end", started.pid), "").unwrap();
+    stage.exited(&mut events, 0).await;
+    assert_eq!(stage.runtime.reap(&stage.id(0)).await.unwrap().code, Some(6));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_shim_is_no_exit_code() {
+    let stage = Stage::new(&["sleep", "1000"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    kill_shims(&stage);
+    stage.exited(&mut events, 0).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
+    assert_unknown(&exit, "ShimDied: ");
+    assert!(is_dead(started.pid));
+    assert_eq!(stage.another().reap(&stage.id(0)).await.unwrap(), exit);
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_that_was_told_before_the_shim_died_is_known() {
+    let stage = Stage::new(&["sh", "-c", "exit 4"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    stage.run(0).await.unwrap();
+    stage.exited(&mut events, 0).await;
+    kill_shims(&stage);
+    let gone = || stage.daemon.ctr(&["task", "ls", "-q"]).stdout.is_empty();
+    eventually("containerd has noticed", gone).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
+    assert_eq!((exit.code, exit.reason), (Some(4), None));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_shim_and_containerd_die_the_rest_is_killed_and_the_status_is_lost() {
+    let mut stage = Stage::new(&["sleep", "1000"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    stage.daemon.kill();
+    kill_shims(&stage);
+    lost(&mut events).await;
+    assert!(!is_dead(started.pid), "nobody is left who would have killed it");
+    stage.daemon.restart();
+    let exit = stage.another().reap(&stage.id(0)).await.unwrap();
+    assert_unknown(&exit, "ExitStatusLost: ");
+    assert!(is_dead(started.pid));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_was_away_finds_what_ended_meanwhile() {
+    let stage = Stage::new(&["sh", "-c", "exit 8"]);
+    let started = stage.run(0).await.unwrap();
+    eventually("it has ended", || is_dead(started.pid)).await;
+    let agent = stage.another();
+    let mut events = agent.events().await.unwrap();
+    let state = || async { agent.list().await.unwrap()[0].state };
+    while state().await != ObservedState::Exited {
+        tokio::task::yield_now().await;
+    }
+    // A start that was never heard of is not repeated, and its end is told once more.
+    assert_eq!(agent.start(&stage.id(0)).await.unwrap().pid, started.pid);
+    stage.exited(&mut events, 0).await;
+    assert_eq!(agent.reap(&stage.id(0)).await.unwrap().code, Some(8));
+    stage.clear().await;
+}

@@ -1,0 +1,15 @@
+//! The runtime on a real containerd. Each test has a containerd of its own and leaves nothing behind.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
+mod daemon;
+mod inside;
+mod life;
+mod loss;
+mod speed;
+mod stage;
