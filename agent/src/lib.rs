@@ -6,23 +6,40 @@
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | `clock` |
-//! | 1 | `supervise`, `model`, `config`, `http` |
+//! | 0 | `clock`, `config`, `files` |
+//! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
 //! | 4 | `secrets`, `image` |
 //! | 5 | `intake`, `executor`, `events`, `report`, `log`, `admin`, `janitor` |
 //! | 6 | `reconcile` |
 //! | 7 | `app` |
+//! | 8 | `commands` |
 
+pub mod admin;
+pub mod app;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod containerd;
+pub mod events;
+pub mod executor;
+pub mod files;
+pub mod host;
 pub mod http;
 pub mod image;
+pub mod intake;
+pub mod janitor;
 pub mod link;
+pub mod log;
 pub mod model;
 pub mod network;
+pub mod plan;
+pub mod reconcile;
+pub mod report;
 pub mod runtime;
+pub mod secrets;
 pub mod spec;
+pub mod store;
 pub mod supervise;
+pub mod volume;

@@ -1,3 +1,7 @@
 //! The program `longshore-agent`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore_agent::commands::main()
+}

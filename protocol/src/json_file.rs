@@ -1,13 +1,17 @@
 //! Docker's json-file log format: one JSON object a line, `{"log":…,"stream":…,"time":…}`.
 //!
 //! What the log writer makes and the agent reads. A line of output that is longer than [`MAX_CHUNK`] stands in several
-//! records, of which only the last ends with `\n`; bytes that are not UTF-8 are replaced as Docker does it. A record is
-//! one line of the file, so a torn last line is told by its missing newline.
+//! records, of which only the last ends with `\n`. Bytes that are not UTF-8 are replaced as Docker does it: U+FFFD for
+//! each of them. A record is one line of the file, so a torn last line is told by its missing newline.
+//!
+//! [`encode`] makes a record, [`parse`] reads one, [`Decoder`] cuts a file that is read piece by piece into records.
 
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of output in one record.
 pub const MAX_CHUNK: usize = 16 * 1024;
+/// The most bytes of one encoded record: every byte of output may take six (`\u0001`), the rest is names and a time.
+pub const MAX_ENCODED: usize = MAX_CHUNK * 6 + 128;
 
 /// Where output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +21,17 @@ pub enum Stream {
     Stdout,
     /// File descriptor 2.
     Stderr,
+}
+
+impl Stream {
+    /// The stream as a record has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 /// One record.
@@ -34,9 +49,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WriterOptions {
-    /// The file; older ones are called `PATH.1`, `PATH.2` and so on.
+    /// The file, absolute; older ones are called `PATH.1`, `PATH.2` and so on.
     pub path: std::path::PathBuf,
-    /// When a file is full, in bytes.
+    /// When a file is full, in bytes; at least 1. A file is longer only if its one record is.
     pub max_size: u64,
     /// How many files there are at most, the newest included; at least 1.
     pub max_file: u32,
@@ -46,3 +61,133 @@ pub struct WriterOptions {
 pub const DEFAULT_MAX_SIZE: u64 = 10 * 1024 * 1024;
 /// `max-file` where nobody chose.
 pub const DEFAULT_MAX_FILE: u32 = 3;
+
+/// A line of a log file that is no record. Trying again does not help; the lines around it are good.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidRecord {
+    /// It is not JSON of a record's form.
+    #[error("a line of the log file is no json-file record: skip it")]
+    Syntax(#[source] serde_json::Error),
+    /// It is longer than any record.
+    #[error(
+        "a line of the log file is longer than {MAX_ENCODED} bytes, so it is no json-file record: skip it"
+    )]
+    TooLong,
+}
+
+/// Whether a byte must be escaped inside a JSON string.
+const ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+/// Appends a piece of output to `out` as one record: one line with its newline.
+///
+/// `output` is what the program wrote, whatever its bytes, with the `\n` that ends it if it ends a line; the caller
+/// keeps to [`MAX_CHUNK`]. `time` is RFC 3339, so nothing in it needs an escape.
+pub fn encode(output: &[u8], stream: Stream, time: &str, out: &mut Vec<u8>) {
+    out.reserve(output.len() + 80);
+    out.extend_from_slice(b"{\"log\":\"");
+    // The check of the whole is several times faster than going by chunks, and nearly all output passes it.
+    if let Ok(text) = std::str::from_utf8(output) {
+        escape(text, out);
+    } else {
+        for chunk in output.utf8_chunks() {
+            escape(chunk.valid(), out);
+            for _ in chunk.invalid() {
+                out.extend_from_slice(b"\\ufffd");
+            }
+        }
+    }
+    out.extend_from_slice(b"\",\"stream\":\"");
+    out.extend_from_slice(stream.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"time\":\"");
+    out.extend_from_slice(time.as_bytes());
+    out.extend_from_slice(b"\"}\n");
+}
+
+/// Appends a text as the inside of a JSON string: runs of plain bytes are copied whole.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            byte => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Reads one line of a log file, with or without its newline.
+///
+/// # Errors
+/// [`InvalidRecord`] if the line is none of a record's form: torn, or not made by a log writer.
+pub fn parse(line: &[u8]) -> Result<Record, InvalidRecord> {
+    serde_json::from_slice(line).map_err(InvalidRecord::Syntax)
+}
+
+/// Cuts a log file that is read piece by piece into records. Holds at most [`MAX_ENCODED`] bytes.
+///
+/// It knows nothing of files: whoever follows one over its rotation calls [`Decoder::reset`] where a new file begins.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    partial: Vec<u8>,
+    /// Within a line that is too long to be a record, up to its newline.
+    skipping: bool,
+}
+
+impl Decoder {
+    /// Takes the next bytes of the file and hands on each record that they complete, in the file's order.
+    pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Result<Record, InvalidRecord>)) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let ended = piece.ends_with(b"\n");
+            if self.skipping {
+                self.skipping = !ended;
+            } else if self.partial.len() + piece.len() > MAX_ENCODED {
+                each(Err(InvalidRecord::TooLong));
+                self.partial.clear();
+                self.skipping = !ended;
+            } else if !ended {
+                self.partial.extend_from_slice(piece);
+            } else if self.partial.is_empty() {
+                each(parse(piece));
+            } else {
+                self.partial.extend_from_slice(piece);
+                each(parse(&self.partial));
+                self.partial.clear();
+            }
+        }
+    }
+
+    /// How many bytes of an unfinished line are held: the offset to go on from later is so much before the last byte
+    /// that was fed.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Forgets an unfinished line.
+    pub fn reset(&mut self) {
+        self.partial.clear();
+        self.skipping = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

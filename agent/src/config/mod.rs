@@ -9,6 +9,8 @@ mod file;
 mod names;
 mod parse;
 
+pub use parse::{ENDPOINT_FORM, endpoint};
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

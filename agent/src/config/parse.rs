@@ -69,7 +69,9 @@ impl Reader {
             let upper = name.to_ascii_uppercase();
             if names::PROXY.contains(&upper.as_str()) {
                 reader.put(&upper, &value, false);
-            } else if name.starts_with("ECS_") || name.starts_with("LONGSHORE_") {
+            } else if (name.starts_with("ECS_") || name.starts_with("LONGSHORE_"))
+                && !name.starts_with(names::OF_TESTS)
+            {
                 reader.put(&name, &value, false);
             }
         }
@@ -414,10 +416,13 @@ impl Reader {
     }
 }
 
-const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
+/// What [`endpoint`] takes, for error texts.
+pub const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
 
-/// Without a scheme it is https, as for the existing agent; without the slash at the end.
-fn endpoint(text: &str) -> Option<String> {
+/// A control plane's address in its one form: without the slash at the end. Without a scheme it is https, as for the
+/// existing agent.
+#[must_use]
+pub fn endpoint(text: &str) -> Option<String> {
     let text = match text.contains("://") {
         true => text.to_owned(),
         false => format!("https://{text}"),

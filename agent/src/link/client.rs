@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longshore_protocol::ecs;
 use longshore_protocol::error::Retry;
 use longshore_protocol::poll::{self, PollRequest, PollResponse};
+use longshore_protocol::{ecs, ssm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -98,6 +98,31 @@ impl Link {
     /// [`LinkError`].
     pub async fn check_identity(&self) -> Result<(), LinkError> {
         self.credentials.get(&self.caller).await.map(drop)
+    }
+
+    /// Trusts so from the next start on.
+    ///
+    /// # Errors
+    /// [`IdentityError`] where it can't be stored.
+    pub fn set_trust(&self, trust: &crate::http::Trust) -> Result<(), IdentityError> {
+        let mut identity = self.identity();
+        identity.set_trust(trust);
+        self.files.store(&identity)?;
+        *lock(&self.identity) = identity;
+        Ok(())
+    }
+
+    /// Takes the node off the books; its key is good for nothing afterwards.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn deregister_managed_instance(&self) -> Result<(), LinkError> {
+        let input = ssm::DeregisterManagedInstanceRequest {
+            instance_id: Some(self.identity().instance_id.into()),
+        };
+        let operation = Operation::ssm(&self.endpoint, "DeregisterManagedInstance");
+        let _: ssm::DeregisterManagedInstanceResult = self.signed(operation, &input).await?;
+        Ok(())
     }
 
     async fn ecs<I: Serialize, O: DeserializeOwned>(

@@ -7,7 +7,6 @@
 mod call;
 mod client;
 mod credentials;
-pub mod files;
 mod identity;
 mod key;
 mod register;
@@ -88,3 +87,6 @@ pub trait ControlLink: Send + Sync + 'static {
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,11 +59,17 @@ pub async fn register(
         operation: REGISTER,
         why: error.to_string(),
     };
-    let made = tokio::task::spawn_blocking(NodeKey::generate).await;
-    let key = made
-        .map_err(|error| internal(&error))?
-        .map_err(IdentityError::from)?;
-    files.store_first_key(&key)?;
+    let key = match files.next_key()? {
+        // An attempt whose answer got lost: the control plane knows the key again, and gives the same instance.
+        Some(key) => key,
+        None => {
+            let made = tokio::task::spawn_blocking(NodeKey::generate).await;
+            let key = made.map_err(|error| internal(&error))?;
+            let key = key.map_err(IdentityError::from)?;
+            files.store_first_key(&key)?;
+            key
+        }
+    };
     let caller = Caller {
         http,
         // An unsigned call has none.

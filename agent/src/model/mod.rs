@@ -2,16 +2,31 @@
 //!
 //! Nothing here has an effect: no clock, no disk, no network. Wire types stop at `intake`, which makes these of them.
 
+mod apply;
+mod assignment;
+mod attachment;
 mod container;
 mod exit;
+mod fact;
 mod host;
 mod image;
+mod report;
+mod state;
 mod task;
 
+pub use apply::{Effect, apply};
+pub use assignment::{Assignment, Body, Order, OrderError};
+pub use attachment::{Attachment, PortBinding};
 pub use container::{
     BindMount, ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit,
 };
 pub use exit::{Exit, OutOfMemory};
+pub use fact::{ContainerFact, Fact, Failure, Lane, Step};
 pub use host::{CgroupVersion, Gpu, HostFacts};
 pub use image::{ImageConfig, PulledImage};
+pub use report::{ContainerReport, Report};
+pub use state::{
+    Acknowledged, ContainerRecord, FirstStart, KnownStatus, Live, LiveContainer, StopDeadline, TaskRecord,
+    TaskState,
+};
 pub use task::{ResolvedTask, Volume, VolumeSource};

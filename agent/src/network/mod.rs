@@ -3,14 +3,27 @@
 //! Invariants: attaching twice is attaching once; detaching what isn't attached is nothing. A host port that was chosen
 //! is held by a bound socket as long as the container has it.
 
-use std::net::IpAddr;
+mod chain;
+mod cni;
+mod files;
+mod forward;
+mod holder;
+mod lock;
+mod namespace;
+mod plugin;
+mod ports;
+mod record;
+mod resolv;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use longshore_protocol::status::NetworkMode;
-use serde::{Deserialize, Serialize};
 
 use crate::model::{ContainerId, PortMapping};
+
+pub use crate::model::{Attachment, PortBinding};
+pub use cni::CniNetwork;
 
 /// A network that could not be given or taken.
 #[derive(Debug, thiserror::Error)]
@@ -60,30 +73,6 @@ pub struct Attach {
     pub ports: Vec<PortMapping>,
     /// The name to be known by inside, for the hosts file.
     pub hostname: String,
-}
-
-/// What a container has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// How.
-    pub mode: NetworkMode,
-    /// The namespace to join; `None`: the host's for `host`, a new empty one by the runtime for `none`.
-    pub namespace: Option<PathBuf>,
-    /// Its addresses on the bridge.
-    pub addresses: Vec<IpAddr>,
-    /// The ports as they are now, each host port chosen.
-    pub bindings: Vec<PortBinding>,
-    /// Files of the host to bind over `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`.
-    pub files: Vec<(PathBuf, PathBuf)>,
-}
-
-/// A port that is reached through the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortBinding {
-    /// The mapping, its host port chosen.
-    pub mapping: PortMapping,
-    /// The address outside.
-    pub bind_ip: IpAddr,
 }
 
 /// Gives containers their network.

@@ -1,0 +1,183 @@
+//! The serving end of the admin socket.
+
+use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answers, LogQuery, Records, Refusal};
+
+/// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
+const MAX_CONNECTIONS: usize = 32;
+/// How long a request's head may take, and an answer's beginning.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How long to wait after a failed accept: the process may be out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A socket that can't be made.
+#[derive(Debug, thiserror::Error)]
+#[error("admin socket {path}: {source}")]
+pub struct ServerError {
+    /// Where.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: std::io::Error,
+}
+
+/// The listening socket.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Makes the socket; one that an earlier agent left is replaced, so the caller must hold the data folder's lock.
+    ///
+    /// # Errors
+    /// [`ServerError`]: a path of more than 107 bytes, or a folder that can't be written.
+    pub fn bind(path: &Path) -> Result<Self, ServerError> {
+        let bind = || {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(path)?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            Ok(listener)
+        };
+        let listener = bind().map_err(|source| ServerError {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Serves until `token` is cancelled, then removes the socket.
+    ///
+    /// # Errors
+    /// None: a failed accept is logged and tried again.
+    pub async fn run(self, answers: Arc<dyn Answers>, token: CancellationToken) -> Result<(), Infallible> {
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.try_join_next().is_some() {}
+            tokio::select! {
+                () = token.cancelled() => break,
+                Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
+                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(serve(stream, Arc::clone(&answers)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the admin socket could not take a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        // Connections end with their JoinSet. Nobody can reach a socket whose file is gone.
+        let _ = std::fs::remove_file(&self.path);
+        Ok(())
+    }
+}
+
+async fn serve(stream: UnixStream, answers: Arc<dyn Answers>) {
+    let service = service_fn(move |request| answer(Arc::clone(&answers), request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(DEADLINE)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection of the admin socket broke");
+    }
+}
+
+async fn answer(answers: Arc<dyn Answers>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let answer = tokio::time::timeout(DEADLINE, route(answers.as_ref(), &request)).await;
+    let late = || Err(Refusal::Unavailable("the agent is busy; try again".to_owned()));
+    Ok(match answer.unwrap_or_else(|_| late()) {
+        Ok(response) => response,
+        Err(refusal) => refused(&refusal),
+    })
+}
+
+async fn route(answers: &dyn Answers, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let path = request.uri().path();
+    if request.method() != Method::GET {
+        return Err(Refusal::BadRequest(format!(
+            "{} is not supported",
+            request.method()
+        )));
+    }
+    match path {
+        "/v1/status" => Ok(json(StatusCode::OK, &answers.status().await)),
+        "/v1/tasks" => Ok(json(StatusCode::OK, &answers.tasks().await?)),
+        "/v1/logs" => {
+            let query = LogQuery::parse(request.uri().query().unwrap_or_default())?;
+            Ok(stream(answers.logs(query).await?))
+        }
+        _ => Err(Refusal::NotFound(format!("there is no {path}"))),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    #[derive(Serialize)]
+    struct ErrorBody {
+        message: String,
+    }
+    let status = match refusal {
+        Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+        Refusal::BadRequest(_) => StatusCode::BAD_REQUEST,
+        Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let message = refusal.to_string();
+    json(status, &ErrorBody { message })
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
+    let body = line(value).unwrap_or_default();
+    respond(status, "application/json", Full::new(body).boxed_unsync())
+}
+
+fn stream(records: Records) -> Response<Body> {
+    let lines = records.map(|record| Ok(Frame::data(line(&record).unwrap_or_default())));
+    respond(
+        StatusCode::OK,
+        "application/x-ndjson",
+        http_body_util::BodyExt::boxed_unsync(StreamBody::new(lines)),
+    )
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let value = header::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}
+
+/// A value as a line of JSON. These types always have one.
+fn line<T: Serialize>(value: &T) -> Option<Bytes> {
+    let mut line = serde_json::to_vec(value).ok()?;
+    line.push(b'\n');
+    Some(line.into())
+}

@@ -1,0 +1,133 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use longshore_protocol::json_file::Stream;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::supervise::Supervisor;
+
+/// An agent with one task that printed two lines and prints more while it is followed.
+struct Known;
+
+fn record(log: &str) -> Record {
+    Record {
+        log: log.to_owned(),
+        stream: Stream::Stdout,
+        time: "2026-01-01T00:00:00Z".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Answers for Known {
+    async fn status(&self) -> Status {
+        Status {
+            agent_version: "0.1.0".to_owned(),
+            runtime_version: "containerd 1.6.20".to_owned(),
+            instance_id: "mi-0123456789abcdef0".to_owned(),
+            container_instance_arn: None,
+            cluster: "default".to_owned(),
+            endpoint: "http://127.0.0.1:8474".to_owned(),
+            connected: false,
+            since: "2026-01-01T00:00:00Z".to_owned(),
+            last_error: Some("no answer".to_owned()),
+            tasks: 0,
+            warnings: vec![],
+        }
+    }
+
+    async fn tasks(&self) -> Result<Tasks, Refusal> {
+        Ok(Tasks { tasks: vec![] })
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
+        if query.task != "known" {
+            return Err(Refusal::NotFound(format!("there is no task {}", query.task)));
+        }
+        Ok(Box::pin(futures_util::stream::iter(
+            [
+                "one
+", "two
+",
+            ]
+            .map(record),
+        )))
+    }
+}
+
+struct Served {
+    client: AdminClient,
+    supervisor: Supervisor,
+    dir: tempfile::TempDir,
+}
+
+fn serve() -> Served {
+    let dir = tempfile::tempdir().unwrap();
+    let path = socket_path(dir.path());
+    // As an agent that was killed leaves it.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let server = Server::bind(&path).unwrap();
+    let mut supervisor = Supervisor::new(CancellationToken::new());
+    supervisor.spawn("admin", server.run(Arc::new(Known), supervisor.token()));
+    Served {
+        client: AdminClient::new(&path),
+        supervisor,
+        dir,
+    }
+}
+
+#[tokio::test]
+async fn answers_go_to_the_owner_only_and_refusals_keep_their_words() {
+    let served = serve();
+    let path = socket_path(served.dir.path());
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let status: Status = served.client.get("/v1/status").await.unwrap();
+    assert_eq!(status, Known.status().await);
+    let tasks: Tasks = served.client.get("/v1/tasks").await.unwrap();
+    assert_eq!(tasks.tasks, []);
+    for (path, text) in [
+        ("/v1/nothing", "there is no /v1/nothing"),
+        ("/v1/logs?task=other", "there is no task other"),
+        ("/v1/logs", "task must be a task's id or ARN"),
+    ] {
+        let error = served.client.get::<Status>(path).await.unwrap_err();
+        assert_eq!(error.to_string(), text);
+    }
+    served.supervisor.token().cancel();
+    served
+        .supervisor
+        .run(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn logs_come_line_by_line() {
+    let served = serve();
+    let query = LogQuery {
+        task: "known".to_owned(),
+        ..LogQuery::default()
+    };
+    let mut lines = served.client.logs(&query).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(record) = lines.next::<Record>().await.unwrap() {
+        read.push(record.log);
+    }
+    assert_eq!(read, ["one\n", "two\n"]);
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_with_what_to_do() {
+    let error = AdminClient::new(Path::new("/none/admin.sock"))
+        .get::<Status>("/v1/status")
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("is `longshore-agent run` running"),
+        "{error}"
+    );
+}

@@ -1,0 +1,114 @@
+//! Listens to the runtime, and asks it for its list whenever something may have been missed.
+//!
+//! Invariants: it subscribes before it lists, so that nothing falls between; a list says when it was asked for, so that
+//! an old one is not mistaken for news.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Backoff, Clock};
+use crate::model::ContainerId;
+use crate::runtime::{Observed, Runtime, RuntimeError, RuntimeEvent};
+
+const FIRST: Duration = Duration::from_millis(100);
+const MOST: Duration = Duration::from_secs(10);
+/// For one call. The runtime has deadlines of its own; this is the second line.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// An event can be lost with nobody saying so; the list is asked for this often besides. It costs one call.
+const LIST_EVERY: Duration = Duration::from_secs(300);
+
+/// What the runtime says.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Its list, asked for at this time since boot.
+    Listed(Duration, Vec<Observed>),
+    /// The first process of a container has ended.
+    Exited(ContainerId),
+}
+
+/// Listens to the runtime.
+pub struct Watcher {
+    /// To whom.
+    pub runtime: Arc<dyn Runtime>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Whom to tell.
+    pub notices: mpsc::Sender<Notice>,
+    /// Asked when somebody wants a new list.
+    pub list_now: Arc<Notify>,
+}
+
+impl Watcher {
+    /// Listens until `token` is cancelled, or nobody wants to be told any more. While the runtime is away it asks again
+    /// and again.
+    pub async fn run(self, token: CancellationToken) {
+        let mut backoff = Backoff::new(FIRST, MOST);
+        let listening = async {
+            loop {
+                match self.listen(&mut backoff).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%error, "the runtime's events can't be had, asking again"),
+                }
+                let pause = backoff.next(self.clock.as_ref());
+                self.clock.sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = listening => {}
+        }
+    }
+
+    /// One subscription, from its beginning to its end. `Ok` when nobody wants to be told any more.
+    async fn listen(&self, backoff: &mut Backoff) -> Result<(), RuntimeError> {
+        let mut events = self.within("subscribe", self.runtime.events()).await?;
+        loop {
+            let asked = self.clock.since_boot();
+            let list = self.within("list", self.runtime.list()).await?;
+            backoff.reset();
+            if self.notices.send(Notice::Listed(asked, list)).await.is_err() {
+                return Ok(());
+            }
+            let next = self.clock.sleep(LIST_EVERY);
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    event = events.recv() => match event {
+                        Some(RuntimeEvent::Exited(id)) => {
+                            if self.notices.send(Notice::Exited(id)).await.is_err() {
+                                return Ok(());
+                            }
+                        }
+                        Some(RuntimeEvent::Lost) | None => {
+                            return Err(RuntimeError::Unavailable {
+                                operation: "events",
+                                subject: "the event stream".to_owned(),
+                                why: "it broke, or could not keep up".to_owned(),
+                            });
+                        }
+                    },
+                    () = self.list_now.notified() => break,
+                    () = &mut next => break,
+                }
+            }
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, RuntimeError>>,
+    ) -> Result<T, RuntimeError> {
+        tokio::select! {
+            result = call => result,
+            () = self.clock.sleep(DEADLINE) => Err(RuntimeError::Unavailable {
+                operation,
+                subject: "all containers".to_owned(),
+                why: format!("no answer within {} s", DEADLINE.as_secs()),
+            }),
+        }
+    }
+}

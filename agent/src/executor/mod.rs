@@ -1,0 +1,423 @@
+//! Does what a plan says, and tells what came of it.
+//!
+//! Invariants: a step is idempotent; each ends in a fact, or in nothing when it was cancelled and is to be planned
+//! again; a step waits for nobody else's; what it waits for is told while it waits.
+
+mod assembler;
+mod progress;
+mod retry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::image::{Images, PullProgress};
+use crate::model::{ContainerFact, ContainerId, Fact, Failure, ResolvedTask, Step, TaskState};
+use crate::network::{Attach, Network, NetworkError};
+use crate::runtime::{Runtime, RuntimeError, SignalScope};
+
+pub use assembler::{AssembleError, Assembler};
+pub use progress::{Cause, Progress};
+
+use retry::{Outcome, Patience, Retry};
+
+const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
+/// Plugins race with other users of the firewall; a second and third try settle that.
+const ATTACH_TRIES: u32 = 3;
+
+/// How long steps may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Making a container, its tries included.
+    pub create: Duration,
+    /// Starting a container, its tries included.
+    pub start: Duration,
+}
+
+/// Does steps.
+pub struct Executor {
+    /// Containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Images.
+    pub images: Arc<dyn Images>,
+    /// Networks.
+    pub network: Arc<dyn Network>,
+    /// Specifications.
+    pub assembler: Arc<dyn Assembler>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What is told meanwhile.
+    pub progress: Progress,
+    /// How long it may take.
+    pub limits: Limits,
+    /// Which boot of the machine this is.
+    pub boot_id: String,
+}
+
+/// A step of one task, with what it needs.
+struct Work<'a> {
+    executor: &'a Executor,
+    state: &'a TaskState,
+    task: &'a Arc<ResolvedTask>,
+    id: ContainerId,
+    index: u16,
+    cancel: &'a CancellationToken,
+}
+
+impl Executor {
+    /// Does a step. Nothing comes back when it was cancelled before it was done.
+    pub async fn run(&self, step: &Step, state: &TaskState, cancel: &CancellationToken) -> Option<Fact> {
+        let Some(task) = state.task() else {
+            return self.run_without_task(step, state, cancel).await;
+        };
+        let index = match *step {
+            Step::PrepareTask | Step::TearDownTask | Step::Clean => 0,
+            Step::Pull(index)
+            | Step::Attach(index)
+            | Step::Create(index)
+            | Step::Start(index)
+            | Step::Adopt(index)
+            | Step::Terminate(index, _)
+            | Step::Kill(index, _)
+            | Step::Reap(index)
+            | Step::Discard(index)
+            | Step::TearDown(index) => index,
+        };
+        let work = Work {
+            executor: self,
+            state,
+            task,
+            id: state.container_id(index),
+            index,
+            cancel,
+        };
+        let fact = work.run(step).await;
+        self.progress.set(&work.id, None);
+        fact
+    }
+
+    /// A task that is only a name has nothing but its name to be cleaned.
+    async fn run_without_task(
+        &self,
+        step: &Step,
+        state: &TaskState,
+        cancel: &CancellationToken,
+    ) -> Option<Fact> {
+        if *step != Step::Clean {
+            return None;
+        }
+        self.clean(&state.container_id(0), cancel).await
+    }
+
+    async fn clean(&self, id: &ContainerId, cancel: &CancellationToken) -> Option<Fact> {
+        let retry = Retry {
+            clock: self.clock.as_ref(),
+            progress: &self.progress,
+            container: id,
+            cancel,
+            doing: "removing log files",
+            patience: Patience::Forever,
+        };
+        match retry.call(|| self.assembler.clean_task(id.task())).await {
+            Outcome::Done(()) => Some(Fact::Cleaned),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
+        }
+    }
+}
+
+impl Work<'_> {
+    async fn run(&self, step: &Step) -> Option<Fact> {
+        match *step {
+            Step::PrepareTask => self.prepare().await,
+            Step::Pull(_) => self.pull().await,
+            Step::Attach(_) => self.attach().await,
+            Step::Create(_) => self.create().await,
+            Step::Start(_) => self.start().await,
+            Step::Adopt(_) => self.adopt().await,
+            Step::Terminate(_, signal) => {
+                self.signal(signal, SignalScope::Init, ContainerFact::Terminated)
+                    .await
+            }
+            Step::Kill(..) => {
+                let at = self.executor.clock.since_boot();
+                self.signal(SIGKILL, SignalScope::All, ContainerFact::Killed(at))
+                    .await
+            }
+            Step::Reap(_) => self.reap().await,
+            Step::Discard(_) => {
+                let removed = self.remove("making sure that nothing of it runs").await;
+                removed.then(|| self.fact(ContainerFact::Discarded))
+            }
+            Step::TearDown(_) => self.tear_down().await,
+            Step::TearDownTask => self.tear_down_task().await,
+            Step::Clean => self.executor.clean(&self.id, self.cancel).await,
+        }
+    }
+
+    fn fact(&self, fact: ContainerFact) -> Fact {
+        Fact::Container(self.index, fact)
+    }
+
+    fn failed(&self, name: &'static str, text: impl std::fmt::Display) -> Option<Fact> {
+        let failure = Failure {
+            name,
+            text: text.to_string(),
+        };
+        tracing::warn!(container = %self.id, %failure, "a container can't run");
+        Some(self.fact(ContainerFact::Failed(failure)))
+    }
+
+    fn retry(&self, doing: &'static str, patience: Patience) -> Retry<'_> {
+        Retry {
+            clock: self.executor.clock.as_ref(),
+            progress: &self.executor.progress,
+            container: &self.id,
+            cancel: self.cancel,
+            doing,
+            patience,
+        }
+    }
+
+    async fn prepare(&self) -> Option<Fact> {
+        let limit = Patience::For(self.executor.limits.create);
+        let retry = self.retry("making the task's cgroup", limit);
+        let failure = |text| Failure {
+            name: "ResourceInitializationError",
+            text,
+        };
+        match retry.call(|| self.executor.runtime.prepare_task(self.task)).await {
+            Outcome::Done(()) => Some(Fact::Prepared),
+            Outcome::Failed(error) => Some(Fact::PrepareFailed(failure(error.to_string()))),
+            Outcome::TimedOut(after) => Some(Fact::PrepareFailed(failure(timed_out("prepared", after)))),
+            Outcome::Cancelled => None,
+        }
+    }
+
+    async fn pull(&self) -> Option<Fact> {
+        let definition = self.task.containers.get(usize::from(self.index))?;
+        let reference = &definition.image;
+        let (sender, mut told) = watch::channel(PullProgress::default());
+        let ensure = self
+            .executor
+            .images
+            .ensure(reference, &self.id, sender, self.cancel.clone());
+        tokio::pin!(ensure);
+        let result = loop {
+            tokio::select! {
+                result = &mut ensure => break result,
+                Ok(()) = told.changed() => {
+                    let cause = pull_cause(reference, &told.borrow_and_update());
+                    self.executor.progress.set(&self.id, Some(cause));
+                }
+            }
+        };
+        match result {
+            Ok(image) => {
+                let at = self.executor.clock.now().as_millisecond();
+                Some(self.fact(ContainerFact::Pulled(Box::new(image), at)))
+            }
+            Err(_) if self.cancel.is_cancelled() => None,
+            Err(error) => self.failed("CannotPullContainerError", error),
+        }
+    }
+
+    async fn attach(&self) -> Option<Fact> {
+        let definition = self.task.containers.get(usize::from(self.index))?;
+        let request = Attach {
+            container: self.id.clone(),
+            mode: self.task.network_mode,
+            ports: definition.port_mappings.clone(),
+            // The first twelve digits and the index: short, and different for each container of the node.
+            hostname: format!("{:.12}-{}", self.id.task().as_str(), self.index),
+        };
+        let retry = self.retry("giving it its network", Patience::Times(ATTACH_TRIES));
+        match retry.call(|| self.executor.network.attach(&request)).await {
+            Outcome::Done(attachment) => Some(self.fact(ContainerFact::Attached(Box::new(attachment)))),
+            Outcome::Failed(error) => {
+                let name = match &error {
+                    NetworkError::Port { .. } => "HostConfigError",
+                    NetworkError::Plugin { .. } | NetworkError::Io { .. } => "ContainerNetworkingError",
+                };
+                self.failed(name, error)
+            }
+            Outcome::TimedOut(after) => self.failed("ContainerNetworkingError", timed_out("attached", after)),
+            Outcome::Cancelled => None,
+        }
+    }
+
+    async fn create(&self) -> Option<Fact> {
+        let record = self.state.record.containers.get(usize::from(self.index))?;
+        let (image, attachment) = (record.image.as_ref()?, record.attachment.as_ref()?);
+        let limit = Patience::For(self.executor.limits.create);
+        let retry = self.retry("creating it", limit);
+        let assemble = || {
+            self.executor
+                .assembler
+                .assemble(self.task, &self.id, image, attachment)
+        };
+        let container = match retry.call(assemble).await {
+            Outcome::Done(container) => container,
+            Outcome::Failed(error) => return self.failed(error.name, error),
+            Outcome::TimedOut(after) => {
+                return self.failed("CannotCreateContainerError", timed_out("created", after));
+            }
+            Outcome::Cancelled => return None,
+        };
+        match retry
+            .call(|| self.executor.runtime.create(container.clone()))
+            .await
+        {
+            Outcome::Done(()) => Some(self.fact(ContainerFact::Created)),
+            Outcome::Failed(error) => self.failed("CannotCreateContainerError", error),
+            Outcome::TimedOut(after) => {
+                self.failed("CannotCreateContainerError", timed_out("created", after))
+            }
+            Outcome::Cancelled => None,
+        }
+    }
+
+    async fn start(&self) -> Option<Fact> {
+        let retry = self.retry("starting it", Patience::For(self.executor.limits.start));
+        match retry.call(|| self.executor.runtime.start(&self.id)).await {
+            Outcome::Done(started) => Some(self.fact(ContainerFact::Started {
+                pid: started.pid,
+                at_millis: started.at_millis,
+                boot_id: self.executor.boot_id.clone(),
+                seen: self.executor.clock.since_boot(),
+            })),
+            Outcome::Failed(error) => self.failed("CannotStartContainerError", error),
+            Outcome::TimedOut(after) => self.failed("CannotStartContainerError", timed_out("started", after)),
+            Outcome::Cancelled => None,
+        }
+    }
+
+    async fn adopt(&self) -> Option<Fact> {
+        let record = self.state.record.containers.get(usize::from(self.index))?;
+        let attachment = record.attachment.as_ref()?;
+        let retry = self.retry("holding its ports again", Patience::Times(ATTACH_TRIES));
+        match retry
+            .call(|| self.executor.network.adopt(&self.id, attachment))
+            .await
+        {
+            Outcome::Done(()) => {}
+            Outcome::Failed(error) => {
+                // A stranger took a port meanwhile: the container runs on, and people should know.
+                tracing::error!(container = %self.id, %error, "its ports can't be held again");
+            }
+            Outcome::TimedOut(_) | Outcome::Cancelled => return None,
+        }
+        Some(self.fact(ContainerFact::Adopted))
+    }
+
+    async fn signal(&self, signal: i32, scope: SignalScope, sent: ContainerFact) -> Option<Fact> {
+        let retry = self.retry("sending it a signal", Patience::Forever);
+        let send = || async {
+            match self.executor.runtime.kill(&self.id, signal, scope).await {
+                Ok(()) => Ok(sent.clone()),
+                // Then how it ended is to be asked; `reap` knows whether there is anything to ask.
+                Err(RuntimeError::NotFound(_)) => Ok(ContainerFact::Exited),
+                Err(error) => Err(error),
+            }
+        };
+        // Unlike others, it may be dropped half-way: sending a signal once more does no harm, and the next must not wait.
+        let outcome = tokio::select! {
+            outcome = retry.call(send) => outcome,
+            () = self.cancel.cancelled() => return None,
+        };
+        match outcome {
+            Outcome::Done(fact) => Some(self.fact(fact)),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
+        }
+    }
+
+    async fn reap(&self) -> Option<Fact> {
+        let boot_id = || self.executor.boot_id.clone();
+        let ask = || async {
+            match self.executor.runtime.reap(&self.id).await {
+                Ok(exit) => Ok(ContainerFact::Reaped {
+                    exit,
+                    boot_id: boot_id(),
+                }),
+                Err(RuntimeError::NotFound(_)) => Ok(ContainerFact::Vanished {
+                    at_millis: self.executor.clock.now().as_millisecond(),
+                    boot_id: boot_id(),
+                }),
+                Err(error) => Err(error),
+            }
+        };
+        match self
+            .retry("waiting for its last process to end", Patience::Forever)
+            .call(ask)
+            .await
+        {
+            Outcome::Done(fact) => Some(self.fact(fact)),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
+        }
+    }
+
+    async fn remove(&self, doing: &'static str) -> bool {
+        let remove = || async {
+            match self.executor.runtime.remove(&self.id).await {
+                Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        matches!(
+            self.retry(doing, Patience::Forever).call(remove).await,
+            Outcome::Done(())
+        )
+    }
+
+    async fn tear_down(&self) -> Option<Fact> {
+        if !self.remove("removing it").await {
+            return None;
+        }
+        let retry = self.retry("giving back its network", Patience::Forever);
+        match retry.call(|| self.executor.network.detach(&self.id)).await {
+            Outcome::Done(()) => {}
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => return None,
+        }
+        self.executor.images.release(&self.id).await;
+        Some(self.fact(ContainerFact::TornDown))
+    }
+
+    async fn tear_down_task(&self) -> Option<Fact> {
+        let id = self.id.task();
+        let retry = self.retry("giving back the task's cgroup", Patience::Forever);
+        let cgroup = || async {
+            match self.executor.runtime.remove_task(id).await {
+                Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        match retry.call(cgroup).await {
+            Outcome::Done(()) => {}
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => return None,
+        }
+        let retry = self.retry("giving back the task's volumes", Patience::Forever);
+        match retry.call(|| self.executor.assembler.dismantle_task(id)).await {
+            Outcome::Done(()) => Some(Fact::TornDown),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
+        }
+    }
+}
+
+fn timed_out(what: &str, after: Duration) -> String {
+    format!("could not be {what} within {} s", after.as_secs())
+}
+
+fn pull_cause(reference: &str, progress: &PullProgress) -> Cause {
+    let doing = match progress.doing.as_str() {
+        "" => "pulling",
+        doing => doing,
+    };
+    let percent = progress.done.saturating_mul(100).checked_div(progress.total);
+    Cause {
+        text: format!("{doing} {reference}"),
+        percent: percent.and_then(|percent| u8::try_from(percent.min(100)).ok()),
+        until: None,
+    }
+}

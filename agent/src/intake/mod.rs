@@ -1,0 +1,206 @@
+//! From a poll's answer to what the node has to do: read, judged, stored; then it is handed on.
+//!
+//! Invariants: assignments and cursor are in one transaction, so none is lost or taken twice; an assignment that can't
+//! be understood is its own trouble: its task is reported as STOPPED with the reason, and the cursor goes on.
+
+mod limits;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::poll::{self, Cursor, MAX_ASSIGNMENTS, PollResponse};
+use longshore_protocol::status::DesiredStatus;
+
+use crate::model::{Assignment, Body, Order, ResolvedTask};
+use crate::store::{Store, StoreError, Write};
+
+pub use resolve::{InvalidTask, Rules, resolve};
+
+/// What a task that was stopped before it came here is reported with.
+pub const STOPPED_BEFORE: &str = "stopped before it reached this node";
+
+/// Something for the node to do; it is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    /// A task that is new here.
+    New(Assignment),
+    /// An order about a task that is here.
+    Order(TaskArn, Order),
+}
+
+/// Takes answers of polls in.
+#[derive(Debug)]
+pub struct Intake {
+    store: Store,
+    rules: Rules,
+    cursor: Cursor,
+    known: BTreeMap<TaskArn, Assignment>,
+}
+
+impl Intake {
+    /// An intake that knows what the store held.
+    #[must_use]
+    pub fn new(store: Store, rules: Rules, cursor: Cursor, known: Vec<Assignment>) -> Self {
+        let known = known
+            .into_iter()
+            .map(|assignment| (assignment.arn.clone(), assignment));
+        Self {
+            store,
+            rules,
+            cursor,
+            known: known.collect(),
+        }
+    }
+
+    /// Where in the stream of assignments the node is.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Whether an answer is about a task that is not here.
+    #[must_use]
+    pub fn is_news(&self, response: &PollResponse) -> bool {
+        let mut tasks = response.assignments.iter().map(|assignment| &assignment.task_arn);
+        tasks.any(|arn| !self.known.contains_key(arn))
+    }
+
+    /// Stores what an answer says, and its cursor; returns what is new in it.
+    ///
+    /// # Errors
+    /// The store is lost for good; then nothing was taken.
+    pub async fn take(&mut self, response: &PollResponse) -> Result<Vec<Arrival>, StoreError> {
+        if response.assignments.len() > MAX_ASSIGNMENTS {
+            let count = response.assignments.len();
+            tracing::warn!(
+                count,
+                most = MAX_ASSIGNMENTS,
+                "the control plane sent more assignments than it may"
+            );
+        }
+        let mut changed = BTreeMap::new();
+        let mut arrivals = Vec::new();
+        for assignment in &response.assignments {
+            let current = changed
+                .get(&assignment.task_arn)
+                .or_else(|| self.known.get(&assignment.task_arn));
+            let Some((assignment, arrival)) = judge(assignment, current, &self.rules) else {
+                continue;
+            };
+            changed.insert(assignment.arn.clone(), assignment);
+            arrivals.push(arrival);
+        }
+        let mut writes: Vec<_> = changed.values().cloned().map(Write::Assignment).collect();
+        let cursor = self.later(&response.cursor);
+        if cursor != self.cursor {
+            writes.push(Write::Cursor(cursor.clone()));
+        }
+        if !writes.is_empty() {
+            self.store.commit(writes).await?;
+        }
+        self.cursor = cursor;
+        self.known.extend(changed);
+        Ok(arrivals)
+    }
+
+    /// Notes a task that was adopted from the runtime, and is stored.
+    pub fn adopted(&mut self, assignment: Assignment) {
+        self.known.insert(assignment.arn.clone(), assignment);
+    }
+
+    /// Forgets a task that is gone, and is not stored any more.
+    pub fn forget(&mut self, arn: &TaskArn) {
+        self.known.remove(arn);
+    }
+
+    /// An answer that was overtaken must not take the cursor back.
+    fn later(&self, offered: &Cursor) -> Cursor {
+        let overtaken = offered.incarnation == self.cursor.incarnation && offered.cursor < self.cursor.cursor;
+        if overtaken {
+            self.cursor.clone()
+        } else {
+            offered.clone()
+        }
+    }
+}
+
+/// What an assignment makes of a task, and what is to be done about it; `None` where that is nothing.
+fn judge(
+    assignment: &poll::Assignment,
+    current: Option<&Assignment>,
+    rules: &Rules,
+) -> Option<(Assignment, Arrival)> {
+    let poll::Assignment {
+        task_arn,
+        generation,
+        desired_status,
+        force,
+        task,
+        ..
+    } = assignment;
+    let resolved = task
+        .as_ref()
+        .map(|spec| resolve(task_arn, spec, rules).map(Arc::new));
+    match current {
+        Some(current) => {
+            let order = Order {
+                generation: *generation,
+                desired: *desired_status,
+                force: *force,
+                // What can't be understood can't differ from what is known.
+                task: resolved.and_then(Result::ok),
+            };
+            let mut next = current.clone();
+            match next.take(&order) {
+                Ok(true) => Some((next, Arrival::Order(task_arn.clone(), order))),
+                Ok(false) => None,
+                Err(error) => {
+                    tracing::warn!(task = %task_arn, %error, "an order is not taken");
+                    None
+                }
+            }
+        }
+        None => {
+            let body = body(task_arn, *desired_status, resolved)?;
+            let desired = match &body {
+                Body::Task(_) => *desired_status,
+                Body::Nothing { .. } => DesiredStatus::Stopped,
+            };
+            let new = Assignment {
+                arn: task_arn.clone(),
+                generation: *generation,
+                desired,
+                force: *force && desired == DesiredStatus::Stopped,
+                body,
+            };
+            Some((new.clone(), Arrival::New(new)))
+        }
+    }
+}
+
+/// What a task that is new here is.
+fn body(
+    arn: &TaskArn,
+    desired: DesiredStatus,
+    resolved: Option<Result<Arc<ResolvedTask>, InvalidTask>>,
+) -> Option<Body> {
+    match (desired, resolved) {
+        (DesiredStatus::Stopped, _) => Some(Body::Nothing {
+            reason: STOPPED_BEFORE.to_owned(),
+        }),
+        (DesiredStatus::Running, Some(Ok(task))) => Some(Body::Task(task)),
+        (DesiredStatus::Running, Some(Err(error))) => {
+            tracing::warn!(task = %arn, %error, "a task can't be understood");
+            Some(Body::Nothing {
+                reason: format!("InvalidTaskError: {error}"),
+            })
+        }
+        (DesiredStatus::Running, None) => {
+            // The control plane thinks that the node has it. The inventory tells otherwise.
+            tracing::error!(task = %arn, "a task that is not here is to run, and nobody says what it is");
+            None
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Takes away what belongs to no task: records that never started, networks of containers that are gone.
+//!
+//! Invariants: it touches nothing that runs, and nothing that a task knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Backoff, Clock};
+use crate::image::Images;
+use crate::model::ContainerId;
+use crate::network::Network;
+use crate::runtime::{Runtime, RuntimeError};
+
+const FIRST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(300);
+
+/// Takes leftovers away.
+#[derive(Clone)]
+pub struct Janitor {
+    /// Containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Images.
+    pub images: Arc<dyn Images>,
+    /// Networks.
+    pub network: Arc<dyn Network>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Janitor {
+    /// Takes away all that is left of a container. It is tried until it is done or `token` is cancelled.
+    pub async fn remove(&self, id: &ContainerId, token: &CancellationToken) {
+        let mut backoff = Backoff::new(FIRST, MOST);
+        loop {
+            match self.try_remove(id).await {
+                Ok(()) => {
+                    tracing::info!(container = %id, "a leftover was removed");
+                    return;
+                }
+                Err(why) => tracing::warn!(container = %id, why, "a leftover can't be removed, trying again"),
+            }
+            let pause = backoff.next(self.clock.as_ref());
+            tokio::select! {
+                () = self.clock.sleep(pause) => {}
+                () = token.cancelled() => return,
+            }
+        }
+    }
+
+    async fn try_remove(&self, id: &ContainerId) -> Result<(), String> {
+        match self.runtime.remove(id).await {
+            Ok(()) | Err(RuntimeError::NotFound(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        self.network.detach(id).await.map_err(|error| error.to_string())?;
+        self.images.release(id).await;
+        Ok(())
+    }
+
+    /// The containers of which a network is left.
+    pub async fn networks(&self) -> Vec<ContainerId> {
+        match self.network.list().await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!(%error, "leftover networks can't be listed; they stay until the agent starts again");
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The files that the log writer makes: where they are, and reading them.
+//!
+//! A container's log is `DATA_DIR/logs/TASK/CONTAINER.log`; older files are `….log.1` and so on. Beside it stands the
+//! writer's options file.
+
+mod paths;
+mod position;
+mod reader;
+
+pub use paths::{Logs, PathsError};
+pub use reader::{LogError, ReadOptions, read};

@@ -1,0 +1,282 @@
+//! A task's owner: the only one who applies facts to it.
+//!
+//! Facts that are there together are applied together and stored in one commit. Then the plan is compared with what is
+//! going on: what is new is begun, what is not wanted any more is given up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{ContainerFact, Effect, Fact, Lane, Step, TaskState, apply};
+use crate::plan::{Needs, Now, Plan, Wait, plan};
+use crate::store::{StoreError, Write};
+
+use super::shared::Shared;
+use super::view::TaskView;
+
+/// After a step that came to nothing: it should not happen, and must not become a loop that keeps a core busy.
+const REST: Duration = Duration::from_secs(1);
+
+/// An actor that can't go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ActorError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a step ended badly: {0}")]
+    Step(#[from] JoinError),
+}
+
+/// What a piece of work brings back.
+enum Done {
+    Step(Lane, Option<Fact>),
+    Report(Fact),
+}
+
+pub(super) struct Actor {
+    shared: Arc<Shared>,
+    state: TaskState,
+    needs: Needs,
+    facts: mpsc::Receiver<Fact>,
+    view: watch::Sender<Arc<TaskView>>,
+    freed: watch::Receiver<u64>,
+    /// What is going on, one step a lane, and how to give it up.
+    going_on: BTreeMap<Lane, (Step, CancellationToken)>,
+    /// Whether a report is on its way.
+    reporting: bool,
+    work: JoinSet<Done>,
+    /// Whether the state has something that is not stored.
+    unsaved: bool,
+    /// Whether it stands in line for ports or GPUs.
+    lined_up: bool,
+}
+
+impl Actor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        state: TaskState,
+        facts: mpsc::Receiver<Fact>,
+    ) -> (Self, watch::Receiver<Arc<TaskView>>) {
+        let view = TaskView {
+            state: state.clone(),
+            waits: Vec::new(),
+            causes: Vec::new(),
+        };
+        let (view, seen) = watch::channel(Arc::new(view));
+        let actor = Self {
+            needs: state.task().map(|task| Needs::of(task)).unwrap_or_default(),
+            freed: shared.freed.subscribe(),
+            shared,
+            state,
+            facts,
+            view,
+            going_on: BTreeMap::new(),
+            reporting: false,
+            work: JoinSet::new(),
+            unsaved: false,
+            lined_up: false,
+        };
+        (actor, seen)
+    }
+
+    /// Looks after the task until it is forgotten, or `token` is cancelled: then what is going on is dropped, and the
+    /// next agent plans it again.
+    pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), ActorError> {
+        loop {
+            let wake = self.settle().await?;
+            if self.state.live.cleaned {
+                let arn = self.state.assignment.arn.clone();
+                self.shared.store.commit(vec![Write::Forget(arn)]).await?;
+                return Ok(());
+            }
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                Some(done) = self.work.join_next() => self.finish(done?),
+                fact = self.facts.recv() => match fact {
+                    Some(fact) => self.apply(fact),
+                    None => return Ok(()),
+                },
+                Ok(()) = self.freed.changed(), if self.lined_up => {}
+                () = sleep_until(&self.shared, wake) => {}
+            }
+            while let Some(done) = self.work.try_join_next() {
+                self.finish(done?);
+            }
+            while let Ok(fact) = self.facts.try_recv() {
+                self.apply(fact);
+            }
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Step(lane, fact) => {
+                self.going_on.remove(&lane);
+                if let Some(fact) = fact {
+                    self.apply(fact);
+                }
+            }
+            Done::Report(fact) => {
+                self.reporting = false;
+                self.apply(fact);
+            }
+        }
+    }
+
+    fn apply(&mut self, fact: Fact) {
+        let at = self.shared.now().at_millis;
+        let torn_down = self.state.record.torn_down;
+        match apply(&mut self.state, fact, at) {
+            Ok(Effect::Nothing | Effect::Live) => {}
+            Ok(Effect::Durable) => self.unsaved = true,
+            Err(error) => tracing::warn!(%error, "an order is not taken"),
+        }
+        if self.state.record.torn_down && !torn_down {
+            self.shared.release(&self.state.assignment.arn.id);
+        }
+    }
+
+    /// Stores what is new, and does what the plan says; returns when to plan again.
+    async fn settle(&mut self) -> Result<Option<Duration>, ActorError> {
+        loop {
+            if std::mem::take(&mut self.unsaved) {
+                let write = Write::Record(self.state.assignment.arn.clone(), self.state.record.clone());
+                self.shared.store.commit(vec![write]).await?;
+            }
+            let now = self.shared.now();
+            let now = Now {
+                boot_id: &self.shared.executor.boot_id,
+                since_boot: now.since_boot,
+                at_millis: now.at_millis,
+            };
+            let plan = plan(&self.state, now, self.shared.policy);
+            if !plan.decisions.is_empty() {
+                for fact in plan.decisions {
+                    self.apply(fact);
+                }
+                continue;
+            }
+            if self.admission_changed(plan.wants_admission) {
+                continue;
+            }
+            self.compare(&plan);
+            self.report();
+            self.publish(&plan.waits);
+            return Ok(plan.wake);
+        }
+    }
+
+    /// Asks for ports and GPUs, or leaves the line. Says whether the state has changed.
+    fn admission_changed(&mut self, wanted: bool) -> bool {
+        let id = &self.state.assignment.arn.id;
+        if !wanted {
+            if std::mem::take(&mut self.lined_up) && !self.state.live.admitted {
+                self.shared.release(id);
+            }
+            return false;
+        }
+        // Seen before asking, so that what is given back in between is not missed.
+        self.freed.mark_unchanged();
+        let answer = self.shared.admission().ask(id, &self.needs);
+        self.lined_up = answer.is_err();
+        let fact = match answer {
+            Ok(()) => Fact::Admitted,
+            Err(cause) => Fact::Blocked(cause),
+        };
+        let before = self.state.live.clone();
+        self.apply(fact);
+        before != self.state.live
+    }
+
+    fn compare(&mut self, plan: &Plan) {
+        for (step, cancel) in self.going_on.values() {
+            if !plan.steps.contains(step) {
+                cancel.cancel();
+            }
+        }
+        let new: Vec<Step> = {
+            let free = |step: &&Step| !self.going_on.contains_key(&step.lane());
+            plan.steps.iter().filter(free).cloned().collect()
+        };
+        if new.is_empty() {
+            return;
+        }
+        for step in &new {
+            self.announce(step);
+        }
+        let state = Arc::new(self.state.clone());
+        for step in new {
+            self.begin(step, Arc::clone(&state));
+        }
+    }
+
+    /// What is to be known before a step begins.
+    fn announce(&mut self, step: &Step) {
+        match *step {
+            Step::Pull(_) => self.apply(Fact::PullStarted(self.shared.now().at_millis)),
+            Step::Start(index) => self.apply(Fact::Container(index, ContainerFact::StartCalled)),
+            // An event may have been lost: the list tells.
+            Step::Kill(_, times) if times > 1 => self.shared.list_now.notify_one(),
+            Step::PrepareTask
+            | Step::Attach(_)
+            | Step::Create(_)
+            | Step::Adopt(_)
+            | Step::Terminate(..)
+            | Step::Kill(..)
+            | Step::Reap(_)
+            | Step::Discard(_)
+            | Step::TearDown(_)
+            | Step::TearDownTask
+            | Step::Clean => {}
+        }
+    }
+
+    fn begin(&mut self, step: Step, state: Arc<TaskState>) {
+        let lane = step.lane();
+        let cancel = CancellationToken::new();
+        self.going_on.insert(lane, (step.clone(), cancel.clone()));
+        let shared = Arc::clone(&self.shared);
+        self.work.spawn(async move {
+            let fact = shared.executor.run(&step, &state, &cancel).await;
+            if fact.is_none() && !cancel.is_cancelled() {
+                tracing::error!(task = %state.assignment.arn, ?step, "a step came to nothing");
+                shared.clock().sleep(REST).await;
+            }
+            Done::Step(lane, fact)
+        });
+    }
+
+    fn report(&mut self) {
+        if self.reporting {
+            return;
+        }
+        if let Some(report) = self.state.owed() {
+            self.reporting = true;
+            let shared = Arc::clone(&self.shared);
+            self.work
+                .spawn(async move { Done::Report(shared.reporter.deliver(&report).await) });
+        }
+    }
+
+    fn publish(&self, waits: &[Wait]) {
+        let view = TaskView {
+            state: self.state.clone(),
+            waits: waits.to_vec(),
+            causes: Vec::new(),
+        };
+        self.view.send_replace(Arc::new(view));
+    }
+}
+
+async fn sleep_until(shared: &Shared, moment: Option<Duration>) {
+    match moment {
+        None => std::future::pending().await,
+        Some(moment) => {
+            let left = moment.saturating_sub(shared.clock().since_boot());
+            shared.clock().sleep(left).await;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the engine's parts have in common.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use longshore_protocol::arn::{ResourceId, TaskArn};
+use longshore_protocol::poll::{Cursor, InventoryTask, NodeStatus};
+use longshore_protocol::status::InstanceStatus;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::executor::Executor;
+use crate::plan::{Admission, Policy};
+use crate::report::Reporter;
+use crate::store::Store;
+
+use super::view::{self, Now, TaskView};
+
+/// How it goes with the control plane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinkStatus {
+    /// When it last answered a poll, in milliseconds since 1970.
+    pub answered_at: Option<i64>,
+    /// When the link was last lost or found, in milliseconds since 1970; `None` before the first poll ended.
+    pub changed_at: Option<i64>,
+    /// Why the last poll failed; `None` if it did not.
+    pub error: Option<String>,
+    /// What it takes the node for.
+    pub instance: Option<InstanceStatus>,
+}
+
+type Views = BTreeMap<ResourceId, watch::Receiver<Arc<TaskView>>>;
+
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) executor: Executor,
+    pub(super) reporter: Reporter,
+    pub(super) policy: Policy,
+    /// Rung when the runtime's list may tell what its events did not.
+    pub(super) list_now: Arc<Notify>,
+    /// Counts what was given back, so that those who wait ask again.
+    pub(super) freed: watch::Sender<u64>,
+    admission: Mutex<Admission>,
+    cursor: Mutex<Cursor>,
+    link: Mutex<LinkStatus>,
+    views: Mutex<Views>,
+}
+
+/// None of these is left half-changed by a panic, and none is held across an await.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Store,
+        executor: Executor,
+        reporter: Reporter,
+        policy: Policy,
+        cursor: Cursor,
+    ) -> Self {
+        Self {
+            store,
+            executor,
+            reporter,
+            policy,
+            list_now: Arc::new(Notify::new()),
+            freed: watch::Sender::new(0),
+            admission: Mutex::default(),
+            cursor: Mutex::new(cursor),
+            link: Mutex::default(),
+            views: Mutex::default(),
+        }
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.executor.clock.as_ref()
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            since_boot: self.clock().since_boot(),
+            at_millis: self.clock().now().as_millisecond(),
+        }
+    }
+
+    pub(super) fn admission(&self) -> MutexGuard<'_, Admission> {
+        lock(&self.admission)
+    }
+
+    /// Gives back what a task had, and tells those who wait.
+    pub(super) fn release(&self, task: &ResourceId) {
+        self.admission().release(task);
+        self.freed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn cursor(&self) -> Cursor {
+        lock(&self.cursor).clone()
+    }
+
+    pub(super) fn set_cursor(&self, cursor: Cursor) {
+        *lock(&self.cursor) = cursor;
+    }
+
+    pub(super) fn link_status(&self) -> LinkStatus {
+        lock(&self.link).clone()
+    }
+
+    pub(super) fn note_link(&self, change: impl FnOnce(&mut LinkStatus)) {
+        let now = self.clock().now().as_millisecond();
+        let mut link = lock(&self.link);
+        let was_lost = link.error.is_some();
+        change(&mut link);
+        if link.changed_at.is_none() || was_lost != link.error.is_some() {
+            link.changed_at = Some(now);
+        }
+    }
+
+    pub(super) fn add_view(&self, id: ResourceId, view: watch::Receiver<Arc<TaskView>>) {
+        lock(&self.views).insert(id, view);
+    }
+
+    pub(super) fn remove_view(&self, arn: &TaskArn) {
+        lock(&self.views).remove(&arn.id);
+    }
+
+    pub(super) fn view(&self, id: &ResourceId) -> Option<Arc<TaskView>> {
+        lock(&self.views).get(id).map(|view| Arc::clone(&view.borrow()))
+    }
+
+    pub(super) fn views(&self) -> Vec<watch::Receiver<Arc<TaskView>>> {
+        lock(&self.views).values().cloned().collect()
+    }
+
+    pub(super) fn tasks(&self) -> Vec<Arc<TaskView>> {
+        let views = self.views();
+        let tasks = views.iter().map(|view| Arc::clone(&view.borrow()));
+        tasks
+            .map(|view| Arc::new(view.with_causes(&self.executor.progress)))
+            .collect()
+    }
+
+    pub(super) fn inventory(&self) -> Vec<InventoryTask> {
+        self.views()
+            .iter()
+            .filter_map(|view| view.borrow().inventory())
+            .collect()
+    }
+
+    pub(super) fn node_status(&self) -> NodeStatus {
+        view::node_status(&self.tasks(), self.now())
+    }
+}

@@ -1,0 +1,141 @@
+//! Tells the control plane what it is owed, until it has acknowledged it.
+//!
+//! Invariants: one report of a task at a time, so that they arrive in order; at most [`PARALLEL`] calls at once; what
+//! the control plane refuses for good is logged and counts as told, so that it blocks nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_protocol::{Timestamp, ecs};
+use tokio::sync::Semaphore;
+
+use crate::clock::{Backoff, Clock};
+use crate::link::{ControlLink, LinkError};
+use crate::model::{ContainerReport, Fact, PortBinding, Report};
+
+/// Calls at once: a node that comes back with hundreds of news must not storm the control plane.
+pub const PARALLEL: usize = 10;
+/// Between two tries of the same report.
+const FIRST: Duration = Duration::from_millis(500);
+const MOST: Duration = Duration::from_secs(30);
+/// For one call. The link has a deadline of its own; this is the second line.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// The API's limits, in characters.
+const MAX_REASON: usize = 1024;
+const MAX_ID: usize = 255;
+
+/// Delivers reports.
+pub struct Reporter {
+    link: Arc<dyn ControlLink>,
+    clock: Arc<dyn Clock>,
+    calls: Semaphore,
+}
+
+impl Reporter {
+    /// A reporter that speaks through `link`.
+    #[must_use]
+    pub fn new(link: Arc<dyn ControlLink>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            link,
+            clock,
+            calls: Semaphore::new(PARALLEL),
+        }
+    }
+
+    /// Delivers a report, however long that takes; returns what was acknowledged with it.
+    pub async fn deliver(&self, report: &Report) -> Fact {
+        let request = request(report);
+        let mut backoff = Backoff::new(FIRST, MOST);
+        let mut tries = 0_u32;
+        loop {
+            match self.submit(request.clone()).await {
+                Ok(()) => break,
+                Err(LinkError::Refused { code, message, .. }) => {
+                    tracing::warn!(task = %report.task, status = %report.status, code, message, "a report was refused");
+                    break;
+                }
+                Err(error @ (LinkError::Unavailable { .. } | LinkError::Identity { .. })) => {
+                    tries = tries.saturating_add(1);
+                    if tries.is_power_of_two() {
+                        tracing::warn!(task = %report.task, status = %report.status, tries, %error, "a report waits");
+                    }
+                }
+            }
+            let pause = backoff.next(self.clock.as_ref());
+            self.clock.sleep(pause).await;
+        }
+        Fact::Acknowledged {
+            task: report.status,
+            containers: report
+                .containers
+                .iter()
+                .map(|container| container.status)
+                .collect(),
+        }
+    }
+
+    async fn submit(&self, request: ecs::SubmitTaskStateChangeRequest) -> Result<(), LinkError> {
+        let unavailable = |why: String| LinkError::Unavailable {
+            operation: "SubmitTaskStateChange",
+            why,
+        };
+        // Held for the call only: one who waits to try again keeps nobody from trying.
+        let permit = self
+            .calls
+            .acquire()
+            .await
+            .map_err(|error| unavailable(error.to_string()))?;
+        let result = tokio::select! {
+            result = self.link.submit_task_state_change(request) => result,
+            () = self.clock.sleep(DEADLINE) => Err(unavailable(format!("no answer within {} s", DEADLINE.as_secs()))),
+        };
+        drop(permit);
+        result
+    }
+}
+
+fn request(report: &Report) -> ecs::SubmitTaskStateChangeRequest {
+    // A task of which only the ARN is known is still in the cluster that its ARN names.
+    let cluster = report
+        .cluster
+        .as_ref()
+        .map_or_else(|| report.task.cluster.clone(), ToString::to_string);
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    ecs::SubmitTaskStateChangeRequest {
+        cluster: Some(cluster),
+        task: Some(report.task.to_string()),
+        status: Some(report.status.to_string()),
+        reason: Some(cut(report.reason.as_deref().unwrap_or_default(), MAX_REASON)),
+        containers: Some(report.containers.iter().map(container).collect()),
+        pull_started_at: time(report.pull_started_at),
+        pull_stopped_at: time(report.pull_stopped_at),
+        execution_stopped_at: time(report.execution_stopped_at),
+        ..Default::default()
+    }
+}
+
+fn container(report: &ContainerReport) -> ecs::ContainerStateChange {
+    ecs::ContainerStateChange {
+        container_name: Some(report.name.clone()),
+        image_digest: report.image_digest.as_deref().map(|digest| cut(digest, MAX_ID)),
+        runtime_id: report.runtime_id.as_deref().map(|id| cut(id, MAX_ID)),
+        exit_code: report.exit_code,
+        network_bindings: Some(report.bindings.iter().map(binding).collect()),
+        reason: report.reason.as_deref().map(|reason| cut(reason, MAX_REASON)),
+        status: Some(report.status.to_string()),
+    }
+}
+
+fn binding(binding: &PortBinding) -> ecs::NetworkBinding {
+    ecs::NetworkBinding {
+        bind_ip: Some(binding.bind_ip.to_string()),
+        container_port: Some(i32::from(binding.mapping.container_port)),
+        host_port: binding.mapping.host_port.map(i32::from),
+        protocol: Some(binding.mapping.protocol.as_str().to_owned()),
+        ..Default::default()
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}

@@ -1,0 +1,170 @@
+//! What the agent remembers: one SQLite file.
+//!
+//! Invariants: a commit that has been answered is on the disk (WAL, `synchronous=FULL`); one connection writes, and
+//! everything that waits goes into one commit; a file that can't be read is an error, never an empty store; no second
+//! process can have it open. What is in a transaction is there as a whole or not at all.
+//!
+//! A disk that is full or fails makes commits wait and be tried again: nothing is acted on that isn't written, and
+//! containers go on running meanwhile.
+
+mod rows;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::poll::Cursor;
+use tokio::sync::oneshot;
+
+use crate::model::{Assignment, TaskRecord};
+
+use writer::{Job, Writer};
+
+/// A store that can't be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("{path} is in use by another process: is an agent running already?")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged. Nothing was changed.
+    #[error(
+        "{path} is damaged: {why}. Put it aside to begin anew: containers that run are adopted, \
+         tasks that were not started are forgotten"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It is no store of ours.
+    #[error("{path} belongs to another program (application id {application_id})")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite has as its `application_id`.
+        application_id: i32,
+    },
+    /// A later agent wrote it.
+    #[error("{path} has format {found}, this agent knows {known} and earlier ones: run the later agent")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+        /// The newest format that this agent knows.
+        known: i32,
+    },
+    /// SQLite failed in a way that trying again won't mend.
+    #[error("{operation} of {path}: {why}")]
+    Failed {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        why: String,
+    },
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Where in the stream of assignments the node is.
+    Cursor(Cursor),
+    /// What is wanted of a task. Only `intake` and adoption write it.
+    Assignment(Assignment),
+    /// What is remembered of a task. Only the task's actor and its adoption write it.
+    Record(TaskArn, TaskRecord),
+    /// The task is forgotten.
+    Forget(TaskArn),
+    /// A value of another part of the agent, under a key of its own; `None` removes it.
+    Value(String, Option<Vec<u8>>),
+}
+
+/// A task as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTask {
+    /// What is wanted.
+    pub assignment: Assignment,
+    /// What is remembered; `None` until something happened that counts.
+    pub record: Option<TaskRecord>,
+}
+
+/// What a store held when it was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Where in the stream of assignments the node is.
+    pub cursor: Cursor,
+    /// The tasks, by ARN.
+    pub tasks: Vec<StoredTask>,
+}
+
+/// The store. Cloning is cheap; the file is closed with the last clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: Arc<Writer>,
+}
+
+impl Store {
+    /// Opens the store, or makes it where there is none, and reads it. Blocks.
+    ///
+    /// # Errors
+    /// Each variant of [`StoreError`]; none goes away by trying again, but [`StoreError::InUse`] does when the other
+    /// process ends.
+    pub fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
+        let connection = schema::open(path)?;
+        let contents = rows::load(&connection, path)?;
+        let writer = Arc::new(Writer::new(connection, path.to_owned()));
+        Ok((Self { writer }, contents))
+    }
+
+    /// Makes changes, all or none; returns when they are on the disk. While the disk is full or fails, it waits.
+    ///
+    /// # Errors
+    /// The store is lost for good; the agent has to end.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        self.writer.submit(Job::Commit { writes, done }).await?;
+        self.answer(answer).await
+    }
+
+    /// A value of another part of the agent.
+    ///
+    /// # Errors
+    /// The store is lost for good.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let (done, answer) = oneshot::channel();
+        let key = key.to_owned();
+        self.writer.submit(Job::Get { key, done }).await?;
+        self.answer(answer).await
+    }
+
+    /// Keeps a value of another part of the agent; `None` removes it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn put(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), StoreError> {
+        self.commit(vec![Write::Value(key.to_owned(), value)]).await
+    }
+
+    /// How many commits were made since it was opened: what a disk has to bear.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    async fn answer<T>(&self, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+        let lost = || StoreError::Failed {
+            operation: "writing",
+            path: self.writer.path().to_owned(),
+            why: "the writer has ended".to_owned(),
+        };
+        answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+}

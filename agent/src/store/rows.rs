@@ -1,0 +1,154 @@
+//! Rows, and what they mean.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use longshore_protocol::poll::Cursor;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::model::{Assignment, Body, TaskRecord};
+
+use super::{Contents, StoreError, StoredTask, Write, schema};
+
+/// The key of the cursor among the values; other parts' keys begin with their own name and a dot.
+const CURSOR: &str = "store.cursor";
+
+/// Reads everything that the engine begins with.
+pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, StoreError> {
+    let wrap = |error| schema::classify(error, "reading", path);
+    let cursor = match get(connection, CURSOR).map_err(wrap)? {
+        None => Cursor::default(),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| corrupt(path, CURSOR, &error))?,
+    };
+    let mut statement = connection
+        .prepare(
+            "SELECT task_arn, generation, desired, force, task, reason, record
+             FROM assignment LEFT JOIN record USING (task_arn) ORDER BY task_arn",
+        )
+        .map_err(wrap)?;
+    let mut rows = statement.query([]).map_err(wrap)?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next().map_err(wrap)? {
+        tasks.push(task(row, path)?);
+    }
+    Ok(Contents { cursor, tasks })
+}
+
+fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
+    let wrap = |error| schema::classify(error, "reading", path);
+    let arn: String = row.get(0).map_err(wrap)?;
+    let damaged = |error: &dyn std::fmt::Display| corrupt(path, &arn, error);
+    let desired: String = row.get(2).map_err(wrap)?;
+    let body = match (
+        row.get::<_, Option<String>>(4).map_err(wrap)?,
+        row.get::<_, Option<String>>(5).map_err(wrap)?,
+    ) {
+        (Some(task), None) => Body::Task(Arc::new(
+            serde_json::from_str(&task).map_err(|error| damaged(&error))?,
+        )),
+        (None, Some(reason)) => Body::Nothing { reason },
+        (Some(_), Some(_)) | (None, None) => return Err(damaged(&"a task or a reason is to be there")),
+    };
+    let record: Option<TaskRecord> = match row.get::<_, Option<String>>(6).map_err(wrap)? {
+        None => None,
+        Some(json) => Some(serde_json::from_str(&json).map_err(|error| damaged(&error))?),
+    };
+    let count = body.task().map_or(0, |task| task.containers.len());
+    let fits = |record: &TaskRecord| {
+        record.containers.len() == count && record.acknowledged.containers.len() == count
+    };
+    if !record.as_ref().is_none_or(fits) {
+        return Err(damaged(
+            &"the number of containers differs between assignment and record",
+        ));
+    }
+    let assignment = Assignment {
+        arn: arn.parse().map_err(|error| damaged(&error))?,
+        generation: row.get::<_, i64>(1).map_err(wrap)?.cast_unsigned(),
+        desired: desired.parse().map_err(|error| damaged(&error))?,
+        force: row.get(3).map_err(wrap)?,
+        body,
+    };
+    Ok(StoredTask { assignment, record })
+}
+
+fn corrupt(path: &Path, what: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt {
+        path: path.to_owned(),
+        why: format!("{what}: {error}"),
+    }
+}
+
+/// A value by its key.
+pub(super) fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare("SELECT value FROM value WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// Makes one change, inside a transaction.
+pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<()> {
+    match write {
+        Write::Cursor(cursor) => put(connection, CURSOR, &json(cursor)?),
+        Write::Assignment(assignment) => put_assignment(connection, assignment),
+        Write::Record(arn, record) => connection
+            .prepare("INSERT OR REPLACE INTO record (task_arn, record) VALUES (?1, ?2)")?
+            .execute(params![arn.to_string(), text(record)?])
+            .map(drop),
+        Write::Forget(arn) => connection
+            .prepare("DELETE FROM assignment WHERE task_arn = ?1")?
+            .execute([arn.to_string()])
+            .map(drop),
+        Write::Value(key, Some(value)) => put(connection, key, value),
+        Write::Value(key, None) => connection
+            .prepare("DELETE FROM value WHERE key = ?1")?
+            .execute([key])
+            .map(drop),
+    }
+}
+
+fn put_assignment(connection: &Connection, assignment: &Assignment) -> rusqlite::Result<()> {
+    let (task, reason) = match &assignment.body {
+        Body::Task(task) => (Some(text(task.as_ref())?), None),
+        Body::Nothing { reason } => (None, Some(reason)),
+    };
+    // An upsert, not a replace: a replace would take the record along.
+    let sql = "INSERT INTO assignment (task_arn, generation, desired, force, task, reason)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (task_arn) DO UPDATE SET generation = excluded.generation,
+                   desired = excluded.desired, force = excluded.force";
+    let Assignment {
+        arn,
+        generation,
+        desired,
+        force,
+        ..
+    } = assignment;
+    connection
+        .prepare(sql)?
+        .execute(params![
+            arn.to_string(),
+            generation.cast_signed(),
+            desired.as_str(),
+            force,
+            task,
+            reason
+        ])
+        .map(drop)
+}
+
+fn put(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare("INSERT OR REPLACE INTO value (key, value) VALUES (?1, ?2)")?
+        .execute(params![key, value])
+        .map(drop)
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn text(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}

@@ -1,0 +1,149 @@
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::model::{LogOptions, Volume};
+use longshore_protocol::status::NetworkMode;
+
+const TASK: &str = "0123456789abcdef0123456789abcdef";
+
+fn task(volumes: &[(&str, VolumeSource)]) -> ResolvedTask {
+    let arn = |kind: &str| format!("arn:aws:ecs:us-east-1:000000000000:{kind}");
+    let volume = |(name, source): &(&str, VolumeSource)| Volume {
+        name: (*name).to_owned(),
+        source: source.clone(),
+    };
+    ResolvedTask {
+        arn: arn(&format!("task/default/{TASK}")).parse().unwrap(),
+        cluster_arn: arn("cluster/default").parse().unwrap(),
+        definition_arn: arn("task-definition/web:1").parse().unwrap(),
+        created_at_millis: 0,
+        group: "family:web".into(),
+        started_by: None,
+        network_mode: NetworkMode::None,
+        cpu: None,
+        memory: None,
+        containers: Vec::new(),
+        volumes: volumes.iter().map(volume).collect(),
+    }
+}
+
+fn container(points: &[(&str, &str)]) -> ResolvedContainer {
+    let point = |(volume, path): &(&str, &str)| MountPoint {
+        source_volume: (*volume).to_owned(),
+        container_path: path.into(),
+        read_only: false,
+    };
+    ResolvedContainer {
+        arn: format!(
+            "arn:aws:ecs:us-east-1:000000000000:container/default/{TASK}/01234567-89ab-4def-8123-456789abcdef"
+        )
+        .parse()
+        .unwrap(),
+        name: "web".into(),
+        image: "image".into(),
+        command: None,
+        entry_point: None,
+        environment: Vec::new(),
+        environment_files: Vec::new(),
+        cpu: 0,
+        memory: None,
+        memory_reservation: None,
+        essential: true,
+        user: None,
+        working_directory: None,
+        ulimits: Vec::new(),
+        mount_points: points.iter().map(point).collect(),
+        port_mappings: Vec::new(),
+        stop_timeout: None,
+        readonly_root_filesystem: false,
+        privileged: false,
+        gpu_ids: Vec::new(),
+        docker_labels: Default::default(),
+        log: LogOptions {
+            max_size: 1,
+            max_file: 1,
+        },
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_tasks_own_folder_is_shared_by_its_containers_and_goes_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let volumes = Volumes::new(data.path());
+    let task = task(&[("scratch", VolumeSource::Task)]);
+    let container = container(&[("scratch", "/scratch")]);
+    let first = volumes.prepare(&task, &container).await.unwrap();
+    fs::write(first[0].source.join("kept"), "").unwrap();
+    assert_eq!(volumes.prepare(&task, &container).await.unwrap(), first);
+    assert!(first[0].source.join("kept").exists());
+    assert_eq!(
+        first[0].source,
+        data.path().join("volumes").join(TASK).join("scratch")
+    );
+    assert_eq!(mode(&first[0].source), TASK_MODE);
+    assert_eq!(mode(first[0].source.parent().unwrap()), 0o700);
+    for _ in 0..2 {
+        volumes.remove_task(&task.arn.id).await.unwrap();
+    }
+    assert_eq!(fs::read_dir(data.path().join("volumes")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_host_folder_is_made_and_stays_and_a_file_is_taken_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let (deep, file) = (data.path().join("srv/web/data"), data.path().join("file"));
+    fs::write(&file, "text").unwrap();
+    let volumes = Volumes::new(&data.path().join("agent"));
+    let task = task(&[
+        ("data", VolumeSource::Host(deep.clone())),
+        ("file", VolumeSource::Host(file.clone())),
+    ]);
+    let mounts = volumes
+        .prepare(&task, &container(&[("data", "/data"), ("file", "/etc/file")]))
+        .await
+        .unwrap();
+    assert_eq!(mode(&deep), HOST_MODE);
+    assert_eq!(mounts[1].source, file);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "text");
+    volumes.remove_task(&task.arn.id).await.unwrap();
+    assert!(deep.exists());
+}
+
+#[tokio::test]
+async fn what_can_not_be_mounted_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let link = data.path().join("link");
+    symlink("/nonexistent/target", &link).unwrap();
+    fs::write(data.path().join("file"), "").unwrap();
+    let below_file = data.path().join("file/below");
+    let volumes = Volumes::new(data.path());
+    let host = |path: &Path| VolumeSource::Host(path.to_owned());
+    for (name, source, place, part) in [
+        ("relative", host(Path::new("data")), "/data", "must be absolute"),
+        ("up", host(Path::new("/srv/../etc")), "/data", "without `..`"),
+        ("link", host(&link), "/data", "symbolic link to nothing"),
+        ("below", host(&below_file), "/data", "Not a directory"),
+        ("../../etc", VolumeSource::Task, "/data", "no volume name"),
+        ("inside", VolumeSource::Task, "data", "no place for a mount"),
+        ("root", VolumeSource::Task, "/", "no place for a mount"),
+    ] {
+        let task = task(&[(name, source)]);
+        let error = volumes.prepare(&task, &container(&[(name, place)])).await;
+        let why = error.unwrap_err().to_string();
+        assert!(why.starts_with("volume ") && why.contains(part), "{why}");
+    }
+    let why = volumes
+        .prepare(&task(&[]), &container(&[("missing", "/data")]))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        why.contains("volume \"missing\", which the task does not have"),
+        "{why}"
+    );
+    assert!(!data.path().join("volumes").exists());
+}
