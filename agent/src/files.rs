@@ -21,7 +21,30 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let (new, file) = write_beside(path, content, mode)?;
     file.sync_all()?;
-    fs::rename(&new, path)?;
+    rename(&new, path)
+}
+
+/// Renames a file, durably.
+///
+/// # Errors
+/// What the system says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder_of(to)
+}
+
+/// Removes a file, durably; one that isn't there is removed already.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match absent_is_none(fs::remove_file(path))? {
+        Some(()) => sync_folder_of(path),
+        None => Ok(()),
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
@@ -81,5 +104,9 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        for _ in 0..2 {
+            remove(&path).unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

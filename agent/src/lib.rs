@@ -6,8 +6,8 @@
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | `clock` |
-//! | 1 | `supervise`, `model`, `config`, `http`, `files` |
+//! | 0 | `clock`, `config`, `files` |
+//! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
 //! | 4 | `secrets`, `image` |

@@ -14,11 +14,12 @@ mod query;
 mod server;
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use async_trait::async_trait;
+use futures_util::Stream;
 use longshore_protocol::json_file::Record;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 pub use client::{AdminClient, AdminError, Lines};
 pub use query::LogQuery;
@@ -112,6 +113,9 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+/// Records as they come.
+pub type Records = Pin<Box<dyn Stream<Item = Record> + Send>>;
+
 /// Who answers.
 #[async_trait]
 pub trait Answers: Send + Sync + 'static {
@@ -121,8 +125,8 @@ pub trait Answers: Send + Sync + 'static {
     /// Its tasks.
     async fn tasks(&self) -> Result<Tasks, Refusal>;
 
-    /// A container's output. The sender ends when there is no more, or when the receiver is dropped.
-    async fn logs(&self, query: LogQuery) -> Result<mpsc::Receiver<Record>, Refusal>;
+    /// A container's output. It ends when there is no more; nothing is read that nobody asks for.
+    async fn logs(&self, query: LogQuery) -> Result<Records, Refusal>;
 }
 
 #[cfg(test)]

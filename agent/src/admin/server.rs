@@ -9,20 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use longshore_protocol::json_file::Record;
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answers, LogQuery, Refusal};
+use super::{Answers, LogQuery, Records, Refusal};
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
 const MAX_CONNECTIONS: usize = 32;
@@ -31,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A socket that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -158,15 +155,15 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
     let body = line(value).unwrap_or_default();
-    respond(status, "application/json", Full::new(body).boxed())
+    respond(status, "application/json", Full::new(body).boxed_unsync())
 }
 
-fn stream(records: mpsc::Receiver<Record>) -> Response<Body> {
-    let lines = ReceiverStream::new(records).map(|record| Ok(Frame::data(line(&record).unwrap_or_default())));
+fn stream(records: Records) -> Response<Body> {
+    let lines = records.map(|record| Ok(Frame::data(line(&record).unwrap_or_default())));
     respond(
         StatusCode::OK,
         "application/x-ndjson",
-        http_body_util::BodyExt::boxed(StreamBody::new(lines)),
+        http_body_util::BodyExt::boxed_unsync(StreamBody::new(lines)),
     )
 }
 

@@ -40,15 +40,18 @@ impl Answers for Known {
         Ok(Tasks { tasks: vec![] })
     }
 
-    async fn logs(&self, query: LogQuery) -> Result<mpsc::Receiver<Record>, Refusal> {
+    async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
         if query.task != "known" {
             return Err(Refusal::NotFound(format!("there is no task {}", query.task)));
         }
-        let (sender, receiver) = mpsc::channel(4);
-        for log in ["one\n", "two\n"] {
-            sender.try_send(record(log)).unwrap();
-        }
-        Ok(receiver)
+        Ok(Box::pin(futures_util::stream::iter(
+            [
+                "one
+", "two
+",
+            ]
+            .map(record),
+        )))
     }
 }
 

@@ -47,7 +47,7 @@ impl Answers for Desk {
             container_instance_arn: identity.container_instance.as_ref().map(ToString::to_string),
             cluster: identity.cluster,
             endpoint: self.endpoint.clone(),
-            connected: connection.error.is_none() && connection.answered,
+            connected: connection.connected,
             since: jiff::Timestamp::from_millisecond(connection.since_millis)
                 .unwrap_or_default()
                 .to_string(),
@@ -98,14 +98,23 @@ impl Desk {
             arn.id.as_str() == query.task || arn.to_string() == query.task
         };
         let task = tasks.iter().find(meant).ok_or_else(|| {
-            Refusal::NotFound(format!("there is no task {} on this machine, or it was cleaned up", query.task))
+            Refusal::NotFound(format!(
+                "there is no task {} on this machine, or it was cleaned up",
+                query.task
+            ))
         })?;
         let names: Vec<(u16, String)> = task
             .state
             .containers()
             .map(|(index, definition, ..)| (index, definition.name.clone()))
             .collect();
-        let listed = || names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let listed = || {
+            names
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let found = match (&query.container, names.as_slice()) {
             (Some(wanted), _) => names.iter().find(|(_, name)| name == wanted).ok_or_else(|| {
                 Refusal::NotFound(format!("the task has no container {wanted}, but {}", listed()))
@@ -113,7 +122,10 @@ impl Desk {
             (None, [only]) => only,
             (None, []) => return Err(Refusal::NotFound("the task has no containers".to_owned())),
             (None, _) => {
-                return Err(Refusal::BadRequest(format!("the task has several containers, name one: {}", listed())));
+                return Err(Refusal::BadRequest(format!(
+                    "the task has several containers, name one: {}",
+                    listed()
+                )));
             }
         };
         Ok((Arc::clone(task), found.0, found.1.clone()))
@@ -164,16 +176,24 @@ where
 /// A task in the API's words.
 fn view(task: &reconcile::TaskView) -> TaskView {
     let state = &task.state;
-    let containers = state.containers().map(|(index, definition, record, _)| ContainerView {
-        name: definition.name.clone(),
-        runtime_id: state.container_id(index).to_string(),
-        last_status: record.known.as_str().to_owned(),
-        exit_code: record.exit.as_ref().and_then(|exit| exit.code),
-        reason: record.reason.clone().or_else(|| task.cause(index).map(|cause| cause.text)),
-    });
+    let containers = state
+        .containers()
+        .map(|(index, definition, record, _)| ContainerView {
+            name: definition.name.clone(),
+            runtime_id: state.container_id(index).to_string(),
+            last_status: record.known.as_str().to_owned(),
+            exit_code: record.exit.as_ref().and_then(|exit| exit.code),
+            reason: record
+                .reason
+                .clone()
+                .or_else(|| task.cause(index).map(|cause| cause.text)),
+        });
     TaskView {
         task_arn: state.assignment.arn.to_string(),
-        task_definition_arn: state.task().map(|task| task.definition_arn.to_string()).unwrap_or_default(),
+        task_definition_arn: state
+            .task()
+            .map(|task| task.definition_arn.to_string())
+            .unwrap_or_default(),
         last_status: state.known().as_str().to_owned(),
         desired_status: state.record.desired.to_string(),
         containers: containers.collect(),

@@ -32,11 +32,14 @@ impl Assembler for Workshop {
         image: &PulledImage,
         attachment: &Attachment,
     ) -> Result<CreateContainer, AssembleError> {
-        let container = task.containers.get(usize::from(id.index())).ok_or_else(|| AssembleError {
-            name: "CannotCreateContainerError",
-            why: format!("the task has no container {}", id.index()),
-            transient: false,
-        })?;
+        let container = task
+            .containers
+            .get(usize::from(id.index()))
+            .ok_or_else(|| AssembleError {
+                name: "CannotCreateContainerError",
+                why: format!("the task has no container {}", id.index()),
+                transient: false,
+            })?;
         let mounts = self.volumes.prepare(task, container).await.map_err(of_volume)?;
         let files = container.environment_files.clone();
         let environment_files = blocking(move || secrets::environment_files(&files))
@@ -62,7 +65,10 @@ impl Assembler for Workshop {
             id: id.clone(),
             task: task.as_ref().clone(),
             image: image.clone(),
-            user: container.user.clone().unwrap_or_else(|| image.config.user.clone()),
+            user: container
+                .user
+                .clone()
+                .unwrap_or_else(|| image.config.user.clone()),
             spec,
             log_options: Some(log_options),
         })
@@ -74,7 +80,9 @@ impl Assembler for Workshop {
 
     async fn clean_task(&self, task: &ResourceId) -> Result<(), AssembleError> {
         let (logs, task) = (self.logs.clone(), task.clone());
-        blocking(move || logs.remove_task(&task)).await?.map_err(|error| later(&error))
+        blocking(move || logs.remove_task(&task))
+            .await?
+            .map_err(|error| later(&error))
     }
 }
 
@@ -100,8 +108,12 @@ impl Workshop {
         task: &ResourceId,
         container: &ResolvedContainer,
     ) -> Result<std::path::PathBuf, AssembleError> {
-        let (logs, task, name, options) =
-            (self.logs.clone(), task.clone(), container.name.clone(), container.log);
+        let (logs, task, name, options) = (
+            self.logs.clone(),
+            task.clone(),
+            container.name.clone(),
+            container.log,
+        );
         blocking(move || logs.write_options(&task, &name, options))
             .await?
             .map_err(|error| later(&error))
@@ -110,7 +122,9 @@ impl Workshop {
 
 /// Files are read and written on a thread that nobody waits for.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AssembleError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| later(&error))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| later(&error))
 }
 
 fn permanent(name: &'static str, error: &dyn std::fmt::Display) -> AssembleError {

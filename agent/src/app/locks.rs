@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::AppError;
 use crate::config::Config;
-use crate::link::files;
+use crate::files;
 
 /// Where locks lie that belong to the machine, not to a data folder; gone at a reboot, as their holders are.
 const RUN_DIR: &str = "/run/longshore";

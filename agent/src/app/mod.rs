@@ -6,19 +6,32 @@
 //!
 //! **End:** SIGTERM stops the poll, gives the outbox up to five seconds, and leaves every container running.
 
+mod answers;
+mod assemble;
 mod locks;
 mod notify;
+mod registration;
+mod run;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::admin::ServerError;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::containerd::CallError;
 use crate::host::{self, HostError};
 use crate::http::{CertificateClock, Client, HttpError, Trust, client_config};
 use crate::link::{Identity, IdentityError, IdentityFiles, Link, LinkParts};
+use crate::runtime::cgroup::CgroupError;
+use crate::store::StoreError;
+use crate::supervise::Ended;
 
 pub use locks::DataDirLock;
+pub use run::run;
+
+/// This agent's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An agent that could not begin, or a part of it that ended.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +73,24 @@ pub enum AppError {
     /// Not the powers that it takes.
     #[error("the agent makes containers, networks and mounts: run it as root")]
     NotRoot,
+    /// What is remembered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address or namespace of containerd can't be used.
+    #[error("containerd: {0}")]
+    Containerd(#[from] CallError),
+    /// Control groups.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The admin socket.
+    #[error(transparent)]
+    Admin(#[from] ServerError),
+    /// There is no program to write logs with.
+    #[error("the log writer {0} is not there; install it beside this program, or set LONGSHORE_LOG_WRITER")]
+    LogWriter(PathBuf),
+    /// A part of the agent ended that should not have.
+    #[error(transparent)]
+    Ended(#[from] Ended),
 }
 
 impl AppError {
@@ -72,7 +103,17 @@ impl AppError {
                 IdentityError::Io { .. } | IdentityError::Key(_) => false,
             },
             Self::Cluster { .. } => true,
-            Self::Busy { .. } | Self::Io { .. } | Self::Http(_) | Self::Host(_) | Self::NotRoot => false,
+            Self::Busy { .. }
+            | Self::Io { .. }
+            | Self::Http(_)
+            | Self::Host(_)
+            | Self::NotRoot
+            | Self::Store(_)
+            | Self::Containerd(_)
+            | Self::Cgroup(_)
+            | Self::Admin(_)
+            | Self::LogWriter(_)
+            | Self::Ended(_) => false,
         }
     }
 }
@@ -113,15 +154,4 @@ pub fn is_loopback(endpoint: &str) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-/// Runs the agent until SIGTERM or SIGINT.
-///
-/// # Errors
-/// [`AppError`].
-pub async fn run(config: Config, warnings: Vec<crate::config::Warning>) -> Result<(), AppError> {
-    let _ = (config, warnings);
-    notify::ready();
-    notify::stopping();
-    Ok(())
 }

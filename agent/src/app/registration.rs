@@ -21,72 +21,61 @@ const MOST: Duration = Duration::from_secs(60);
 /// The runtime's version is told where it is known at once; registration does not wait for it.
 const VERSION_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How the node stands with its control plane, for people.
+/// How the last registration went, for people.
 pub(super) struct Standing {
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    last: Mutex<Attempt>,
 }
 
-struct Known {
-    /// Why the last registration failed.
-    refused: Option<String>,
-    /// What was last seen, and since when.
+struct Attempt {
     error: Option<String>,
-    answered: bool,
     since_millis: i64,
 }
 
 /// Whether there is a connection, since when, and why not.
 pub(super) struct Connection {
-    pub(super) answered: bool,
+    pub(super) connected: bool,
     pub(super) error: Option<String>,
     pub(super) since_millis: i64,
 }
 
 impl Standing {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let since_millis = clock.now().as_millisecond();
-        let known = Known {
-            refused: None,
+        let last = Attempt {
             error: None,
-            answered: false,
-            since_millis,
+            since_millis: clock.now().as_millisecond(),
         };
         Self {
             clock,
-            known: Mutex::new(known),
+            last: Mutex::new(last),
         }
     }
 
-    /// Takes the poll's state in. It is called now and then, so a change is dated when it is seen.
-    pub(super) fn note(&self, poll: &LinkStatus) {
-        let mut known = self.lock();
-        let error = known.refused.clone().or_else(|| poll.error.clone());
-        let answered = poll.answered_at.is_some();
-        if (error.is_some(), answered) != (known.error.is_some(), known.answered) {
-            known.since_millis = self.clock.now().as_millisecond();
-        }
-        known.error = error;
-        known.answered = answered;
-    }
-
+    /// Registration goes before the poll: without it there is none.
     pub(super) fn connection(&self, poll: &LinkStatus) -> Connection {
-        self.note(poll);
-        let known = self.lock();
+        let last = self.lock();
+        let (error, since) = match &last.error {
+            Some(error) => (Some(error.clone()), last.since_millis),
+            None => (poll.error.clone(), poll.changed_at.unwrap_or(last.since_millis)),
+        };
         Connection {
-            answered: known.answered,
-            error: known.error.clone(),
-            since_millis: known.since_millis,
+            connected: error.is_none() && poll.answered_at.is_some(),
+            error,
+            since_millis: since,
         }
     }
 
-    fn registration(&self, error: Option<String>) {
-        self.lock().refused = error;
+    fn note(&self, error: Option<String>) {
+        let mut last = self.lock();
+        if last.error.is_some() != error.is_some() {
+            last.since_millis = self.clock.now().as_millisecond();
+        }
+        last.error = error;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Attempt> {
         // Nothing is half done under this lock, so a panic elsewhere leaves good values.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,7 +91,11 @@ pub(super) struct Registrar {
 
 impl Registrar {
     /// Registers, however long it takes; `None` when `token` is cancelled before.
-    pub(super) async fn register(&self, gpus: &[Gpu], token: &CancellationToken) -> Option<ContainerInstanceArn> {
+    pub(super) async fn register(
+        &self,
+        gpus: &[Gpu],
+        token: &CancellationToken,
+    ) -> Option<ContainerInstanceArn> {
         let mut backoff = Backoff::new(FIRST, MOST);
         loop {
             let attempt = self.attempt(gpus);
@@ -110,7 +103,7 @@ impl Registrar {
                 () = token.cancelled() => return None,
                 result = attempt => match result {
                     Ok(arn) => {
-                        self.standing.registration(None);
+                        self.standing.note(None);
                         tracing::info!(container_instance = %arn, "registered with the control plane");
                         return Some(arn);
                     }
@@ -124,7 +117,7 @@ impl Registrar {
                 false => MOST,
             };
             tracing::warn!(%error, retry_in = ?pause, "not registered with the control plane; the tasks go on");
-            self.standing.registration(Some(error.to_string()));
+            self.standing.note(Some(error.to_string()));
             tokio::select! {
                 () = token.cancelled() => return None,
                 () = self.clock.sleep(pause) => {}
@@ -158,10 +151,12 @@ impl Registrar {
         let version = tokio::time::timeout(VERSION_DEADLINE, self.runtime.version()).await;
         let version = version.ok().and_then(Result::ok);
         let first = self.link.identity().container_instance.is_none();
-        let request = self.request(gpus, version, first).map_err(|error| LinkError::Unavailable {
-            operation: OPERATION,
-            why: error.to_string(),
-        })?;
+        let request = self
+            .request(gpus, version, first)
+            .map_err(|error| LinkError::Unavailable {
+                operation: OPERATION,
+                why: error.to_string(),
+            })?;
         let instance = self.link.register_container_instance(request).await?;
         let arn = instance.container_instance_arn.unwrap_or_default();
         arn.parse().map_err(|_| LinkError::Unavailable {
@@ -187,7 +182,9 @@ impl Registrar {
         });
         let tags: Vec<_> = tags.collect();
         if first {
-            registration.attributes.append(&mut registration.custom_attributes);
+            registration
+                .attributes
+                .append(&mut registration.custom_attributes);
         }
         Ok(ecs::RegisterContainerInstanceRequest {
             total_resources: Some(registration.resources),

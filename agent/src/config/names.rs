@@ -113,6 +113,9 @@ pub const LONGSHORE: &[&str] = &[
 /// What Longshore's other programs read: no fault in a shared environment.
 pub const LONGSHORE_OTHERS: &[&str] = &["LONGSHORE_CLUSTER"];
 
+/// How Longshore's tests are told about their surroundings, which programs that they start inherit.
+pub const OF_TESTS: &str = "LONGSHORE_TEST_";
+
 /// The way out of this network. In the environment their lower-case forms count too, as everywhere.
 pub const PROXY: &[&str] = &["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 

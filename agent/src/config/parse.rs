@@ -69,7 +69,9 @@ impl Reader {
             let upper = name.to_ascii_uppercase();
             if names::PROXY.contains(&upper.as_str()) {
                 reader.put(&upper, &value, false);
-            } else if name.starts_with("ECS_") || name.starts_with("LONGSHORE_") {
+            } else if (name.starts_with("ECS_") || name.starts_with("LONGSHORE_"))
+                && !name.starts_with(names::OF_TESTS)
+            {
                 reader.put(&name, &value, false);
             }
         }

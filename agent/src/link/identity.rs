@@ -13,8 +13,8 @@ use longshore_protocol::arn::ContainerInstanceArn;
 use longshore_protocol::node::InstanceId;
 use serde::{Deserialize, Serialize};
 
-use super::files;
 use super::key::{KeyError, NodeKey};
+use crate::files;
 use crate::http::{Fingerprint, Trust};
 
 /// The version of `identity.json` that this program writes and the only one that it reads.
@@ -239,7 +239,11 @@ impl IdentityFiles {
     #[must_use]
     pub fn last_date(&self) -> Option<i64> {
         // Nothing depends on this but a better guess of the time, so a broken file is as good as none.
-        files::read(&self.last_date_path()).ok()??.trim().parse().ok()
+        std::fs::read_to_string(self.last_date_path())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Stores [`IdentityFiles::last_date`].
@@ -301,11 +305,11 @@ fn io(path: &Path, source: std::io::Error) -> IdentityError {
 }
 
 fn read(path: &Path) -> Result<Option<String>, IdentityError> {
-    files::read(path).map_err(|source| io(path, source))
+    files::absent_is_none(std::fs::read_to_string(path)).map_err(|source| io(path, source))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
-    files::write_atomically(path, text.as_bytes()).map_err(|source| io(path, source))
+    files::write_atomically(path, text.as_bytes(), 0o600).map_err(|source| io(path, source))
 }
 
 #[cfg(test)]

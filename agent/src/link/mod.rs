@@ -7,7 +7,6 @@
 mod call;
 mod client;
 mod credentials;
-pub mod files;
 mod identity;
 mod key;
 mod register;

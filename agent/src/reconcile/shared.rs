@@ -21,6 +21,8 @@ use super::view::{self, Now, TaskView};
 pub struct LinkStatus {
     /// When it last answered a poll, in milliseconds since 1970.
     pub answered_at: Option<i64>,
+    /// When the link was last lost or found, in milliseconds since 1970; `None` before the first poll ended.
+    pub changed_at: Option<i64>,
     /// Why the last poll failed; `None` if it did not.
     pub error: Option<String>,
     /// What it takes the node for.
@@ -105,7 +107,13 @@ impl Shared {
     }
 
     pub(super) fn note_link(&self, change: impl FnOnce(&mut LinkStatus)) {
-        change(&mut lock(&self.link));
+        let now = self.clock().now().as_millisecond();
+        let mut link = lock(&self.link);
+        let was_lost = link.error.is_some();
+        change(&mut link);
+        if link.changed_at.is_none() || was_lost != link.error.is_some() {
+            link.changed_at = Some(now);
+        }
     }
 
     pub(super) fn add_view(&self, id: ResourceId, view: watch::Receiver<Arc<TaskView>>) {

@@ -19,8 +19,9 @@ use longshore_protocol::status::NetworkMode;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Root, Spec};
 
-use crate::model::{BindMount, ContainerId, HostFacts, ImageConfig, ResolvedContainer, ResolvedTask};
-use crate::network::Attachment;
+use crate::model::{
+    Attachment, BindMount, ContainerId, HostFacts, ImageConfig, ResolvedContainer, ResolvedTask,
+};
 
 pub use process::CAPABILITIES;
 pub use signal::{InvalidSignal, parse_signal};

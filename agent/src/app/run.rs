@@ -1,0 +1,331 @@
+//! `longshore-agent run`: start, serve, end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::answers::Desk;
+use super::assemble::Workshop;
+use super::locks::RuntimeLock;
+use super::registration::{Registrar, Standing};
+use super::{AppError, DataDirLock, VERSION, notify};
+use crate::admin::{self, Server};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ProxyConfig, Warning};
+use crate::containerd;
+use crate::executor::Limits;
+use crate::host::{self, Gpus};
+use crate::http::{CertificateClock, Client, Trust, client_config};
+use crate::image::{ContainerdImages, Node, Reach};
+use crate::intake::Rules;
+use crate::link::{Identity, IdentityFiles, Link};
+use crate::log::Logs;
+use crate::model::HostFacts;
+use crate::network::CniNetwork;
+use crate::plan::Policy;
+use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
+use crate::runtime::Runtime;
+use crate::runtime::containerd::{ContainerdRuntime, Settings as RuntimeSettings};
+use crate::store::Store;
+use crate::supervise::Supervisor;
+use crate::volume::Volumes;
+
+/// How long reports are handed in after SIGTERM; what is left is stored and handed in at the next start.
+const FLUSH: Duration = Duration::from_secs(5);
+/// How long parts have to end once they are told to.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long pulls have to put down what they hold.
+const PULLS_END: Duration = Duration::from_secs(3);
+
+/// Runs the agent until SIGTERM or SIGINT. Containers are left running.
+///
+/// # Errors
+/// [`AppError`]: it could not begin, or a part of it ended.
+pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(AppError::NotRoot);
+    }
+    let _data_dir = DataDirLock::take(&config.data_dir)?;
+    let identity = IdentityFiles::new(&config.data_dir).load()?;
+    check_cluster(&config, &identity)?;
+    let _runtime = RuntimeLock::take(&config, &identity.instance_id)?;
+    let mut config = config;
+    config.log_writer = log_writer(&config.log_writer)?;
+
+    let mut supervisor = Supervisor::new(CancellationToken::new());
+    let agent = Agent::build(Arc::new(config), identity, &mut supervisor).await?;
+    agent.serve(warnings, supervisor).await
+}
+
+/// The parts that others are made of.
+struct Agent {
+    config: Arc<Config>,
+    host: Arc<HostFacts>,
+    clock: Arc<dyn Clock>,
+    link: Arc<Link>,
+    runtime: Arc<dyn Runtime>,
+    images: Arc<ContainerdImages>,
+    engine: EngineHandle,
+}
+
+impl Agent {
+    async fn build(
+        config: Arc<Config>,
+        identity: Identity,
+        supervisor: &mut Supervisor,
+    ) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let host = Arc::new(host::read(&config)?);
+        // Blocking is fine here: nothing else is going on yet.
+        let (store, contents) = Store::open(&config.data_dir.join("agent.db"))?;
+        let node = identity.instance_id.to_string();
+        let trust = identity.trust();
+        let link = Arc::new(super::link(&config, identity, &trust)?);
+
+        let client = containerd::Client::new(&config.containerd_address, &config.containerd_namespace)?;
+        let settings = RuntimeSettings::new(&config, &node);
+        let runtime = ContainerdRuntime::new(client.clone(), settings, Arc::clone(&clock))?;
+        let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+        let images = Arc::new(images(client, &config, &host, node, Arc::clone(&clock))?);
+        let network = CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock));
+        forget_old_boots(&network).await;
+
+        let workshop = Workshop {
+            host: Arc::clone(&host),
+            gpus: Arc::new(Gpus::new(&config.resources)),
+            volumes: Volumes::new(&config.data_dir),
+            logs: Logs::new(&config.data_dir),
+            cgroup_parent: config.cgroup_parent.clone(),
+        };
+        let deps = Deps {
+            store,
+            contents,
+            runtime: Arc::clone(&runtime),
+            images: Arc::clone(&images) as _,
+            network: Arc::new(network),
+            assembler: Arc::new(workshop),
+            link: Arc::clone(&link) as _,
+            clock: Arc::clone(&clock),
+        };
+        let engine = reconcile::start(deps, engine_settings(&config, &host), supervisor);
+        Ok(Self {
+            config,
+            host,
+            clock,
+            link,
+            runtime,
+            images,
+            engine,
+        })
+    }
+
+    /// Starts what talks to others, and waits for the end.
+    async fn serve(self, warnings: Vec<Warning>, mut supervisor: Supervisor) -> Result<(), AppError> {
+        let token = supervisor.token();
+        let standing = Arc::new(Standing::new(Arc::clone(&self.clock)));
+        let admin = Server::bind(&admin::socket_path(&self.config.data_dir))?;
+        let desk = self.desk(warnings, Arc::clone(&standing));
+        supervisor.spawn("admin", admin.run(Arc::new(desk), token.clone()));
+        supervisor.spawn("watchdog", notify::watchdog(self.engine.clone(), token.clone()));
+
+        // Ends before the rest: what is asked for last is reported before the engine goes.
+        let polling = token.child_token();
+        let registrar = Arc::new(self.registrar(standing));
+        let (known, gpus) = watch::channel(self.host.gpus.clone());
+        let watching = host::watch_gpus(
+            Gpus::new(&self.config.resources),
+            known,
+            Arc::clone(&self.clock),
+            polling.clone(),
+        );
+        supervisor.spawn("gpus", watching);
+        supervisor.spawn("link", self.follow(registrar, gpus, polling.clone()));
+        let end = end(self.engine.clone(), polling, token).await?;
+        supervisor.spawn("signals", end);
+
+        notify::ready();
+        tracing::info!(version = VERSION, data_dir = %self.config.data_dir.display(), "the agent runs");
+        let ended = supervisor.run(GRACE).await;
+        if tokio::time::timeout(PULLS_END, self.images.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("pulls did not end in time; what they have fetched is fetched again");
+        }
+        tracing::info!("the agent has ended; containers go on running");
+        Ok(ended?)
+    }
+
+    fn desk(&self, warnings: Vec<Warning>, standing: Arc<Standing>) -> Desk {
+        let endpoint = self
+            .config
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| self.link.identity().endpoint);
+        Desk {
+            engine: self.engine.clone(),
+            link: Arc::clone(&self.link),
+            runtime: Arc::clone(&self.runtime),
+            standing,
+            clock: Arc::clone(&self.clock),
+            logs: Logs::new(&self.config.data_dir),
+            endpoint,
+            warnings,
+        }
+    }
+
+    fn registrar(&self, standing: Arc<Standing>) -> Registrar {
+        Registrar {
+            link: Arc::clone(&self.link),
+            runtime: Arc::clone(&self.runtime),
+            clock: Arc::clone(&self.clock),
+            config: Arc::clone(&self.config),
+            host: Arc::clone(&self.host),
+            standing,
+        }
+    }
+
+    /// Registers, then polls and follows the GPUs until `token` is cancelled.
+    fn follow(
+        &self,
+        registrar: Arc<Registrar>,
+        mut gpus: watch::Receiver<Vec<crate::model::Gpu>>,
+        token: CancellationToken,
+    ) -> impl Future<Output = Result<(), TakeError>> + Send + use<> {
+        let (engine, link) = (self.engine.clone(), Arc::clone(&self.link));
+        let fingerprint = self.host.fingerprint.clone();
+        async move {
+            let now = gpus.borrow_and_update().clone();
+            let Some(container_instance) = registrar.register(&now, &token).await else {
+                return Ok(());
+            };
+            let polling = Polling {
+                link,
+                container_instance,
+                agent_run: uuid::Uuid::new_v4(),
+                fingerprint,
+                agent_version: VERSION.to_owned(),
+            };
+            let poll = engine.poll(polling, token.clone());
+            let follow = registrar.follow(gpus, token);
+            let (polled, Ok(())) = tokio::join!(poll, follow);
+            polled
+        }
+    }
+}
+
+/// Waits for the order to end, and then does so in order.
+async fn end(
+    engine: EngineHandle,
+    polling: CancellationToken,
+    all: CancellationToken,
+) -> Result<impl Future<Output = Result<(), std::convert::Infallible>> + Send, AppError> {
+    let listen = |kind| {
+        signal(kind).map_err(|source| AppError::Io {
+            path: PathBuf::from("signals"),
+            source,
+        })
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = all.cancelled() => return Ok(()),
+        }
+        notify::stopping();
+        tracing::info!("told to end: handing in what is left to report");
+        polling.cancel();
+        if !engine.flush(FLUSH).await {
+            tracing::warn!("reports are left; they are stored, and handed in at the next start");
+        }
+        all.cancel();
+        Ok(())
+    })
+}
+
+fn check_cluster(config: &Config, identity: &Identity) -> Result<(), AppError> {
+    // The default is what an operator gets who says nothing, so it contradicts nothing.
+    if config.cluster == "default" || config.cluster == identity.cluster {
+        return Ok(());
+    }
+    Err(AppError::Cluster {
+        configured: config.cluster.clone(),
+        registered: identity.cluster.clone(),
+    })
+}
+
+/// A bare name is a program beside this one.
+fn log_writer(configured: &Path) -> Result<PathBuf, AppError> {
+    let path = match configured.is_absolute() {
+        true => configured.to_owned(),
+        false => std::env::current_exe()
+            .map_err(|source| AppError::Io {
+                path: PathBuf::from("/proc/self/exe"),
+                source,
+            })?
+            .with_file_name(configured),
+    };
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(AppError::LogWriter(path)),
+    }
+}
+
+fn images(
+    client: containerd::Client,
+    config: &Config,
+    host: &HostFacts,
+    instance: String,
+    clock: Arc<dyn Clock>,
+) -> Result<ContainerdImages, AppError> {
+    // Registries are trusted as the machine trusts; the control plane's pin or authority is not theirs.
+    let time = Arc::new(CertificateClock::new(Arc::clone(&clock)));
+    let tls = client_config(&Trust::System, Arc::clone(&time))?;
+    let proxy: ProxyConfig = config.proxy.clone();
+    let reach = Reach {
+        http: Client::through(tls, &proxy),
+        proxy,
+        time,
+    };
+    let node = Node {
+        snapshotter: config.snapshotter.clone(),
+        instance,
+        architecture: host.architecture.clone(),
+        variant: host.variant.clone(),
+    };
+    Ok(ContainerdImages::new(client, reach, &config.image, clock, node))
+}
+
+fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
+    Settings {
+        boot_id: host.boot_id.clone(),
+        policy: Policy {
+            stop_timeout: config.stop_timeout,
+            cleanup_wait: config.cleanup_wait,
+        },
+        limits: Limits {
+            create: config.create_timeout,
+            start: config.start_timeout,
+        },
+        rules: Rules {
+            disable_privileged: config.disable_privileged,
+        },
+    }
+}
+
+/// Rules and namespaces of an earlier boot are gone; the addresses that it gave out are not.
+async fn forget_old_boots(network: &CniNetwork) {
+    match network.forget_old_boots().await {
+        Ok(left) => {
+            for (container, error) in left {
+                tracing::warn!(%container, %error, "a network of an earlier boot could not be given back yet");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "networks of an earlier boot could not be listed"),
+    }
+}
