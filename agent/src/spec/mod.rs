@@ -152,4 +152,6 @@ pub fn task_cgroup(cgroup_parent: &str, task: &str) -> String {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;

@@ -28,6 +28,23 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start() -> Self {
+        Self::configured("")
+    }
+
+    /// One that counts the calls it gets, at the address that it gives back.
+    pub fn counting() -> (Self, std::net::SocketAddr) {
+        // Free a moment ago, which is as good as it gets: containerd can't tell which port it took.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        (
+            Self::configured(&format!("[metrics]\naddress = \"{address}\"\n")),
+            address,
+        )
+    }
+
+    fn configured(more: &str) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "these tests run containers and need root"
@@ -36,7 +53,7 @@ impl Daemon {
         let root = folder.path();
         let config = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
+             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n{more}",
             root.join("root"),
             root.join("state"),
             root.join("c.sock"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
-use longshore_agent::model::{BindMount, OutOfMemory, Ulimit};
+use longshore_agent::model::OutOfMemory;
 use longshore_agent::runtime::{ObservedState, Runtime, RuntimeError, SignalScope};
 use nix::sys::signal::Signal;
 
@@ -156,14 +156,29 @@ async fn a_first_process_that_the_kernel_killed_for_memory_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_was_killed_for_memory_is_told_apart_also_against_the_tasks_limit() {
+async fn a_child_that_was_killed_for_memory_is_told_apart_and_its_neighbour_is_not_blamed() {
+    // Against the limit of the task, which both containers are below.
     let mut stage = Stage::new(&["sh", "-c", "tail /dev/zero; exit 3"]);
     stage.task.memory = Some(16);
-    let exit = stage.run_to_end().await;
+    stage
+        .task
+        .containers
+        .push(container("neighbour", &["sleep", "1000"]));
+    let mut events = stage.runtime.events().await.unwrap();
+    let neighbour = stage.run(1).await.unwrap();
+    stage.run(0).await.unwrap();
+    stage.exited(&mut events, 0).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
     assert_eq!(
         (exit.code, exit.out_of_memory),
         (Some(3), Some(OutOfMemory::Child))
     );
+
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(neighbour.pid).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+    stage.exited(&mut events, 1).await;
+    let exit = stage.runtime.reap(&stage.id(1)).await.unwrap();
+    assert_eq!((exit.code, exit.out_of_memory), (Some(137), None));
     stage.clear().await;
 }
 
@@ -235,11 +250,11 @@ async fn what_cannot_be_run_is_refused_in_the_runtimes_words_and_leaves_nothing(
         error.to_string().contains("nobody-here") && !error.is_transient(),
         "{error}"
     );
+    let snapshots = stage.daemon.ctr(&["snapshots", "ls"]);
+    assert!(!String::from_utf8_lossy(&snapshots.stdout).contains(stage.task.arn.id.as_str()));
     stage.clear().await;
-    assert!(matches!(
-        stage.runtime.start(&stage.id(0)).await,
-        Err(RuntimeError::NotFound(_) | RuntimeError::Refused { .. })
-    ));
+    let error = stage.runtime.start(&stage.id(0)).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::NotFound(_)), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,117 +293,6 @@ async fn containers_are_found_by_their_owner_with_the_whole_task_and_no_secret()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_are_in_the_cgroups() {
-    let mut stage = Stage::new(&["sleep", "1000"]);
-    stage.task.cpu = Some(256);
-    stage.task.memory = Some(64);
-    stage.container().cpu = 128;
-    stage.container().memory = Some(32);
-    stage.container().memory_reservation = Some(16);
-    stage.run(0).await.unwrap();
-    let task = stage.task.arn.id.to_string();
-    let own = format!("{task}/{}", stage.id(0));
-    assert_eq!(
-        stage.limit(&task, ("memory", "memory.limit_in_bytes"), "memory.max"),
-        (64 << 20).to_string()
-    );
-    let quota = stage.limit(&task, ("cpu", "cpu.cfs_quota_us"), "cpu.max");
-    assert!(["25000", "25000 100000"].contains(&&*quota), "{quota}");
-    assert_eq!(
-        stage.limit(&own, ("memory", "memory.limit_in_bytes"), "memory.max"),
-        (32 << 20).to_string()
-    );
-    let soft = stage.limit(&own, ("memory", "memory.soft_limit_in_bytes"), "memory.low");
-    assert_eq!(soft, (16 << 20).to_string());
-    let shares = stage.limit(&own, ("cpu", "cpu.shares"), "cpu.weight");
-    assert!(["128", "5"].contains(&&*shares), "{shares}");
-    stage.clear().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_process_has_what_the_spec_says() {
-    let mut stage = Stage::new(&["sleep", "1000"]);
-    stage.user = "app".to_owned();
-    stage.container().ulimits = vec![Ulimit {
-        name: "nofile".to_owned(),
-        soft: 100,
-        hard: 200,
-    }];
-    let pid = stage.run(0).await.unwrap().pid;
-    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
-    let text = |file: &str| String::from_utf8(read(file)).unwrap();
-    // Until then it is the OCI runtime, about to become the program.
-    eventually("the program runs", || text("cmdline").starts_with("sleep")).await;
-    assert_eq!(text("oom_score_adj").trim(), "0");
-    assert!(
-        text("limits")
-            .lines()
-            .any(|line| line.starts_with("Max open files") && line.contains("100                  200"))
-    );
-    let status = text("status");
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    assert_eq!(field("Uid:"), "1000 1000 1000 1000");
-    assert_eq!(field("Gid:"), "1001 1001 1001 1001");
-    assert_eq!(field("Groups:"), "2000");
-    assert_eq!(field("CapBnd:"), "00000000a80425fb");
-    assert_eq!(field("CapEff:"), "0000000000000000");
-    assert_eq!(field("Seccomp:"), "2");
-    assert_eq!(field("NoNewPrivs:"), "0");
-    let environment = String::from_utf8(read("environ")).unwrap();
-    assert!(
-        environment.split('\0').any(|line| line == "HOME=/home/app"),
-        "{environment}"
-    );
-    stage.clear().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_container_must_not_do_fails_inside() {
-    let script = "\
-        unshare -U true && exit 1; \
-        echo x > /proc/sys/kernel/hostname && exit 2; \
-        grep -q . /proc/kcore && exit 3; \
-        echo x > /ro/file && exit 4; \
-        echo x > /rw/file || exit 5; \
-        echo x > /dev/null || exit 6; \
-        echo x > /tmp/file && exit 7; \
-        [ \"$(cat /proc/sys/kernel/hostname)\" = \"$1\" ] || exit 8; \
-        exit 0";
-    let mut stage = Stage::new(&["sh", "-c", script, "sh"]);
-    let volume = |name: &str, read_only| {
-        let source = stage.daemon.folder().join(name);
-        std::fs::create_dir(&source).unwrap();
-        BindMount {
-            source,
-            destination: format!("/{name}").into(),
-            read_only,
-        }
-    };
-    stage.mounts = vec![volume("ro", true), volume("rw", false)];
-    let hostname = format!("{}-0", &stage.task.arn.id.as_str()[..12]);
-    stage.container().command.as_mut().unwrap().push(hostname);
-    stage.container().readonly_root_filesystem = true;
-    assert_eq!(stage.run_to_end().await.code, Some(0));
-    stage.clear().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_privileged_container_has_the_machines_devices() {
-    let mut stage = Stage::new(&[
-        "sh",
-        "-c",
-        "cat /dev/kmsg & sleep 0.1; [ -c /dev/kmsg ] && exit 9",
-    ]);
-    stage.container().privileged = true;
-    assert!(std::path::Path::new("/dev/kmsg").exists());
-    assert_eq!(stage.run_to_end().await.code, Some(9));
-    stage.clear().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn output_goes_to_the_log_writer() {
     let daemon = Daemon::start();
     let writer = daemon.folder().join("log writer");
@@ -403,5 +307,30 @@ async fn output_goes_to_the_log_writer() {
     let error = stage.daemon.folder().join("a&b.json.err");
     assert_eq!(std::fs::read_to_string(options).unwrap(), "out\n");
     assert_eq!(std::fs::read_to_string(error).unwrap(), "err\n");
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_starts_while_the_shim_of_its_task_is_about_to_end() {
+    let mut stage = Stage::new(&["true"]);
+    stage
+        .task
+        .containers
+        .push(container("second", &["sleep", "1000"]));
+    stage.runtime.prepare_task(&stage.task).await.unwrap();
+    let mut events = stage.runtime.events().await.unwrap();
+    for _ in 0..10 {
+        stage.runtime.create(stage.request(0)).await.unwrap();
+        stage.runtime.create(stage.request(1)).await.unwrap();
+        stage.runtime.start(&stage.id(0)).await.unwrap();
+        stage.exited(&mut events, 0).await;
+        // The first was the shim's last one, and reaping it ends the shim.
+        let (first, second) = (stage.id(0), stage.id(1));
+        let (reaped, started) = tokio::join!(stage.runtime.reap(&first), stage.runtime.start(&second));
+        assert_eq!(reaped.unwrap().code, Some(0));
+        started.unwrap();
+        stage.runtime.remove(&second).await.unwrap();
+        stage.runtime.remove(&first).await.unwrap();
+    }
     stage.clear().await;
 }

@@ -8,6 +8,7 @@
 )]
 
 mod daemon;
+mod inside;
 mod life;
 mod loss;
 mod speed;

@@ -1,13 +1,51 @@
 //! How long a start takes, beside `ctr run -d` of the same image. It prints; what is fast depends on the machine.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use longshore_agent::clock::{Clock, SystemClock};
 use longshore_agent::runtime::Runtime;
 
+use crate::daemon::Daemon;
 use crate::stage::{Stage, container};
 
 const ROUNDS: u16 = 20;
+
+/// All calls that a containerd has had.
+fn calls(metrics: SocketAddr) -> u64 {
+    let mut stream = TcpStream::connect(metrics).unwrap();
+    stream.write_all(b"GET /v1/metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let started = text
+        .lines()
+        .filter(|line| line.starts_with("grpc_server_started_total"));
+    started
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_costs_fewer_calls_than_ctr_takes() {
+    let (daemon, metrics) = Daemon::counting();
+    let stage = Stage::with(daemon, &["sleep", "1000"], "/nonexistent".into());
+    let before = calls(metrics);
+    stage.run(0).await.unwrap();
+    let ours = calls(metrics) - before;
+    // PrepareSnapshot and CreateContainer; GetContainer and SnapshotMounts at once, CreateTask, StartTask.
+    assert_eq!(ours, 6);
+
+    let before = calls(metrics);
+    let image = stage.daemon.image().name;
+    let run = stage.daemon.ctr(&["run", "-d", &image, "ctr", "sleep", "1000"]);
+    assert!(run.status.success(), "{run:?}");
+    let theirs = calls(metrics) - before;
+    assert!(ours < theirs, "{ours} calls, ctr took {theirs}");
+    stage.daemon.ctr(&["task", "rm", "-f", "ctr"]);
+    stage.daemon.ctr(&["container", "rm", "ctr"]);
+    stage.clear().await;
+}
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::{CgroupError, Cgroups, join};
 use crate::model::CgroupVersion;
@@ -13,8 +14,9 @@ use crate::model::CgroupVersion;
 /// What a group tells of the life of its processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// How many of its processes the kernel has killed for memory, against whichever limit; 0 where nothing tells.
-    pub memory_kills: u64,
+    /// How many of its processes the kernel has killed for memory, against whichever limit; `None` where nothing tells
+    /// (the group has gone, or Linux is older than 4.13).
+    pub memory_kills: Option<u64>,
     /// The most memory it had, in bytes.
     pub peak_memory: Option<u64>,
 }
@@ -86,11 +88,11 @@ impl Cgroups {
                     .unwrap_or_default()
                     .iter()
                     .filter_map(|folder| field(&folder.join("memory.oom_control"), "oom_kill"))
-                    .sum(),
+                    .reduce(|one, other| one + other),
                 peak_memory: number("memory.max_usage_in_bytes"),
             },
             CgroupVersion::V2 => Evidence {
-                memory_kills: field(&group.join("memory.events"), "oom_kill").unwrap_or(0),
+                memory_kills: field(&group.join("memory.events"), "oom_kill"),
                 peak_memory: number("memory.peak"),
             },
         }
@@ -158,25 +160,32 @@ fn field(file: &Path, name: &str) -> Option<u64> {
 }
 
 /// Kills a process if it is in the group still: its number may have gone to a stranger since the list was read, and a
-/// pidfd holds on to the one that was checked.
+/// pidfd holds on to the one that was checked. Linux before 5.3 has none; there the gap is a few microseconds.
 fn kill_member(pid: i32, group: &str) {
     let Some(target) = Pid::from_raw(pid) else {
         return;
     };
-    let Ok(process) = pidfd_open(target, PidfdFlags::empty()) else {
+    let process = pidfd_open(target, PidfdFlags::empty());
+    if !is_member(pid, group) {
         return;
+    }
+    let killed = match process {
+        Ok(process) => pidfd_send_signal(&process, Signal::KILL),
+        Err(Errno::NOSYS) => kill_process(target, Signal::KILL),
+        // It has gone.
+        Err(_) => return,
     };
+    tracing::debug!(pid, group, ?killed, "killed what was left in a cgroup");
+}
+
+fn is_member(pid: i32, group: &str) -> bool {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let member = groups.lines().any(|line| {
+    groups.lines().any(|line| {
         let path = line.splitn(3, ':').nth(2).unwrap_or_default();
         // Where the hierarchy's root is a group itself, as in a container, its path comes first.
         path.split_once(group)
             .is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'))
-    });
-    if member {
-        let killed = pidfd_send_signal(&process, Signal::KILL);
-        tracing::debug!(pid, group, ?killed, "killed what was left in a cgroup");
-    }
+    })
 }
 
 #[cfg(test)]

@@ -39,7 +39,18 @@ impl ContainerdRuntime {
     async fn try_create(&self, container: &CreateContainer) -> Result<(), Failure> {
         let id = container.id.to_string();
         let mounts = self.prepare_snapshot(&id, &container.image.chain_id).await?;
-        let spec = self.fitted(container, &id, &mounts)?;
+        let spec = match self.fitted(container, &id, &mounts) {
+            Ok(spec) => spec,
+            Err(error) => {
+                let removed = self.remove_snapshot(&id).await;
+                tracing::debug!(
+                    container = id,
+                    ?removed,
+                    "removed the snapshot of a container that can't be made"
+                );
+                return Err(error.into());
+            }
+        };
         let record = Record::new(container.task.clone(), container.log_options.as_deref());
         let not_json = |error: serde_json::Error| refused("CreateContainer", &id, &error);
         let record = Container {

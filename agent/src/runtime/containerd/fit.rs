@@ -46,7 +46,7 @@ impl Machine {
                 .as_ref()
                 .is_some_and(|profile| !loaded(profile))
             {
-                tracing::warn!(container = id, "AppArmor profile is not loaded; runs without");
+                tracing::info!(container = id, "AppArmor profile is not loaded; runs without");
                 process.set_apparmor_profile(None);
             }
         }

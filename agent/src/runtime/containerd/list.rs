@@ -6,7 +6,7 @@ use super::ContainerdRuntime;
 use super::record::{INSTANCE_LABEL, Record, read_exit};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
-use crate::containerd::{QUICK, call};
+use crate::containerd::{CallError, QUICK, call};
 use crate::model::ContainerId;
 use crate::runtime::{Observed, ObservedState, RuntimeError};
 
@@ -16,9 +16,9 @@ impl ContainerdRuntime {
         let request = ListContainersRequest {
             filters: vec![format!("labels.{INSTANCE_LABEL:?}=={:?}", self.settings.identity)],
         };
-        let (mut containers, mut tasks) = (self.client.containers(), self.client.tasks());
+        let mut tasks = self.client.tasks();
         let (records, processes) = tokio::join!(
-            call("ListContainers", "", QUICK, containers.list(request)),
+            self.records(request),
             call("ListTasks", "", QUICK, tasks.list(ListTasksRequest::default())),
         );
         let by_id = |process: Process| (process.id.clone(), process);
@@ -38,7 +38,21 @@ impl ContainerdRuntime {
                 id,
             })
         };
-        Ok(records?.containers.into_iter().filter_map(observe).collect())
+        Ok(records?.into_iter().filter_map(observe).collect())
+    }
+
+    /// As a stream, since a thousand records are more than one message may hold.
+    async fn records(&self, request: ListContainersRequest) -> Result<Vec<Container>, CallError> {
+        let mut containers = self.client.containers();
+        let mut stream = call("ListContainers", "", QUICK, containers.list_stream(request)).await?;
+        let mut records = Vec::new();
+        loop {
+            let next = async { stream.message().await.map(tonic::Response::new) };
+            match call("ListContainers", "", QUICK, next).await? {
+                Some(message) => records.extend(message.container),
+                None => return Ok(records),
+            }
+        }
     }
 
     fn state(&self, record: &Container, process: Option<&Process>) -> ObservedState {

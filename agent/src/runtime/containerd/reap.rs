@@ -80,7 +80,9 @@ impl ContainerdRuntime {
     fn exit(&self, id: &ContainerId, known: Known, evidence: Evidence) -> Exit {
         let now = self.clock.now().as_millisecond();
         let millis = |nanos: i128| i64::try_from(nanos / 1_000_000).unwrap_or(now);
-        let killed_for_memory = evidence.memory_kills > 0 || self.watch.was_out_of_memory(id);
+        // The event is a last resort: on v1 every container below a limit gets it, whoever the victim was.
+        let told = || self.watch.was_out_of_memory(id);
+        let killed_for_memory = evidence.memory_kills.map_or_else(told, |kills| kills > 0);
         let (code, at_millis, reason) = match known {
             Known::Status(told) => (Some(told.status), millis(told.at_nanos), None),
             Known::Unknown { at_nanos, reason } => (None, at_nanos.map_or(now, millis), Some(reason)),

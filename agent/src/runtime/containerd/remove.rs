@@ -26,14 +26,7 @@ impl ContainerdRuntime {
         let removed = self.cgroups.remove(&cgroup(id));
         removed.map_err(|error| refused("remove the cgroup", &name, &error))?;
 
-        let mut snapshots = self.client.snapshots();
-        let request = RemoveSnapshotRequest {
-            snapshotter: self.settings.snapshotter.clone(),
-            key: name.clone(),
-        };
-        call("RemoveSnapshot", &name, QUICK, snapshots.remove(request))
-            .await
-            .optional()?;
+        self.remove_snapshot(&name).await?;
         if record.is_some() {
             let mut containers = self.client.containers();
             let request = DeleteContainerRequest { id: name.clone() };
@@ -42,6 +35,19 @@ impl ContainerdRuntime {
                 .optional()?;
         }
         self.watch.forget(id);
+        Ok(())
+    }
+
+    /// Removes a writable layer, if it is there.
+    pub(super) async fn remove_snapshot(&self, key: &str) -> Result<(), RuntimeError> {
+        let mut snapshots = self.client.snapshots();
+        let request = RemoveSnapshotRequest {
+            snapshotter: self.settings.snapshotter.clone(),
+            key: key.to_owned(),
+        };
+        call("RemoveSnapshot", key, QUICK, snapshots.remove(request))
+            .await
+            .optional()?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! From a record to a running process.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::record::{EXIT_EXTENSION, Record, json, read_exit};
 use super::{ContainerdRuntime, SLOW, refused};
@@ -14,6 +15,9 @@ use crate::containerd::{CallError, Class, Optional, QUICK, call};
 use crate::model::{ContainerId, Exit};
 use crate::runtime::{RuntimeError, RuntimeEvent, Started};
 
+/// A shim ends within milliseconds of its last container.
+const SHIM_ENDS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+
 impl ContainerdRuntime {
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
         let name = id.to_string();
@@ -25,11 +29,7 @@ impl ContainerdRuntime {
         }
         // Before the task is there, so that no event of this run comes too early.
         self.watch.begin(id);
-        let created = match self.create_task(task.clone()).await {
-            // A shim that was just ending with its last container may have taken this one: a new one will do.
-            Err(error) if error.class == Class::Failed => self.create_task(task).await,
-            created => created,
-        };
+        let created = self.create_task_with_patience(&task).await;
         match created {
             Ok(()) => {}
             Err(error) if error.class == Class::AlreadyExists => {
@@ -73,6 +73,18 @@ impl ContainerdRuntime {
             stderr: output,
             ..CreateTaskRequest::default()
         })
+    }
+
+    /// A shim that is just ending with the last container of the task can take this one down with it, in several ways
+    /// that no status tells apart; a moment later there will be a new one. What really can't be made fails again.
+    async fn create_task_with_patience(&self, request: &CreateTaskRequest) -> Result<(), CallError> {
+        for pause in SHIM_ENDS {
+            match self.create_task(request.clone()).await {
+                Err(error) if error.class == Class::Failed => self.clock.sleep(pause).await,
+                created => return created,
+            }
+        }
+        self.create_task(request.clone()).await
     }
 
     async fn create_task(&self, request: CreateTaskRequest) -> Result<(), CallError> {
