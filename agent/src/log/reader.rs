@@ -18,7 +18,7 @@ use super::position::{Next, Position};
 use crate::clock::Clock;
 
 const BLOCK: usize = 64 * 1024;
-/// Between two looks at the end of a log that is followed.
+/// Between two looks at the end of a log that is followed, and from the container's end to the last look.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What to read.
@@ -124,7 +124,11 @@ impl Follower {
                     return None;
                 }
                 tokio::select! {
-                    () = self.ended.cancelled() => self.last_look = true,
+                    () = self.ended.cancelled() => {
+                        // The writer may be a moment behind the container.
+                        self.clock.sleep(PAUSE).await;
+                        self.last_look = true;
+                    }
                     () = self.clock.sleep(PAUSE) => {}
                 }
             }
