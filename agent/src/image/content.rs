@@ -43,7 +43,7 @@ pub enum Opened {
     /// It is there.
     Present,
     /// It can be written.
-    Writing(Ingest),
+    Writing(Box<Ingest>),
     /// Someone else is writing it.
     Busy,
 }
@@ -156,7 +156,7 @@ pub async fn abort(client: &Client, ingest: &str) -> Result<(), CallError> {
 pub async fn open(client: &Client, wanted: Wanted<'_>) -> Result<Opened, CallError> {
     let name = wanted.ingest.clone();
     match Ingest::open(client, wanted).await {
-        Ok(ingest) => Ok(Opened::Writing(ingest)),
+        Ok(ingest) => Ok(Opened::Writing(Box::new(ingest))),
         Err(error) if error.class == Class::AlreadyExists => Ok(Opened::Present),
         // containerd answers so for a name that is locked, and the transport if containerd is away.
         Err(error) if error.class == Class::Unavailable => {

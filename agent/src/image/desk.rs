@@ -149,10 +149,10 @@ impl Desk {
     /// Says which snapshot a pull will end with, so that its lease is left alone; gives the lease, if there is one.
     pub fn reserve(&self, takeoff: &Takeoff, chain_id: &Digest) -> Option<HoldLease> {
         let mut state = self.lock();
-        if let Some(flight) = state.flights.get_mut(&takeoff.name) {
-            if flight.id == takeoff.flight {
-                flight.chain_id = Some(chain_id.clone());
-            }
+        if let Some(flight) = state.flights.get_mut(&takeoff.name)
+            && flight.id == takeoff.flight
+        {
+            flight.chain_id = Some(chain_id.clone());
         }
         state.leases.get(chain_id).cloned()
     }

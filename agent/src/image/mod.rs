@@ -6,6 +6,7 @@
 mod content;
 mod desk;
 mod digest;
+mod errand;
 mod failure;
 mod holds;
 mod manifest;

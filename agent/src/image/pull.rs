@@ -187,7 +187,7 @@ impl Puller<'_> {
                 }
                 Opened::Writing(ingest) => {
                     self.progress.doing("pulling");
-                    self.receive(ingest, blob).await?;
+                    self.receive(*ingest, blob).await?;
                     self.wrote.store(true, Ordering::Relaxed);
                     return Ok(());
                 }

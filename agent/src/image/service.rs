@@ -1,34 +1,24 @@
-//! [`Images`] on containerd: decides when a registry is asked, and shares pulls among all who ask for the same image.
+//! [`Images`] on containerd: one pull for all who ask for the same image, each with its own progress and way out.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::desk::{Desk, Had, Outcome, Takeoff};
+use super::desk::{Desk, Outcome, Takeoff};
+use super::errand::{Errand, Inner};
 use super::failure::{self, Failure};
-use super::holds::{Leases, PullLease};
-use super::pull::{DOCUMENT_DEADLINE, Local, Puller, Ready};
-use super::record::{self, Record};
-use super::registry::{Fetched, Reach, Registries};
+use super::holds::Leases;
+use super::registry::{Reach, Registries};
 use super::unpack::Unpacker;
-use super::walk::Target;
-use super::{ImageError, Images, Machine, PullError, PullProgress, Reference};
-use crate::clock::{Backoff, Clock};
-use crate::config::{ImageConfig, PullBehavior};
-use crate::containerd::{CallError, Class, Client};
+use super::{ImageError, Images, Machine, PullProgress, Reference};
+use crate::clock::Clock;
+use crate::config::ImageConfig;
+use crate::containerd::Client;
 use crate::model::{ContainerId, PulledImage};
-
-/// How often a pull is tried.
-const TRIES: u32 = 3;
-/// The pauses between tries.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
-/// How long a registry may take to say which digest a tag has, where the image that is here would do.
-const ASK_QUICKLY: Duration = Duration::from_secs(10);
 
 /// What of this node matters to images.
 #[derive(Clone, Debug)]
@@ -48,25 +38,6 @@ pub struct ContainerdImages {
     inner: Arc<Inner>,
     pulls: TaskTracker,
     adopted: AtomicBool,
-}
-
-struct Inner {
-    client: Client,
-    registries: Registries,
-    unpacker: Unpacker,
-    leases: Leases,
-    machine: Machine,
-    behavior: PullBehavior,
-    timeout: Duration,
-    clock: Arc<dyn Clock>,
-    desk: Arc<Desk>,
-}
-
-/// One pull.
-struct Errand {
-    reference: Reference,
-    takeoff: Takeoff,
-    lease: Mutex<Option<PullLease>>,
 }
 
 impl ContainerdImages {
@@ -115,12 +86,7 @@ impl ContainerdImages {
     fn start(&self, reference: Reference, takeoff: Takeoff) {
         let inner = Arc::clone(&self.inner);
         self.pulls.spawn(async move {
-            let errand = Errand {
-                reference,
-                takeoff,
-                lease: Mutex::new(None),
-            };
-            inner.run(errand).await;
+            inner.run(Errand::new(reference, takeoff)).await;
         });
         if !self.adopted.swap(true, Ordering::Relaxed) {
             let inner = Arc::clone(&self.inner);
@@ -184,238 +150,4 @@ async fn landed(outcome: &mut watch::Receiver<Option<Outcome>>) -> Outcome {
             "the pull broke off; this is a fault of the agent".to_owned(),
         ))
     })
-}
-
-impl Inner {
-    async fn run(&self, errand: Errand) {
-        let outcome = tokio::select! {
-            biased;
-            () = errand.takeoff.token.cancelled() => Err(Failure::Cancelled),
-            outcome = tokio::time::timeout(self.timeout, self.tries(&errand)) => match outcome {
-                Ok(outcome) => outcome,
-                Err(_) => Err(PullError::Timeout(self.timeout).into()),
-            },
-        };
-        let resumable = matches!(outcome, Err(Failure::Unavailable(_)));
-        self.desk.land(errand.takeoff, outcome);
-        let lease = errand.lease.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = lease {
-            self.leases.end_pull(lease, resumable).await;
-        }
-    }
-
-    async fn tries(&self, errand: &Errand) -> Outcome {
-        let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
-        let mut left = TRIES;
-        loop {
-            left -= 1;
-            match self.attempt(errand).await {
-                Ok(had) => return Ok(had),
-                Err(error) if left > 0 && error.is_transient() => {
-                    let pause = backoff
-                        .next(&*self.clock)
-                        .max(error.retry_after().unwrap_or_default());
-                    tracing::info!(image = errand.takeoff.name, %error, ?pause, "a pull is tried again");
-                    let doing = format!("waiting {:.1} s after: {error}", pause.as_secs_f32());
-                    errand.takeoff.progress.doing(&doing);
-                    self.clock.sleep(pause).await;
-                }
-                Err(error) => return self.fall_back(errand, error).await,
-            }
-        }
-    }
-
-    async fn attempt(&self, errand: &Errand) -> Result<Had, PullError> {
-        let name = &errand.takeoff.name;
-        let record = record::get(&self.client, name).await?;
-        let here = match &record {
-            Some(record) => self.here(&record.target).await?,
-            None => None,
-        };
-        let known = errand
-            .reference
-            .digest()
-            .or(record.as_ref().map(|record| &record.target.digest));
-        if let (Some(digest), false) = (known, self.asks(&errand.reference, record.as_ref())) {
-            if let Some(ready) = here.filter(|ready| ready.target.digest == *digest) {
-                return self.keep(errand, ready, None).await;
-            }
-            return self.pull(errand, record.as_ref(), digest, None).await;
-        }
-        errand.takeoff.progress.doing("asking the registry");
-        let deadline = if here.is_some() {
-            ASK_QUICKLY
-        } else {
-            DOCUMENT_DEADLINE
-        };
-        let resolved = match (
-            self.registries.resolve(&errand.reference, deadline).await,
-            here.clone(),
-        ) {
-            (Ok(resolved), _) => resolved,
-            (Err(error), Some(ready)) if self.behavior == PullBehavior::Default => {
-                return self.keep(errand, ready, Some(error.to_string())).await;
-            }
-            (Err(error), _) => return Err(error.into()),
-        };
-        match here.filter(|ready| ready.target.digest == resolved.digest) {
-            Some(ready) => {
-                let ours = record.and_then(|record| record.instance);
-                if ours.as_ref() != Some(&self.leases.instance) {
-                    record::put(&self.client, name, &ready.target, &self.leases.instance).await?;
-                }
-                self.keep(errand, ready, None).await
-            }
-            None => {
-                self.pull(errand, record.as_ref(), &resolved.digest, resolved.document)
-                    .await
-            }
-        }
-    }
-
-    /// Whether the registry has to say what a reference stands for.
-    fn asks(&self, reference: &Reference, record: Option<&Record>) -> bool {
-        let instance = record.and_then(|record| record.instance.as_ref());
-        reference.digest().is_none()
-            && match self.behavior {
-                PullBehavior::Default | PullBehavior::Always => true,
-                PullBehavior::Once => instance != Some(&self.leases.instance),
-                PullBehavior::PreferCached => record.is_none(),
-            }
-    }
-
-    /// The image that is here, if all of it is.
-    async fn here(&self, target: &Target) -> Result<Option<Arc<Ready>>, PullError> {
-        let ready = match self.desk.recall(&target.digest) {
-            Some(ready) => ready,
-            None => match Local(&self.client).image(&self.machine, target).await {
-                Ok(Some(ready)) => {
-                    let ready = Arc::new(ready);
-                    self.desk.remember(&ready);
-                    ready
-                }
-                Ok(None) => return Ok(None),
-                Err(error) if error.is_transient() => return Err(error),
-                // What can't be used is as good as absent: a pull will say what is wrong with it.
-                Err(_) => return Ok(None),
-            },
-        };
-        let unpacked = self.unpacker.has(&ready.chain_id).await?;
-        Ok(unpacked.then_some(ready))
-    }
-
-    /// Has an image that is here stay here.
-    async fn keep(
-        &self,
-        errand: &Errand,
-        ready: Arc<Ready>,
-        fallback: Option<String>,
-    ) -> Result<Had, PullError> {
-        let new = self.leases.hold(&self.desk, &errand.takeoff, &ready).await?;
-        // Before the lease, a collection may have come in between.
-        if new && !self.unpacker.has(&ready.chain_id).await? {
-            return Err(gone(&ready).into());
-        }
-        if let Some(why) = &fallback {
-            tracing::warn!(image = errand.takeoff.name, %why, "the registry can't be asked; the image that is here is used");
-        }
-        Ok(Had { ready, fallback })
-    }
-
-    async fn pull(
-        &self,
-        errand: &Errand,
-        before: Option<&Record>,
-        digest: &super::digest::Digest,
-        document: Option<Fetched>,
-    ) -> Result<Had, PullError> {
-        let name = &errand.takeoff.name;
-        let lease = self.pull_lease(errand).await?;
-        let client = self.client.with_lease(&lease)?;
-        let puller = Puller {
-            registries: &self.registries,
-            reference: &errand.reference,
-            machine: &self.machine,
-            lease: &lease,
-            unpacker: Unpacker {
-                client: client.clone(),
-                ..self.unpacker.clone()
-            },
-            client,
-            clock: &*self.clock,
-            progress: &errand.takeoff.progress,
-            given: document.map(|document| (digest.clone(), document)),
-            wrote: AtomicBool::new(false),
-        };
-        let known = before.filter(|record| record.target.digest == *digest);
-        let media_type = known.map(|record| record.target.media_type.as_str());
-        let ready = Arc::new(puller.image(digest, media_type).await?);
-        record::put(&self.client, name, &ready.target, &self.leases.instance).await?;
-        self.desk.remember(&ready);
-        let had = self.keep(errand, ready, None).await?;
-        if let Some(old) = before.and_then(|record| self.desk.recall(&record.target.digest)) {
-            self.leases.sweep(&self.desk, &old.chain_id).await;
-        }
-        Ok(had)
-    }
-
-    async fn pull_lease(&self, errand: &Errand) -> Result<String, CallError> {
-        let own = errand
-            .lease
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(lease) = own {
-            return Ok(lease.id);
-        }
-        let name = &errand.takeoff.name;
-        let lease = self.leases.begin_pull(name, self.timeout, &*self.clock).await?;
-        let id = lease.id.clone();
-        *errand.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
-        Ok(id)
-    }
-
-    /// After all tries: by default the image that is here will do, if it is for this machine.
-    async fn fall_back(&self, errand: &Errand, error: PullError) -> Outcome {
-        let may = match error {
-            PullError::Registry(_) | PullError::Damaged { .. } | PullError::Manifest(_) => {
-                self.behavior == PullBehavior::Default && errand.reference.digest().is_none()
-            }
-            PullError::Store(_)
-            | PullError::Sync(_)
-            | PullError::Endless
-            | PullError::Layer { .. }
-            | PullError::Platform { .. }
-            | PullError::Timeout(_) => false,
-        };
-        if !may {
-            return Err(error.into());
-        }
-        let local = async {
-            let Some(record) = record::get(&self.client, &errand.takeoff.name).await? else {
-                return Ok(None);
-            };
-            match self.here(&record.target).await? {
-                Some(ready) => self.keep(errand, ready, Some(error.to_string())).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        match local.await {
-            Ok(Some(had)) => Ok(had),
-            Ok(None) => Err(error.into()),
-            Err(second) => {
-                tracing::warn!(error = %second, "the image that is here can't be used either");
-                Err(error.into())
-            }
-        }
-    }
-}
-
-fn gone(ready: &Ready) -> CallError {
-    CallError {
-        operation: "Stat",
-        subject: ready.chain_id.to_string(),
-        class: Class::Unavailable,
-        message: "the snapshot was removed just now".to_owned(),
-    }
 }

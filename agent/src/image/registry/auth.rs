@@ -61,15 +61,15 @@ pub fn challenge(headers: &HeaderMap) -> Option<Challenge> {
             };
             if challenge.scheme.eq_ignore_ascii_case("basic") {
                 basic = Some(Challenge::Basic);
-            } else if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                if let Some(realm) = param("realm") {
-                    let (service, scope) = (param("service"), param("scope"));
-                    return Some(Challenge::Bearer {
-                        realm,
-                        service,
-                        scope,
-                    });
-                }
+            } else if challenge.scheme.eq_ignore_ascii_case("bearer")
+                && let Some(realm) = param("realm")
+            {
+                let (service, scope) = (param("service"), param("scope"));
+                return Some(Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                });
             }
         }
     }

@@ -3,6 +3,9 @@
 //! Invariants: a login goes nowhere but to the host that it is for; what is fetched by digest may come from anywhere,
 //! what is looked up by tag never comes over a redirect from TLS to plain text. Nothing is tried again here, except
 //! once with a new token, and at the next host of `hosts.toml`.
+//!
+//! Why not `oci-client`: it brings reqwest, chrono and regex into an agent that is to stay small and has hyper already,
+//! knows no `hosts.toml`, and does not give the registry's words, `Retry-After` or a broken blob's offset to its caller.
 
 mod auth;
 mod body;
@@ -120,13 +123,13 @@ impl Registries {
             deadline,
         };
         let head = self.ask(&ask(Method::HEAD)).await?;
-        if head.status() == StatusCode::OK {
-            if let Some(digest) = said_digest(head.headers()) {
-                return Ok(Resolved {
-                    digest,
-                    document: None,
-                });
-            }
+        if head.status() == StatusCode::OK
+            && let Some(digest) = said_digest(head.headers())
+        {
+            return Ok(Resolved {
+                digest,
+                document: None,
+            });
         }
         // A refusal of HEAD has no words in it, and some servers do not know HEAD or say no digest: GET has both.
         drop(head);

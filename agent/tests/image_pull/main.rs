@@ -1,0 +1,20 @@
+//! Images on a real containerd from a real registry: pulled, unpacked, shared, held, and what happens when something
+//! breaks on the way.
+//!
+//! Needs root (layers are mounted to be unpacked), `containerd`, `ctr` and `docker-registry`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
+mod behaviors;
+mod faults;
+mod holding;
+mod images;
+mod lab;
+mod logins;
+mod pulls;
+mod relay;
