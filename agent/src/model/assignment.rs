@@ -75,7 +75,7 @@ pub enum OrderError {
     #[error("{arn}: an order of generation {offered} came after one of generation {known}; it is ignored")]
     Older {
         /// About which task.
-        arn: TaskArn,
+        arn: Box<TaskArn>,
         /// The generation that is obeyed.
         known: u64,
         /// The one that came.
@@ -88,7 +88,7 @@ pub enum OrderError {
     )]
     Conflict {
         /// About which task.
-        arn: TaskArn,
+        arn: Box<TaskArn>,
         /// The generation of both.
         generation: u64,
         /// The member in which they differ.
@@ -115,14 +115,14 @@ impl Assignment {
     fn judge(&self, order: &Order) -> Result<(), OrderError> {
         if order.generation < self.generation {
             return Err(OrderError::Older {
-                arn: self.arn.clone(),
+                arn: Box::new(self.arn.clone()),
                 known: self.generation,
                 offered: order.generation,
             });
         }
         let conflict = |member| {
             Err(OrderError::Conflict {
-                arn: self.arn.clone(),
+                arn: Box::new(self.arn.clone()),
                 generation: order.generation,
                 member,
             })

@@ -11,6 +11,8 @@ mod fact;
 mod host;
 mod image;
 mod report;
+#[cfg(test)]
+pub(crate) mod sample;
 mod state;
 mod task;
 

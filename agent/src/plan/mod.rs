@@ -161,3 +161,6 @@ fn tear_down(state: &TaskState, now: Now<'_>, policy: Policy, plan: &mut Plan) {
 fn decide(index: u16, fact: ContainerFact) -> Fact {
     Fact::Container(index, fact)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,9 +30,12 @@ const FACTS: usize = 64;
 /// Notices that may wait for the engine: it only passes them on, so this is a burst of exits.
 const NOTICES: usize = 256;
 
+/// Where the outcome of a take goes.
+type Taken = oneshot::Sender<Result<Cursor, TakeError>>;
+
 /// Something that is asked of the engine.
 pub(super) enum Request {
-    Take(Box<PollResponse>, oneshot::Sender<Result<Cursor, TakeError>>),
+    Take(Box<PollResponse>, Taken),
     Ping(oneshot::Sender<()>),
 }
 
@@ -68,7 +71,7 @@ pub(super) struct Engine {
     /// Whether the runtime has said what runs.
     listed: bool,
     /// Answers that came too early.
-    held: Vec<(Box<PollResponse>, oneshot::Sender<Result<Cursor, TakeError>>)>,
+    held: Vec<(Box<PollResponse>, Taken)>,
     /// When a task was last forgotten, since boot: a list from before may still have its containers.
     forgotten: Option<Duration>,
 }
@@ -193,11 +196,7 @@ impl Engine {
         }
     }
 
-    async fn take(
-        &mut self,
-        response: Box<PollResponse>,
-        reply: oneshot::Sender<Result<Cursor, TakeError>>,
-    ) -> Result<(), EngineError> {
+    async fn take(&mut self, response: Box<PollResponse>, reply: Taken) -> Result<(), EngineError> {
         if self.is_too_early(&response) {
             self.held.push((response, reply));
             return Ok(());

@@ -168,3 +168,6 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::StoreError;
 /// Tells our files from others': "LSHR".
 const APPLICATION_ID: i32 = 0x4c53_4852;
 /// How long to wait for another process to let go of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Each makes format n + 1 of format n; they are never changed once released.
 const MIGRATIONS: &[&str] = &["

@@ -160,6 +160,10 @@ impl Writer {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(RETRY_MOST);
                 }
+                // Nobody waits for it any more; the next may be luckier.
+                Err(error) if schema::is_transient(&error) => {
+                    return Err(schema::classify(error, "writing", &self.path));
+                }
                 Err(error) => {
                     let error = schema::classify(error, "writing", &self.path);
                     lock(&self.queue).lost = Some(error.clone());
@@ -184,4 +188,69 @@ fn commit<'a>(connection: &mut Connection, writes: impl Iterator<Item = &'a Writ
         rows::write(&transaction, write)?;
     }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(folder: &tempfile::TempDir) -> Arc<Writer> {
+        let path = folder.path().join("store.db");
+        let connection = schema::open(&path).unwrap();
+        Arc::new(Writer::new(connection, path))
+    }
+
+    async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        let writes = vec![Write::Value("test.value".to_owned(), Some(vec![7; size]))];
+        writer.submit(Job::Commit { writes, done }).await?;
+        answer.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        lock(&writer.connection)
+            .execute_batch("PRAGMA max_page_count = 20")
+            .unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(300), put(&writer, 1_000_000)).await;
+        assert!(waiting.is_err(), "it neither fails nor is done");
+        // Nobody waits for it any more: then others get their turn.
+        put(&writer, 10).await.unwrap();
+        assert_eq!(writer.commits(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_is_committed_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        // As if somebody were at work already.
+        lock(&writer.queue).busy = true;
+        let mut jobs = tokio::task::JoinSet::new();
+        for size in 1..=100 {
+            let writer = Arc::clone(&writer);
+            jobs.spawn(async move { put(&writer, size).await });
+        }
+        while lock(&writer.queue).jobs.len() < 100 {
+            tokio::task::yield_now().await;
+        }
+        writer.drain();
+        while let Some(done) = jobs.join_next().await {
+            done.unwrap().unwrap();
+        }
+        assert_eq!(writer.commits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_damage_is_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        lock(&writer.connection)
+            .execute_batch("DROP TABLE value")
+            .unwrap();
+        let first = put(&writer, 1).await.unwrap_err();
+        assert!(matches!(first, StoreError::Failed { .. }), "{first}");
+        assert_eq!(put(&writer, 1).await.unwrap_err().to_string(), first.to_string());
+    }
 }

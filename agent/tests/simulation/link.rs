@@ -1,0 +1,267 @@
+//! A control plane that is a working model of the poll and the reports, and checks what it is told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_agent::link::{ControlLink, LinkError};
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::ecs;
+use longshore_protocol::poll::{Assignment, Cursor, PollRequest, PollResponse, TaskSpec};
+use longshore_protocol::status::{DesiredStatus, InstanceStatus, ReportedStatus};
+use tokio::sync::Notify;
+
+use crate::world::World;
+
+#[derive(Default)]
+struct Inner {
+    seq: u64,
+    rows: BTreeMap<String, Assignment>,
+    polls: Vec<PollRequest>,
+    reports: Vec<(i64, ecs::SubmitTaskStateChangeRequest)>,
+    refuse: Vec<String>,
+}
+
+pub struct FakeLink {
+    world: Arc<World>,
+    inner: Mutex<Inner>,
+    news: Notify,
+    pub down: AtomicBool,
+    pub calls: AtomicUsize,
+    pub most_calls: AtomicUsize,
+}
+
+impl FakeLink {
+    pub fn new(world: &Arc<World>) -> Arc<Self> {
+        Arc::new(Self {
+            world: Arc::clone(world),
+            inner: Mutex::default(),
+            news: Notify::new(),
+            down: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            most_calls: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn assign(&self, arn: &TaskArn, desired: DesiredStatus, force: bool, task: Option<TaskSpec>) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.seq += 1;
+        let seq = inner.seq;
+        let old = inner.rows.get(&arn.to_string());
+        let generation = old.map_or(0, |row| row.generation) + 1;
+        let task = task
+            .map(Box::new)
+            .or_else(|| old.and_then(|row| row.task.clone()));
+        let row = Assignment {
+            seq,
+            task_arn: arn.clone(),
+            generation,
+            desired_status: desired,
+            force,
+            task,
+        };
+        inner.rows.insert(arn.to_string(), row);
+        drop(inner);
+        self.news.notify_one();
+    }
+
+    pub fn run(&self, arn: &TaskArn, task: TaskSpec) {
+        self.assign(arn, DesiredStatus::Running, false, Some(task));
+    }
+
+    pub fn stop(&self, arn: &TaskArn) {
+        self.assign(arn, DesiredStatus::Stopped, false, None);
+    }
+
+    pub fn refuse_reports_of(&self, arn: &TaskArn) {
+        self.inner.lock().unwrap().refuse.push(arn.to_string());
+    }
+
+    pub fn polls(&self) -> Vec<PollRequest> {
+        self.inner.lock().unwrap().polls.clone()
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.inner
+            .lock()
+            .unwrap()
+            .polls
+            .iter()
+            .map(|poll| poll.cursor.cursor)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The reports of a task that were taken, in order.
+    pub fn reports(&self, arn: &TaskArn) -> Vec<ecs::SubmitTaskStateChangeRequest> {
+        let inner = self.inner.lock().unwrap();
+        let of = inner
+            .reports
+            .iter()
+            .filter(|(_, report)| report.task == Some(arn.to_string()));
+        of.map(|(_, report)| report.clone()).collect()
+    }
+
+    pub fn last(&self, arn: &TaskArn) -> Option<ecs::SubmitTaskStateChangeRequest> {
+        self.reports(arn).pop()
+    }
+
+    pub fn status(&self, arn: &TaskArn) -> Option<String> {
+        self.last(arn)?.status
+    }
+
+    pub fn told_at(&self, arn: &TaskArn, status: &str) -> Option<i64> {
+        let inner = self.inner.lock().unwrap();
+        let mut told = inner.reports.iter();
+        let found = told.find(|(_, report)| {
+            report.task == Some(arn.to_string()) && report.status.as_deref() == Some(status)
+        });
+        found.map(|(at, _)| *at)
+    }
+
+    fn unavailable(&self, operation: &'static str) -> LinkError {
+        LinkError::Unavailable {
+            operation,
+            why: "simulated".to_owned(),
+        }
+    }
+
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, request: &PollRequest) -> Option<PollResponse> {
+        let inner = self.inner.lock().unwrap();
+        let known = if request.cursor.incarnation == "1" {
+            request.cursor.cursor
+        } else {
+            0
+        };
+        let mut assignments: Vec<_> = inner
+            .rows
+            .values()
+            .filter(|row| row.seq > known)
+            .cloned()
+            .collect();
+        assignments.sort_by_key(|row| row.seq);
+        let cursor = assignments.last()?.seq;
+        Some(PollResponse {
+            cursor: Cursor {
+                incarnation: "1".to_owned(),
+                cursor,
+            },
+            assignments,
+            want_inventory: false,
+            instance: InstanceStatus::Active,
+        })
+    }
+
+    /// Statuses of a task and of its containers never step back.
+    fn check(before: Option<&ecs::SubmitTaskStateChangeRequest>, new: &ecs::SubmitTaskStateChangeRequest) {
+        let status = |text: &Option<String>| text.as_deref().unwrap().parse::<ReportedStatus>().unwrap();
+        let Some(before) = before else { return };
+        assert!(
+            status(&new.status) >= status(&before.status),
+            "{before:?} then {new:?}"
+        );
+        let pairs = before
+            .containers
+            .iter()
+            .flatten()
+            .zip(new.containers.iter().flatten());
+        for (old, new) in pairs {
+            assert!(status(&new.status) >= status(&old.status), "{old:?} then {new:?}");
+        }
+        if status(&before.status) == ReportedStatus::Stopped {
+            assert_eq!(before, new, "STOPPED is told twice, and differently");
+        }
+    }
+}
+
+#[async_trait]
+impl ControlLink for FakeLink {
+    async fn register_container_instance(
+        &self,
+        _: ecs::RegisterContainerInstanceRequest,
+    ) -> Result<ecs::ContainerInstance, LinkError> {
+        Err(self.unavailable("RegisterContainerInstance"))
+    }
+
+    async fn deregister_container_instance(
+        &self,
+        _: ecs::DeregisterContainerInstanceRequest,
+    ) -> Result<(), LinkError> {
+        Err(self.unavailable("DeregisterContainerInstance"))
+    }
+
+    async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError> {
+        self.world.cross("> poll").await;
+        if self.is_down() {
+            return Err(self.unavailable("poll"));
+        }
+        self.inner.lock().unwrap().polls.push(request.clone());
+        let held = Duration::from_secs(u64::from(request.wait_seconds));
+        let until = tokio::time::Instant::now() + held;
+        loop {
+            if let Some(answer) = self.answer(request) {
+                self.world.cross("< poll").await;
+                return Ok(answer);
+            }
+            if tokio::time::timeout_at(until, self.news.notified())
+                .await
+                .is_err()
+            {
+                return Ok(PollResponse {
+                    cursor: request.cursor.clone(),
+                    assignments: Vec::new(),
+                    want_inventory: false,
+                    instance: InstanceStatus::Active,
+                });
+            }
+            if self.is_down() {
+                return Err(self.unavailable("poll"));
+            }
+        }
+    }
+
+    async fn submit_task_state_change(
+        &self,
+        request: ecs::SubmitTaskStateChangeRequest,
+    ) -> Result<(), LinkError> {
+        let task = request.task.clone().unwrap();
+        let now = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_calls.fetch_max(now, Ordering::Relaxed);
+        self.world
+            .cross(&format!("> report {}", request.status.as_deref().unwrap()))
+            .await;
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+        if self.is_down() || self.world.faulty() {
+            return Err(self.unavailable("SubmitTaskStateChange"));
+        }
+        {
+            let mut inner = self.inner.lock().unwrap();
+            if inner.refuse.contains(&task) {
+                return Err(LinkError::Refused {
+                    operation: "SubmitTaskStateChange",
+                    code: "InvalidParameterException".to_owned(),
+                    message: "simulated".to_owned(),
+                });
+            }
+            let before = inner
+                .reports
+                .iter()
+                .rev()
+                .find(|(_, report)| report.task == request.task);
+            Self::check(before.map(|(_, report)| report), &request);
+            let at = self.world.millis();
+            inner.reports.push((at, request));
+        }
+        self.world.cross("< report").await;
+        match self.world.faulty() {
+            true => Err(self.unavailable("SubmitTaskStateChange")),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The real engine on a simulated machine: time is tokio's paused one, faults and crashes are planted, and the store is
+//! the real one on a real disk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test: a panic is how it fails"
+)]
+
+mod crashes;
+mod life;
+mod link;
+mod machine;
+mod node;
+mod runtime;
+mod stops;
+mod trouble;
+mod world;

@@ -1,0 +1,296 @@
+//! A node: the real engine and store, between simulated neighbours. The agent can die and come back; the rest stays.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_agent::executor::Limits;
+use longshore_agent::intake::Rules;
+use longshore_agent::model::ContainerId;
+use longshore_agent::plan::Policy;
+use longshore_agent::reconcile::{self, Deps, EngineHandle, Polling, Settings};
+use longshore_agent::store::Store;
+use longshore_agent::supervise::Supervisor;
+use longshore_protocol::arn::{ContainerArn, ContainerInstanceArn, ResourceId, Scope, TaskArn};
+use longshore_protocol::ecs;
+use longshore_protocol::poll::{AssignedContainer, TaskSpec};
+use longshore_protocol::status::NetworkMode;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::FakeLink;
+use crate::machine::{FakeAssembler, FakeImages, FakeNetwork};
+use crate::runtime::FakeRuntime;
+use crate::world::{SimClock, World};
+
+/// How long anything may take, in simulated time.
+const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+
+pub struct Node {
+    pub world: Arc<World>,
+    pub runtime: Arc<FakeRuntime>,
+    pub images: Arc<FakeImages>,
+    pub network: Arc<FakeNetwork>,
+    pub assembler: Arc<FakeAssembler>,
+    pub link: Arc<FakeLink>,
+    pub boot_id: String,
+    pub cleanup_wait: Duration,
+    folder: TempDir,
+    agent: Option<Agent>,
+    pub commits_before: u64,
+}
+
+struct Agent {
+    handle: EngineHandle,
+    store: Store,
+    parts: JoinSet<()>,
+    polling: CancellationToken,
+    all: CancellationToken,
+}
+
+impl Node {
+    /// A machine with no agent yet.
+    pub fn new(seed: u64) -> Self {
+        let world = Arc::new(World::new(seed));
+        Self {
+            runtime: FakeRuntime::new(&world),
+            images: FakeImages::new(&world),
+            network: FakeNetwork::new(&world),
+            assembler: FakeAssembler::new(&world),
+            link: FakeLink::new(&world),
+            world,
+            boot_id: "boot-1".to_owned(),
+            cleanup_wait: Duration::from_secs(60),
+            folder: tempfile::tempdir().unwrap(),
+            agent: None,
+            commits_before: 0,
+        }
+    }
+
+    pub fn started(seed: u64) -> Self {
+        let mut node = Self::new(seed);
+        node.start();
+        node
+    }
+
+    pub fn store_path(&self) -> PathBuf {
+        self.folder.path().join("agent.db")
+    }
+
+    pub fn start(&mut self) {
+        let (store, contents) = Store::open(&self.store_path()).unwrap();
+        let all = CancellationToken::new();
+        let mut supervisor = Supervisor::new(all.clone());
+        let deps = Deps {
+            store: store.clone(),
+            contents,
+            runtime: Arc::clone(&self.runtime) as _,
+            images: Arc::clone(&self.images) as _,
+            network: Arc::clone(&self.network) as _,
+            assembler: Arc::clone(&self.assembler) as _,
+            link: Arc::clone(&self.link) as _,
+            clock: Arc::new(SimClock(Arc::clone(&self.world))),
+        };
+        let settings = Settings {
+            boot_id: self.boot_id.clone(),
+            policy: Policy {
+                stop_timeout: Duration::from_secs(30),
+                cleanup_wait: self.cleanup_wait,
+            },
+            limits: Limits {
+                create: Duration::from_secs(240),
+                start: Duration::from_secs(180),
+            },
+            rules: Rules::default(),
+        };
+        let handle = reconcile::start(deps, settings, &mut supervisor);
+        let polling = CancellationToken::new();
+        let polls = Polling {
+            link: Arc::clone(&self.link) as _,
+            container_instance: ContainerInstanceArn {
+                scope: scope(),
+                cluster: "default".to_owned(),
+                id: resource_id(7),
+            },
+            agent_run: uuid::Uuid::from_u128(9),
+            fingerprint: "here".to_owned(),
+            agent_version: "0.0.0".to_owned(),
+        };
+        let mut parts = JoinSet::new();
+        let (poller, token) = (handle.clone(), polling.clone());
+        parts.spawn(async move { poller.poll(polls, token).await.unwrap() });
+        parts.spawn(async move { supervisor.run(Duration::from_secs(5)).await.unwrap() });
+        self.agent = Some(Agent {
+            handle,
+            store,
+            parts,
+            polling,
+            all,
+        });
+    }
+
+    /// The agent dies at once; nothing that it was about to do is done.
+    pub async fn kill(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        agent.parts.shutdown().await;
+        self.commits_before += agent.store.commits();
+        drop(agent);
+        // Simulated time stands still until everything that was aborted is gone, and the store closed with it.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        self.start();
+    }
+
+    /// The agent is told to end.
+    pub async fn end(&mut self) -> bool {
+        let mut agent = self.agent.take().unwrap();
+        agent.polling.cancel();
+        let flushed = agent.handle.flush(Duration::from_secs(5)).await;
+        agent.all.cancel();
+        while let Some(part) = agent.parts.join_next().await {
+            part.unwrap();
+        }
+        flushed
+    }
+
+    pub fn handle(&self) -> &EngineHandle {
+        &self.agent.as_ref().unwrap().handle
+    }
+
+    pub fn commits(&self) -> u64 {
+        self.commits_before + self.agent.as_ref().map_or(0, |agent| agent.store.commits())
+    }
+
+    /// Waits, in simulated time, until something is so. An agent that was to die meanwhile is started again.
+    pub async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        while !is_so(self) {
+            let late = begun.elapsed() > PATIENCE;
+            let tasks: Vec<_> = self.agent.iter().flat_map(|agent| agent.handle.tasks()).collect();
+            assert!(!late, "not in time: {what}\n{}\n{tasks:#?}", self.world.log());
+            let world = Arc::clone(&self.world);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+                () = world.crashed.notified() => self.restart().await,
+            }
+        }
+    }
+
+    pub async fn until_told(&mut self, arn: &TaskArn, status: &str) {
+        self.until(status, |node| node.link.status(arn).as_deref() == Some(status))
+            .await;
+    }
+
+    pub async fn until_stopped(&mut self, arn: &TaskArn) -> ecs::SubmitTaskStateChangeRequest {
+        self.until_told(arn, "STOPPED").await;
+        self.link.last(arn).unwrap()
+    }
+
+    /// Waits until nothing is left of any task, anywhere.
+    pub async fn until_clean(&mut self) {
+        self.until("clean", |node| node.leftovers().is_empty()).await;
+        let (store, contents) = {
+            self.end().await;
+            Store::open(&self.store_path()).unwrap()
+        };
+        assert_eq!(contents.tasks, Vec::new(), "the store has forgotten them");
+        drop(store);
+        self.start();
+    }
+
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut left = self.runtime.leftovers();
+        left.extend((0..self.network.attached()).map(|_| "network".to_owned()));
+        left.extend((0..self.images.held()).map(|_| "image".to_owned()));
+        left.extend((0..self.assembler.volumes()).map(|_| "volumes".to_owned()));
+        left.extend((0..self.assembler.logs()).map(|_| "logs".to_owned()));
+        let tasks = self.agent.iter().flat_map(|agent| agent.handle.tasks());
+        left.extend(tasks.map(|task| task.state.assignment.arn.to_string()));
+        left
+    }
+}
+
+pub fn scope() -> Scope {
+    Scope::new("us-east-1", "000000000000")
+}
+
+pub fn resource_id(number: u128) -> ResourceId {
+    ResourceId::from_random(uuid::Uuid::from_u128(number))
+}
+
+pub fn task_arn(number: u128) -> TaskArn {
+    TaskArn {
+        scope: scope(),
+        cluster: "default".to_owned(),
+        id: resource_id(number),
+    }
+}
+
+pub fn container_id(arn: &TaskArn, index: u16) -> ContainerId {
+    ContainerId::new(arn.id.clone(), index)
+}
+
+/// A container that does what `command` says.
+pub fn container(name: &str, command: &str) -> ecs::ContainerDefinition {
+    ecs::ContainerDefinition {
+        name: Some(name.to_owned()),
+        image: Some("busybox".to_owned()),
+        command: Some(command.split(' ').map(str::to_owned).collect()),
+        ..Default::default()
+    }
+}
+
+/// A task of these containers, with no network.
+pub fn task(definitions: Vec<ecs::ContainerDefinition>) -> TaskSpec {
+    let containers = definitions
+        .into_iter()
+        .zip(1..)
+        .map(|(definition, number)| AssignedContainer {
+            container_arn: ContainerArn {
+                scope: scope(),
+                cluster: "default".to_owned(),
+                task: resource_id(0),
+                id: uuid::Uuid::from_u128(number),
+            },
+            definition,
+            gpu_ids: Vec::new(),
+        });
+    TaskSpec {
+        cluster_arn: "arn:aws:ecs:us-east-1:000000000000:cluster/default"
+            .parse()
+            .unwrap(),
+        task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/f:1"
+            .parse()
+            .unwrap(),
+        created_at: longshore_protocol::Timestamp::from_millis(1_750_000_000_000),
+        group: "family:f".to_owned(),
+        started_by: None,
+        network_mode: NetworkMode::None,
+        cpu: None,
+        memory: None,
+        containers: containers.collect(),
+        volumes: Vec::new(),
+        overrides: ecs::TaskOverride::default(),
+    }
+}
+
+/// A task of one container.
+pub fn one(command: &str) -> TaskSpec {
+    task(vec![container("app", command)])
+}
+
+/// A port of the host.
+pub fn with_port(mut spec: TaskSpec, container_port: i32, host_port: Option<i32>) -> TaskSpec {
+    spec.network_mode = NetworkMode::Bridge;
+    spec.containers[0].definition.port_mappings = Some(vec![ecs::PortMapping {
+        container_port: Some(container_port),
+        host_port,
+        ..Default::default()
+    }]);
+    spec
+}

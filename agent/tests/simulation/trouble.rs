@@ -1,0 +1,278 @@
+//! Everything that goes wrong without the agent's death.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use longshore_agent::store::Store;
+
+use crate::node::{Node, container, container_id, one, task, task_arn, with_port};
+
+async fn reason_of(command: &str, image: &str) -> String {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    let mut spec = one(command);
+    spec.containers[0].definition.image = Some(image.to_owned());
+    node.link.run(&arn, spec);
+    let last = node.until_stopped(&arn).await;
+    let container = &last.containers.unwrap()[0];
+    assert_eq!(container.exit_code, None);
+    assert_eq!(
+        last.reason, container.reason,
+        "the task failed to start for this reason"
+    );
+    node.until_clean().await;
+    container.reason.clone().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cant_start_says_why() {
+    let pull = reason_of("sleep", "missing").await;
+    assert_eq!(pull, "CannotPullContainerError: missing: manifest unknown");
+    let create = reason_of("uncreatable", "busybox").await;
+    assert_eq!(create, "CannotCreateContainerError: simulated refusal");
+    let start = reason_of("unstartable", "busybox").await;
+    assert_eq!(
+        start,
+        "CannotStartContainerError: exec: \"nothing\": no such file"
+    );
+    let assemble = reason_of("sleep", "secretive").await;
+    assert_eq!(assemble, "ResourceInitializationError: no such secret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_and_networks_that_cant_be_had_say_why() {
+    let mut node = Node::started(5);
+    let (port, plugin) = (task_arn(1), task_arn(2));
+    node.link.run(&port, with_port(one("sleep"), 80, Some(666)));
+    node.link.run(&plugin, with_port(one("sleep"), 667, None));
+    let port = node.until_stopped(&port).await.reason.unwrap();
+    assert!(
+        port.starts_with("HostConfigError: host port 666 (tcp) is unavailable"),
+        "{port}"
+    );
+    let plugin = node.until_stopped(&plugin).await.reason.unwrap();
+    assert!(
+        plugin.starts_with("ContainerNetworkingError: CNI ADD of"),
+        "{plugin}"
+    );
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_fails_but_is_not_essential_leaves_the_task_running() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    let mut side = container("side", "unstartable");
+    side.essential = Some(false);
+    node.link.run(&arn, task(vec![container("app", "sleep"), side]));
+    node.until("RUNNING with a failed side", |node| {
+        let last = node.link.last(&arn);
+        last.is_some_and(|last| {
+            let side = &last.containers.unwrap()[1];
+            last.status.as_deref() == Some("RUNNING") && side.reason.is_some()
+        })
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_is_its_own_trouble() {
+    let mut node = Node::started(5);
+    let (bad, good) = (task_arn(1), task_arn(2));
+    let mut spec = one("sleep");
+    spec.containers[0].definition.links = Some(vec!["db".to_owned()]);
+    node.link.run(&bad, spec);
+    node.link.run(&good, one("run 1 0"));
+    let last = node.until_stopped(&bad).await;
+    let reason = last.reason.unwrap();
+    assert!(
+        reason.starts_with("InvalidTaskError: containerDefinitions[app].links is not supported"),
+        "{reason}"
+    );
+    node.until_stopped(&good).await;
+    node.until("the cursor goes on", |node| node.link.acknowledged() == 2)
+        .await;
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_events_are_made_up_for_by_the_list() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 30 4"));
+    node.until_told(&arn, "RUNNING").await;
+    node.runtime.deaf.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(node.link.status(&arn).as_deref(), Some("RUNNING"));
+    node.runtime.deaf.store(false, Ordering::Relaxed);
+    node.runtime.break_events();
+    let last = node.until_stopped(&arn).await;
+    assert_eq!(last.containers.unwrap()[0].exit_code, Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_nobody_missed_is_found_before_long() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 30 4"));
+    node.until_told(&arn, "RUNNING").await;
+    node.runtime.deaf.store(true, Ordering::Relaxed);
+    let last = node.until_stopped(&arn).await;
+    assert_eq!(last.containers.unwrap()[0].exit_code, Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_taken_away_has_vanished() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("sleep"));
+    node.until_told(&arn, "RUNNING").await;
+    node.runtime.lose(&container_id(&arn, 0));
+    let last = node.until_stopped(&arn).await;
+    let container = &last.containers.unwrap()[0];
+    assert_eq!(container.exit_code, None);
+    assert!(
+        container
+            .reason
+            .as_deref()
+            .unwrap()
+            .starts_with("ContainerVanishedError: ")
+    );
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_outage_of_the_link_changes_nothing_and_is_caught_up_in_order() {
+    let mut node = Node::started(5);
+    let tasks: Vec<_> = (1..=30).map(task_arn).collect();
+    for arn in &tasks {
+        node.link.run(arn, one("run 600 6"));
+    }
+    node.until("all run", |node| node.runtime.running() == 30).await;
+    node.link.down.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(node.runtime.running(), 0);
+    assert!(node.handle().link_status().error.is_some());
+    node.restart().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    node.link.down.store(false, Ordering::Relaxed);
+    for arn in &tasks {
+        assert_eq!(
+            node.until_stopped(arn).await.containers.unwrap()[0].exit_code,
+            Some(6)
+        );
+        assert!(node.link.told_at(arn, "RUNNING") <= node.link.told_at(arn, "STOPPED"));
+    }
+    assert!(node.link.most_calls.load(Ordering::Relaxed) <= 10);
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_report_blocks_nothing() {
+    let mut node = Node::started(5);
+    let (refused, other) = (task_arn(1), task_arn(2));
+    node.link.refuse_reports_of(&refused);
+    node.link.run(&refused, one("run 1 0"));
+    node.link.run(&other, one("run 1 0"));
+    node.until_stopped(&other).await;
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stuck_task_does_not_delay_another() {
+    let mut node = Node::started(5);
+    let (stuck, other) = (task_arn(1), task_arn(2));
+    let mut spec = one("sleep");
+    spec.containers[0].definition.image = Some("slow".to_owned());
+    node.link.run(&stuck, spec);
+    node.until("pulling", |node| node.world.log().contains("> pull"))
+        .await;
+    let before = node.world.millis();
+    node.link.run(&other, one("sleep"));
+    node.until_told(&other, "RUNNING").await;
+    assert!(node.link.told_at(&other, "RUNNING").unwrap() - before < 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_away_is_waited_for() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.runtime.away.store(true, Ordering::Relaxed);
+    node.link.run(&arn, one("run 5 0"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(node.link.status(&arn), None);
+    node.runtime.away.store(false, Ordering::Relaxed);
+    node.until_stopped(&arn).await;
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_the_store_lost_is_adopted_and_runs_on() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, with_port(one("sleep"), 80, Some(8080)));
+    node.until_told(&arn, "RUNNING").await;
+    node.kill().await;
+    for end in ["", "-wal"] {
+        let path = format!("{}{end}", node.store_path().display());
+        if std::path::Path::new(&path).exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    node.link.down.store(true, Ordering::Relaxed);
+    node.start();
+    node.until("adopted", |node| !node.handle().tasks().is_empty())
+        .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(node.runtime.running(), 1);
+    // Only an order stops it.
+    node.link.down.store(false, Ordering::Relaxed);
+    node.link.stop(&arn);
+    let last = node.until_stopped(&arn).await;
+    assert_eq!(last.containers.unwrap()[0].exit_code, Some(143));
+    assert_eq!(node.runtime.history(&container_id(&arn, 0)).starts, 1);
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reboot_what_ran_is_stopped_and_what_did_not_begins() {
+    let mut node = Node::started(5);
+    let (ran, waits) = (task_arn(1), task_arn(2));
+    node.link.run(&ran, with_port(one("sleep"), 80, Some(8080)));
+    node.until_told(&ran, "RUNNING").await;
+    node.link.run(&waits, with_port(one("sleep"), 80, Some(8080)));
+    node.until("waiting", |node| node.handle().tasks().len() == 2)
+        .await;
+    node.kill().await;
+    node.runtime.reboot();
+    node.boot_id = "boot-2".to_owned();
+    node.start();
+    let last = node.until_stopped(&ran).await;
+    let container = &last.containers.unwrap()[0];
+    assert_eq!(container.exit_code, None);
+    assert!(container.reason.as_deref().unwrap().starts_with("HostRebooted: "));
+    node.until_told(&waits, "RUNNING").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agent_ends_with_its_reports_told_and_its_containers_untouched() {
+    let mut node = Node::started(5);
+    let (runs, ends) = (task_arn(1), task_arn(2));
+    node.link.run(&runs, one("sleep"));
+    node.link.run(&ends, one("run 5 0"));
+    node.until_told(&runs, "RUNNING").await;
+    node.until_stopped(&ends).await;
+    assert!(node.end().await, "everything was told");
+    assert_eq!(node.runtime.running(), 1);
+    let (store, contents) = Store::open(&node.store_path()).unwrap();
+    assert_eq!(contents.tasks.len(), 2);
+    drop(store);
+    node.link.down.store(true, Ordering::Relaxed);
+    node.start();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(node.runtime.running(), 1);
+    node.link.down.store(false, Ordering::Relaxed);
+    node.link.stop(&runs);
+    node.until_stopped(&runs).await;
+    assert_eq!(node.runtime.history(&container_id(&runs, 0)).starts, 1);
+}
