@@ -62,39 +62,50 @@ impl Watcher {
         }
     }
 
-    /// One subscription, from its beginning to its end. `Ok` when nobody wants to be told any more.
+    /// One subscription, from its beginning to its end. `Ok` when nobody wants to be told any more. Events go on while a
+    /// list is on its way: a slow one delays nobody's end.
     async fn listen(&self, backoff: &mut Backoff) -> Result<(), RuntimeError> {
         let mut events = self.within("subscribe", self.runtime.events()).await?;
+        let mut list = Some(Box::pin(self.list()));
+        let mut next = self.clock.sleep(LIST_EVERY);
         loop {
-            let asked = self.clock.since_boot();
-            let list = self.within("list", self.runtime.list()).await?;
-            backoff.reset();
-            if self.notices.send(Notice::Listed(asked, list)).await.is_err() {
+            let idle = list.is_none();
+            let listed = async {
+                match &mut list {
+                    Some(list) => list.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let notice = tokio::select! {
+                event = events.recv() => match event {
+                    Some(RuntimeEvent::Exited(id)) => Notice::Exited(id),
+                    Some(RuntimeEvent::Lost) | None => return Err(lost()),
+                },
+                notice = listed => {
+                    backoff.reset();
+                    list = None;
+                    next = self.clock.sleep(LIST_EVERY);
+                    notice?
+                }
+                () = self.list_now.notified(), if idle => {
+                    list = Some(Box::pin(self.list()));
+                    continue;
+                }
+                () = &mut next, if idle => {
+                    list = Some(Box::pin(self.list()));
+                    continue;
+                }
+            };
+            if self.notices.send(notice).await.is_err() {
                 return Ok(());
             }
-            let next = self.clock.sleep(LIST_EVERY);
-            tokio::pin!(next);
-            loop {
-                tokio::select! {
-                    event = events.recv() => match event {
-                        Some(RuntimeEvent::Exited(id)) => {
-                            if self.notices.send(Notice::Exited(id)).await.is_err() {
-                                return Ok(());
-                            }
-                        }
-                        Some(RuntimeEvent::Lost) | None => {
-                            return Err(RuntimeError::Unavailable {
-                                operation: "events",
-                                subject: "the event stream".to_owned(),
-                                why: "it broke, or could not keep up".to_owned(),
-                            });
-                        }
-                    },
-                    () = self.list_now.notified() => break,
-                    () = &mut next => break,
-                }
-            }
         }
+    }
+
+    async fn list(&self) -> Result<Notice, RuntimeError> {
+        let asked = self.clock.since_boot();
+        let observed = self.within("list", self.runtime.list()).await?;
+        Ok(Notice::Listed(asked, observed))
     }
 
     async fn within<T>(
@@ -110,5 +121,13 @@ impl Watcher {
                 why: format!("no answer within {} s", DEADLINE.as_secs()),
             }),
         }
+    }
+}
+
+fn lost() -> RuntimeError {
+    RuntimeError::Unavailable {
+        operation: "events",
+        subject: "the event stream".to_owned(),
+        why: "it broke, or could not keep up".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::image::PullProgress;
 use crate::model::{ContainerFact, ContainerId, Fact, Failure, ResolvedTask, Step, TaskState};
 use crate::network::{Attach, NetworkError};
-use crate::runtime::{RuntimeError, SignalScope};
+use crate::runtime::{ObservedState, RuntimeError, SignalScope, Started};
 
 use super::retry::{Outcome, Patience, Retry};
 use super::{Cause, Executor};
@@ -183,15 +183,42 @@ impl Work<'_> {
     async fn start(&self) -> Option<Fact> {
         let retry = self.retry("starting it", Patience::For(self.executor.limits.start));
         match retry.call(|| self.executor.runtime.start(&self.id)).await {
-            Outcome::Done(started) => Some(self.fact(ContainerFact::Started {
-                pid: started.pid,
-                at_millis: started.at_millis,
-                boot_id: self.executor.boot_id.clone(),
-                seen: self.executor.clock.since_boot(),
-            })),
-            Outcome::Failed(error) => self.failed("CannotStartContainerError", error),
-            Outcome::TimedOut(after) => self.failed("CannotStartContainerError", timed_out("started", after)),
+            Outcome::Done(started) => Some(self.started(started)),
+            Outcome::Failed(error) => self.start_failed(&error.to_string()).await,
+            Outcome::TimedOut(after) => self.start_failed(&timed_out("started", after)).await,
             Outcome::Cancelled => None,
+        }
+    }
+
+    fn started(&self, started: Started) -> Fact {
+        self.fact(ContainerFact::Started {
+            pid: started.pid,
+            at_millis: started.at_millis,
+            boot_id: self.executor.boot_id.clone(),
+            seen: self.executor.clock.since_boot(),
+        })
+    }
+
+    /// A start whose answer was lost may have gone well, and what it started may have ended since: then it did run.
+    async fn start_failed(&self, why: &str) -> Option<Fact> {
+        let retry = self.retry(
+            "asking whether it runs",
+            Patience::For(self.executor.limits.start),
+        );
+        let state = match retry.call(|| self.executor.runtime.list()).await {
+            Outcome::Done(observed) => observed
+                .into_iter()
+                .find(|each| each.id == self.id)
+                .map(|each| each.state),
+            Outcome::Failed(_) | Outcome::TimedOut(_) => None,
+            Outcome::Cancelled => return None,
+        };
+        match state {
+            Some(ObservedState::Running(started)) => Some(self.started(started)),
+            Some(ObservedState::Exited) => Some(self.fact(ContainerFact::Exited)),
+            Some(ObservedState::Recorded | ObservedState::Created) | None => {
+                self.failed("CannotStartContainerError", why)
+            }
         }
     }
 

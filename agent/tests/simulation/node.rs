@@ -143,6 +143,13 @@ impl Node {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
+    /// The store's disk is replaced by an empty one.
+    pub fn lose_store(&self) {
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+
     pub async fn restart(&mut self) {
         self.kill().await;
         self.start();

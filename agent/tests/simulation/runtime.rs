@@ -55,6 +55,8 @@ pub struct FakeRuntime {
     pub deaf: AtomicBool,
     /// Nothing is answered.
     pub away: AtomicBool,
+    /// How long it takes until an operation that is done is answered.
+    pub slow: Mutex<BTreeMap<&'static str, Duration>>,
 }
 
 impl FakeRuntime {
@@ -65,6 +67,7 @@ impl FakeRuntime {
             inner: Mutex::default(),
             deaf: AtomicBool::new(false),
             away: AtomicBool::new(false),
+            slow: Mutex::default(),
         })
     }
 
@@ -128,6 +131,7 @@ impl FakeRuntime {
 
     /// A fault here is an answer that was lost: what was asked for is done all the same.
     async fn leave<T>(&self, operation: &'static str, subject: &str, value: T) -> Result<T, RuntimeError> {
+        tokio::time::sleep(self.slowness(operation)).await;
         self.world.cross(&format!("< {operation} {subject}")).await;
         match self.world.faulty() {
             true => Err(self.unavailable(operation, subject)),
@@ -141,6 +145,42 @@ impl FakeRuntime {
             subject: subject.to_owned(),
             why: "simulated".to_owned(),
         }
+    }
+
+    fn begin_after(&self, inner: &mut Inner, id: &ContainerId, started: Started, after: Duration) {
+        let (me, id) = (self.me.clone(), id.clone());
+        inner.processes.spawn(async move {
+            tokio::time::sleep(after).await;
+            if let Some(me) = me.upgrade() {
+                me.begin(&mut me.inner.lock().unwrap(), &id, started);
+            }
+        });
+    }
+
+    /// A process begins to do what its command says.
+    fn begin(&self, inner: &mut Inner, id: &ContainerId, started: Started) {
+        let Some(container) = inner.containers.get_mut(id) else {
+            return;
+        };
+        let words = behaviour(&container.task, id);
+        let seconds = |at: usize| Duration::from_secs_f64(words[at].parse().unwrap());
+        container.state = ObservedState::Running(started);
+        inner.history.get_mut(id).unwrap().starts += 1;
+        if words[0] == "undead" {
+            container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();
+        }
+        if words[0] == "run" {
+            self.end_after(inner, id, started.pid, seconds(1), words[2].parse().unwrap());
+        }
+    }
+
+    fn slowness(&self, operation: &str) -> Duration {
+        self.slow
+            .lock()
+            .unwrap()
+            .get(operation)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn end_after(&self, inner: &mut Inner, id: &ContainerId, pid: u32, after: Duration, code: i32) {
@@ -249,28 +289,23 @@ impl Runtime for FakeRuntime {
             let Some(container) = inner.containers.get_mut(id) else {
                 return Err(RuntimeError::NotFound(subject));
             };
-            let words = behaviour(&container.task, id);
-            let number = |at: usize| words[at].parse::<u64>().unwrap();
             match container.state {
                 ObservedState::Running(started) => started,
                 ObservedState::Exited => return Err(refused("start", id, "it has ended")),
-                ObservedState::Recorded | ObservedState::Created => {
-                    if words[0] == "unstartable" {
+                ObservedState::Created => return Err(self.unavailable("start", &subject)),
+                ObservedState::Recorded => {
+                    if behaviour(&container.task, id)[0] == "unstartable" {
                         return Err(refused("start", id, "exec: \"nothing\": no such file"));
                     }
-                    let started = Started {
-                        pid: container.pid,
-                        at_millis: self.world.millis(),
-                    };
-                    container.state = ObservedState::Running(started);
-                    inner.history.get_mut(id).unwrap().starts += 1;
-                    if words[0] == "undead" {
-                        let millis = i64::try_from(number(1) * 1000).unwrap();
-                        container.kill_works_from = self.world.millis() + millis;
-                    }
-                    if words[0] == "run" {
-                        let code = i32::try_from(number(2)).unwrap();
-                        self.end_after(inner, id, started.pid, Duration::from_secs(number(1)), code);
+                    container.state = ObservedState::Created;
+                    let pid = container.pid;
+                    let slow = self.slowness("start");
+                    let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
+                    let started = Started { pid, at_millis };
+                    // It goes on whatever becomes of the one who asked.
+                    match slow.is_zero() {
+                        true => self.begin(inner, id, started),
+                        false => self.begin_after(inner, id, started, slow),
                     }
                     started
                 }
@@ -369,6 +404,6 @@ impl Runtime for FakeRuntime {
         self.enter("events", "").await?;
         let (sender, events) = mpsc::channel(64);
         self.inner.lock().unwrap().listeners.push(sender);
-        Ok(events)
+        self.leave("events", "", events).await
     }
 }

@@ -45,10 +45,14 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact) ->
                 at_millis,
                 boot_id,
             });
-            record.reason = None;
+            // It was said that it could not start, and it did.
+            let false_reason = record.reason.take();
             container.seen_running = container.seen_running.max(Some(seen));
             container.failed = false;
             container.note = None;
+            if false_reason.is_some() && state.record.reason == false_reason {
+                state.record.reason = None;
+            }
         }
         ContainerFact::Failed(failure) if was < KnownStatus::Running => failed(state, index, &failure),
         ContainerFact::Discarded if was < KnownStatus::Running => record.known = KnownStatus::Stopped,
@@ -148,6 +152,10 @@ fn ended(state: &mut TaskState, index: usize, mut exit: Exit, boot_id: &str) {
     record.known = KnownStatus::Stopped;
     if exit.out_of_memory == Some(OutOfMemory::Init) {
         exit.code.get_or_insert(137);
+    }
+    let false_reason = record.reason.take();
+    if false_reason.is_some() && state.record.reason == false_reason {
+        state.record.reason = None;
     }
     record.reason = evidence(&exit);
     let at = exit.at_millis;
