@@ -6,10 +6,11 @@
 mod auth;
 mod duration;
 mod file;
+mod forms;
 mod names;
 mod parse;
 
-pub use parse::{ENDPOINT_FORM, endpoint};
+pub use forms::{ENDPOINT_FORM, endpoint};
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

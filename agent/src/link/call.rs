@@ -179,7 +179,22 @@ impl Caller {
         };
         let mut headers = vec![("content-type", content_type)];
         headers.extend(target.as_deref().map(|target| ("x-amz-target", target)));
-        let signed = self.sign(operation, url.path(), &host, &headers, &body, signer)?;
+        let call = sigv4::Call {
+            method: "POST",
+            path: url.path(),
+            query: "",
+            host: &host,
+            headers: &headers,
+            body: &body,
+            region: &self.region,
+            service: operation.service,
+            time: self.time.now(),
+        };
+        let signed = match signer {
+            Signer::Nobody => Vec::new(),
+            Signer::Credentials(credentials) => call.sign(credentials),
+            Signer::Key(id, key) => call.sign_by(id.as_str(), None, |text, _| key.sign(text))?,
+        };
         let mut builder = http::Request::post(url.as_str()).header(header::HOST, &host);
         for (name, value) in headers {
             builder = builder.header(name, value);
@@ -190,33 +205,6 @@ impl Caller {
         builder
             .body(Full::new(body))
             .map_err(|error| bad(error.to_string()))
-    }
-
-    fn sign(
-        &self,
-        operation: Operation<'_>,
-        path: &str,
-        host: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-        signer: Signer<'_>,
-    ) -> Result<Vec<(&'static str, String)>, KeyError> {
-        let call = sigv4::Call {
-            method: "POST",
-            path,
-            query: "",
-            host,
-            headers,
-            body,
-            region: &self.region,
-            service: operation.service,
-            time: self.time.now(),
-        };
-        match signer {
-            Signer::Nobody => Ok(Vec::new()),
-            Signer::Credentials(credentials) => Ok(call.sign(credentials)),
-            Signer::Key(id, key) => call.sign_by(id.as_str(), None, |text, _| key.sign(text)),
-        }
     }
 }
 

@@ -99,11 +99,13 @@ impl Place {
                 .filter(|l| l.contains("veth"))
                 .map(str::to_owned),
         );
+        // Those of others on this machine came along with the mount namespace.
+        let ours = format!("nsfs {}", self.dir.path().display());
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         found.extend(
             mounts
                 .lines()
-                .filter(|l| l.starts_with("nsfs"))
+                .filter(|l| l.starts_with(&ours))
                 .map(str::to_owned),
         );
         for folder in ["network", "netns", "ipam/ls-test0"] {
