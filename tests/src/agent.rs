@@ -38,7 +38,8 @@ impl Agent {
             ("LONGSHORE_BRIDGE", "lst0".to_owned()),
             ("LONGSHORE_BRIDGE_SUBNET", "10.211.0.0/24".to_owned()),
             ("LONGSHORE_CDI_DIRS", dir.join("cdi").display().to_string()),
-            ("ECS_CONTAINER_STOP_TIMEOUT", "10s".to_owned()),
+            // A shell or `sleep` as a first process is deaf to SIGTERM: most tests would wait for this.
+            ("ECS_CONTAINER_STOP_TIMEOUT", "1s".to_owned()),
         ];
         let mut lines = String::new();
         for (name, value) in &defaults {
@@ -137,11 +138,15 @@ impl Agent {
             .expect("the agent's program")
     }
 
-    /// What a container printed so far, both streams.
+    /// What a container printed so far: its standard output, then its standard error.
     #[must_use]
     pub fn logs(&self, task: &str, container: &str) -> String {
         let output = self.ask("logs", &[task, "-c", container]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        format!("{out}{err}")
     }
 
     /// Waits until a container has printed `text`, and answers with all that it printed.

@@ -45,7 +45,9 @@ impl Containerd {
 
     fn spawn(program: &PathBuf, dir: &std::path::Path) -> Process {
         let mut command = Command::new(program);
-        command.arg("--config").arg(dir.join("config.toml"));
+        command
+            .args(["--log-level", "warn", "--config"])
+            .arg(dir.join("config.toml"));
         Process::spawn("containerd", &mut command, &dir.join("log"))
     }
 

@@ -1,4 +1,7 @@
 //! A host of the test's own, made of namespaces on this machine.
+//!
+//! Limits: one host at a time in a process, since the process collects every orphan of its host. nextest runs each test
+//! in a process of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

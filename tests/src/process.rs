@@ -96,7 +96,7 @@ impl Drop for Process {
         self.kill();
         if std::thread::panicking() {
             let output = self.output();
-            let tail: Vec<_> = output.lines().rev().take(60).collect();
+            let tail: Vec<_> = output.lines().rev().take(40).collect();
             eprintln!("--- {}, its last lines:", self.name);
             for line in tail.iter().rev() {
                 eprintln!("{line}");

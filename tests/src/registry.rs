@@ -56,7 +56,7 @@ impl Registry {
         let address = format!("127.0.0.1:{}", host.free_port());
         let mut config = json!({
             "version": 0.1,
-            "log": {"level": "warn"},
+            "log": {"level": "error", "accesslog": {"disabled": true}},
             "storage": {"filesystem": {"rootdirectory": dir.join("storage")}, "delete": {"enabled": true}},
             "http": {"addr": address},
         });

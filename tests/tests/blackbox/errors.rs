@@ -35,21 +35,40 @@ fn a_node_whose_agent_is_away_is_a_failure_by_name() {
             .define("away", vec![shell("away", &system.busybox, "true").build()])
             .await;
         system.agent.terminate().await;
-        let reason = longshore_tests::wait::until("the agent counts as away", || async {
-            let answer = system
+        let instances = system
+            .ecs
+            .list_container_instances()
+            .send()
+            .await
+            .expect("the list");
+        let instance = instances
+            .container_instance_arns()
+            .first()
+            .expect("the instance")
+            .clone();
+        longshore_tests::wait::until("the agent counts as away", || async {
+            let request = system
                 .ecs
-                .run_task()
-                .task_definition(&definition)
+                .describe_container_instances()
+                .container_instances(&instance);
+            let instance = request
                 .send()
                 .await
-                .ok()?;
-            answer
-                .failures()
-                .first()
-                .and_then(|failure| failure.reason().map(str::to_owned))
+                .ok()?
+                .container_instances?
+                .into_iter()
+                .next()?;
+            (!instance.agent_connected()).then_some(())
         })
         .await;
-        assert_eq!(reason, "AGENT");
+        let answer = system
+            .ecs
+            .run_task()
+            .task_definition(&definition)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.failures()[0].reason(), Some("AGENT"));
         system.agent.start();
         system.until_connected().await;
         system

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
@@ -130,10 +131,36 @@ fn udp_is_mapped_too() {
             .container_port(9)
             .host_port(i32::from(port))
             .protocol(TransportProtocol::Udp);
-        let echo = shell("echo", &system.busybox, "exec nc -u -l -p 9 -e cat")
-            .port_mappings(mapping.build())
-            .build();
-        let task = run(&system, NetworkMode::Bridge, echo).await;
+        // busybox has nothing that answers datagrams, so the container borrows the machine's perl.
+        let echo = "use Socket; socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(9, INADDR_ANY)); \
+                    while (my $from = recv(S, my $data, 99, 0)) { send(S, $data, 0, $from) }";
+        let mut echo = shell("echo", &system.busybox, "")
+            .set_command(Some(["/usr/bin/perl", "-e", echo].map(str::to_owned).to_vec()))
+            .port_mappings(mapping.build());
+        let mut request = system
+            .ecs
+            .register_task_definition()
+            .family("echo")
+            .network_mode(NetworkMode::Bridge);
+        for folder in ["usr", "lib", "lib64"]
+            .into_iter()
+            .filter(|name| Path::new("/").join(name).exists())
+        {
+            let path = format!("/{folder}");
+            echo = echo.mount_points(
+                MountPoint::builder()
+                    .source_volume(folder)
+                    .container_path(&path)
+                    .read_only(true)
+                    .build(),
+            );
+            let source = HostVolumeProperties::builder().source_path(path).build();
+            request = request.volumes(Volume::builder().name(folder).host(source).build());
+        }
+        let definition = system
+            .define_with(request.container_definitions(echo.build()))
+            .await;
+        let task = system.run(&definition).await;
         system.until(&task, "RUNNING").await;
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         socket
