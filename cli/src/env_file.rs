@@ -1,7 +1,7 @@
 //! The file `env` in a folder of `longshore up`: a shell can source it, and this program can read it.
 //!
 //! Limits: `export NAME=VALUE …` and `unset NAME …` lines and comments; values plain, in single quotes, or in double
-//! quotes without anything to expand. That is all that [`write`] makes.
+//! quotes without anything to expand. That is all that [`write()`] makes.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
 /// Writes JSON for scripts: one value, indented.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json<T: serde::Serialize>(value: &T) -> io::Result<()> {
     line(serde_json::to_string_pretty(value).map_err(io::Error::other)?)
 }

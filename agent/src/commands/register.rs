@@ -15,7 +15,7 @@ use crate::link::{Activation, Identity, IdentityFiles, LinkError, register};
 /// What an operator pastes.
 #[derive(Args, Debug)]
 pub struct RegisterArgs {
-    /// The control plane, http(s)://HOST[:PORT]
+    /// The control plane: `http(s)://HOST[:PORT]`
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     endpoint: String,
     /// The cluster to join

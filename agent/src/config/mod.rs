@@ -17,24 +17,24 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that can be set. Defaults in brackets.
+/// Everything that can be set. Defaults in parentheses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `ECS_CLUSTER` [`default`].
+    /// `ECS_CLUSTER` (`default`).
     pub cluster: String,
     /// `LONGSHORE_ENDPOINT`, else `ECS_BACKEND_HOST`, else what registration stored.
     pub endpoint: Option<String>,
-    /// `LONGSHORE_DATA_DIR`, else `ECS_DATADIR` [`/var/lib/longshore`].
+    /// `LONGSHORE_DATA_DIR`, else `ECS_DATADIR` (`/var/lib/longshore`).
     pub data_dir: PathBuf,
-    /// `LONGSHORE_CONTAINERD_ADDRESS` [`/run/containerd/containerd.sock`].
+    /// `LONGSHORE_CONTAINERD_ADDRESS` (`/run/containerd/containerd.sock`).
     pub containerd_address: PathBuf,
-    /// `LONGSHORE_CONTAINERD_NAMESPACE` [`longshore`].
+    /// `LONGSHORE_CONTAINERD_NAMESPACE` (`longshore`).
     pub containerd_namespace: String,
-    /// `LONGSHORE_SNAPSHOTTER` [`overlayfs`].
+    /// `LONGSHORE_SNAPSHOTTER` (`overlayfs`).
     pub snapshotter: String,
-    /// `LONGSHORE_RUNTIME` [`io.containerd.runc.v2`].
+    /// `LONGSHORE_RUNTIME` (`io.containerd.runc.v2`).
     pub runtime: String,
-    /// `LONGSHORE_CGROUP_PARENT` [`/longshore`].
+    /// `LONGSHORE_CGROUP_PARENT` (`/longshore`).
     pub cgroup_parent: String,
     /// `LONGSHORE_LOG_WRITER`: the program `longshore-log`. The default is this bare name: it is looked for beside the
     /// agent's own program.
@@ -45,19 +45,19 @@ pub struct Config {
     pub image: ImageConfig,
     /// What the node offers.
     pub resources: ResourceConfig,
-    /// `ECS_CONTAINER_STOP_TIMEOUT` [30 s], no bounds.
+    /// `ECS_CONTAINER_STOP_TIMEOUT` (30 s), no bounds.
     pub stop_timeout: Duration,
-    /// `ECS_CONTAINER_START_TIMEOUT` [3 min; at least 45 s].
+    /// `ECS_CONTAINER_START_TIMEOUT` (3 min; at least 45 s).
     pub start_timeout: Duration,
-    /// `ECS_CONTAINER_CREATE_TIMEOUT` [4 min; at least 1 min].
+    /// `ECS_CONTAINER_CREATE_TIMEOUT` (4 min; at least 1 min).
     pub create_timeout: Duration,
-    /// `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION` [3 h; at least 1 s]: how long a stopped task's files are kept.
+    /// `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION` (3 h; at least 1 s): how long a stopped task's files are kept.
     pub cleanup_wait: Duration,
-    /// `ECS_DISABLE_PRIVILEGED` [false].
+    /// `ECS_DISABLE_PRIVILEGED` (false).
     pub disable_privileged: bool,
-    /// `ECS_TASK_PIDS_LIMIT` [none].
+    /// `ECS_TASK_PIDS_LIMIT` (none).
     pub task_pids_limit: Option<u32>,
-    /// `LONGSHORE_LOG`, else `ECS_LOGLEVEL` [`info`]: what is logged, in the notation of `tracing`'s filters.
+    /// `LONGSHORE_LOG`, else `ECS_LOGLEVEL` (`info`): what is logged, in the notation of `tracing`'s filters.
     pub log_filter: String,
     /// The way out of this network.
     pub proxy: ProxyConfig,
@@ -139,15 +139,15 @@ pub struct Faults(pub Vec<Fault>);
 /// How bridges are made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
-    /// `LONGSHORE_BRIDGE` [`longshore0`].
+    /// `LONGSHORE_BRIDGE` (`longshore0`).
     pub bridge: String,
-    /// `LONGSHORE_BRIDGE_SUBNET` [172.29.0.0/16].
+    /// `LONGSHORE_BRIDGE_SUBNET` (172.29.0.0/16).
     pub subnet: (Ipv4Addr, u8),
-    /// `LONGSHORE_IPAM_DIR` [DATA_DIR/ipam].
+    /// `LONGSHORE_IPAM_DIR` (DATA_DIR/ipam).
     pub ipam_dir: PathBuf,
-    /// `LONGSHORE_CNI_BIN_DIRS`, colon-separated [/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni].
+    /// `LONGSHORE_CNI_BIN_DIRS`, colon-separated (/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni).
     pub plugin_dirs: Vec<PathBuf>,
-    /// `ECS_DYNAMIC_HOST_PORT_RANGE` `a-b` [the kernel's ip_local_port_range, read at use].
+    /// `ECS_DYNAMIC_HOST_PORT_RANGE` `a-b` (the kernel's ip_local_port_range, read at use).
     pub dynamic_ports: Option<(u16, u16)>,
 }
 
@@ -172,11 +172,11 @@ pub struct ImageConfig {
     /// `ECS_ENGINE_AUTH_TYPE` and `ECS_ENGINE_AUTH_DATA`: registry host → user and password. Hosts are as image
     /// references name them: with their port, without scheme, Docker Hub as `docker.io`.
     pub auth: BTreeMap<String, RegistryAuth>,
-    /// `LONGSHORE_REGISTRY_CONFIG_DIR`: folders like containerd's `hosts` tree [/etc/containerd/certs.d].
+    /// `LONGSHORE_REGISTRY_CONFIG_DIR`: folders like containerd's `hosts` tree (/etc/containerd/certs.d).
     pub registry_config_dir: PathBuf,
-    /// `ECS_IMAGE_PULL_TIMEOUT` [2 h].
+    /// `ECS_IMAGE_PULL_TIMEOUT` (2 h).
     pub pull_timeout: Duration,
-    /// `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT` [1 min; at least 1 min].
+    /// `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT` (1 min; at least 1 min).
     pub inactivity_timeout: Duration,
 }
 
@@ -211,15 +211,15 @@ impl std::fmt::Debug for RegistryAuth {
 /// What the node offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceConfig {
-    /// `ECS_RESERVED_PORTS` [22,51678,51679]: TCP ports that no task gets.
+    /// `ECS_RESERVED_PORTS` (22,51678,51679): TCP ports that no task gets.
     pub reserved_ports: Vec<u16>,
-    /// `ECS_RESERVED_PORTS_UDP` [none].
+    /// `ECS_RESERVED_PORTS_UDP` (none).
     pub reserved_ports_udp: Vec<u16>,
-    /// `ECS_RESERVED_MEMORY` [0] MiB that no task gets.
+    /// `ECS_RESERVED_MEMORY` (0) MiB that no task gets.
     pub reserved_memory: u64,
-    /// `ECS_INSTANCE_ATTRIBUTES` [none].
+    /// `ECS_INSTANCE_ATTRIBUTES` (none).
     pub attributes: BTreeMap<String, String>,
-    /// `ECS_CONTAINER_INSTANCE_TAGS` [none].
+    /// `ECS_CONTAINER_INSTANCE_TAGS` (none).
     pub tags: BTreeMap<String, String>,
     /// `LONGSHORE_CDI_DIRS`, colon-separated, beside /etc/cdi and /var/run/cdi.
     pub cdi_dirs: Vec<PathBuf>,

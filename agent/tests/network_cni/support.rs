@@ -102,12 +102,7 @@ impl Place {
         // Those of others on this machine came along with the mount namespace.
         let ours = format!("nsfs {}", self.dir.path().display());
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        found.extend(
-            mounts
-                .lines()
-                .filter(|l| l.starts_with(&ours))
-                .map(str::to_owned),
-        );
+        found.extend(mounts.lines().filter(|l| l.starts_with(&ours)).map(str::to_owned));
         for folder in ["network", "netns", "ipam/ls-test0"] {
             if let Ok(entries) = std::fs::read_dir(self.dir.path().join(folder)) {
                 let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

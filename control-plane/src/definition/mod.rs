@@ -1,7 +1,7 @@
 //! What a task definition may say, what it means, and what a call may override of it.
 //!
 //! Pure: nothing here reads a clock, a store or a socket. [`register`] turns a request into what
-//! DescribeTaskDefinition shows; [`check_overrides`] judges what RunTask and StartTask change of it; [`effective`]
+//! DescribeTaskDefinition shows; [`check_overrides`] judges what RunTask and StartTask change of it; [`effective()`]
 //! gives the values that hold for one task.
 //!
 //! Invariants: a member that isn't carried out is refused by name, never ignored. A definition that was taken can be
