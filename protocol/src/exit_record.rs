@@ -53,7 +53,8 @@ pub struct ExitRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// Processes of the container that SIGKILL has not ended in time, as pids of the shim's pid namespace: the
-    /// container isn't gone. Empty if it is.
+    /// container isn't gone. Empty if it is. The container's first process may be one of them; `status` is then 137,
+    /// which is how it will end, and containerd still has the container as running.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undead: Vec<i32>,
 }
@@ -78,10 +79,10 @@ pub struct Memory {
     /// How many of the container's processes the kernel has killed for want of memory since it was created, whichever
     /// limit they met, of its own cgroup or one above.
     pub oom_kills: u64,
-    /// Those among them that met a limit of the container's own cgroup, or of one inside; none where the kernel does
-    /// not tell them apart (cgroup v1).
+    /// How often the container's own limit, or one inside, was met with nothing left to free; none where the kernel does
+    /// not count it (cgroup v1). Kills without any such are those of a limit above, or of the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub own_limit_kills: Option<u64>,
+    pub own_limit_ooms: Option<u64>,
     /// The hard limit of the container's cgroup, in bytes; none if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -170,7 +171,7 @@ mod tests {
             },
             memory: Some(Memory {
                 oom_kills: 1,
-                own_limit_kills: Some(1),
+                own_limit_ooms: Some(1),
                 limit: Some(1 << 20),
                 peak: Some(1 << 20),
             }),
@@ -183,7 +184,7 @@ mod tests {
         let golden = concat!(
             r#"{"version":1,"container":"c-0","status":137,"signal":9,"#,
             r#""exitedAt":{"wall":"2026-11-25T07:30:00.000000001Z","bootId":"5f0c","bootNanos":12000000034},"#,
-            r#""memory":{"oomKills":1,"ownLimitKills":1,"limit":1048576,"peak":1048576}}"#,
+            r#""memory":{"oomKills":1,"ownLimitOoms":1,"limit":1048576,"peak":1048576}}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(record().to_json()).unwrap(), golden);
