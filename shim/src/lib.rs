@@ -1,5 +1,7 @@
-//! What runs beside containers. For now the log writer ([`log`]), a library and the program `longshore-log`.
+//! What runs beside containers: the log writer ([`log`], and the program `longshore-log`), and the I/O of a shim's
+//! processes ([`io`]).
 //!
 //! Invariant: nothing here needs the agent or containerd to live, so a container's output is kept whatever dies.
 
+pub mod io;
 pub mod log;
