@@ -7,6 +7,7 @@
 //! - [`sigv4`]: AWS Signature Version 4, for signing and for checking.
 //! - [`error`]: errors of the awsJson1_1 protocol.
 //! - [`json_file`]: the log files that the log writer makes and the agent reads.
+//! - [`exit_record`]: how the shim tells the agent of a process's end, on disk.
 //!
 //! Invariants: nothing here opens a socket, reads a file, asks for the time or starts a runtime. Readers take unknown
 //! members and ignore them, as AWS does; what a request must have is said by [`check::Check`].
@@ -14,6 +15,7 @@
 pub mod arn;
 pub mod check;
 pub mod error;
+pub mod exit_record;
 pub mod json_file;
 pub mod node;
 pub mod poll;
