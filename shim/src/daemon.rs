@@ -31,6 +31,8 @@ const WAITING_CALLS: usize = 1024;
 const EXITS: usize = 16;
 /// How long events that containerd has not taken yet keep a shim that is done.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How often it is looked whether a shim that was asked to end may: output does not tell when all of it is written.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A shim that can't be.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +154,8 @@ fn run(
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut events = Vec::with_capacity(32);
     while !waiting.is_ending() {
-        waiting.wait(&mut events)?;
+        let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+        waiting.wait(&mut events, asked.then_some(LOOK))?;
         for event in events.drain(..) {
             match event.data.u64() {
                 LISTENER => accept(waiting, listener, &mut readers),
@@ -170,9 +173,9 @@ fn run(
                 job();
             }
         }
-        if asked.load(std::sync::atomic::Ordering::Relaxed) {
-            // As when a machine goes down: what runs is seen to its end, so that its exit is on disk.
-            let done = || shim.has_no_process();
+        if asked {
+            // As when a machine goes down: what runs is seen to its end, so that exit and output are on disk.
+            let done = || shim.is_done();
             if done() {
                 crate::service::Waiting::end(waiting, &done);
             }

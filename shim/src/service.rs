@@ -55,8 +55,6 @@ pub trait Waiting: Send + Sync {
     fn after(&self, delay: Duration, job: Job);
     /// Watches for a want of memory; `job` is called whenever there was one.
     fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>);
-    /// Something has changed that may let the shim end.
-    fn wake(&self);
     /// Ends the shim, if it may: `may` is asked while no other shim can start in its place.
     fn end(&self, may: &dyn Fn() -> bool);
 }
@@ -212,11 +210,11 @@ impl Shim {
         self.waiting.end(&|| self.table().is_empty());
     }
 
-    /// Whether there is no process left that an exit could come from.
+    /// Whether nothing more can come of any container: all have ended, and what they wrote is written.
     #[must_use]
-    pub fn has_no_process(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         let table = self.table();
-        let idle = table.containers.values().all(|container| container.has_stopped());
+        let idle = table.containers.values().all(|container| container.is_done());
         idle && table.creating.is_empty() && self.reaper.processes() == 0
     }
 }
