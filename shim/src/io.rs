@@ -76,7 +76,7 @@ pub struct ChildStdio {
     pub stderr: OwnedFd,
 }
 
-/// The I/O of one shim. Dropping it writes out what is there and ends its thread; processes may then get SIGPIPE.
+/// The I/O of one shim. Dropping it is [`Io::stop`].
 #[derive(Debug)]
 pub struct Io {
     engine: Engine,
@@ -115,6 +115,12 @@ impl Io {
         };
         io.commands.send(Command::Add(id, prepared.entries));
         Ok((child, io))
+    }
+
+    /// The shim ends: writes out what is in the pipes, and ends the thread. A process that still runs may get SIGPIPE
+    /// from now on; loggers go on until they have read everything.
+    pub fn stop(&self) {
+        self.engine.stop();
     }
 }
 

@@ -86,7 +86,7 @@ impl Commands {
 #[derive(Debug)]
 pub(super) struct Engine {
     commands: Arc<Commands>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     processes: AtomicU64,
 }
 
@@ -132,7 +132,7 @@ impl Engine {
             .map_err(IoError::system("start the thread"))?;
         Ok(Self {
             commands,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
             processes: AtomicU64::new(0),
         })
     }
@@ -146,13 +146,21 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    /// Writes out what is there, and ends the thread.
+    pub(super) fn stop(&self) {
         self.commands.put(|queue| queue.stop = true);
-        if let Some(thread) = self.thread.take() {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
             // It does not panic; if it did, there is nothing left to do.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
