@@ -40,7 +40,9 @@ pub(super) enum Command {
     Add(u64, Vec<Entry>),
     /// End stdin when the client's is read.
     CloseStdin(u64),
-    /// The process has ended.
+    /// The process has ended: pass on what is there.
+    Drain(u64),
+    /// Nobody waits for its output any more.
     Close(u64),
 }
 
@@ -230,6 +232,7 @@ impl Mover {
                         copy.close_stdin();
                     }
                 }),
+                Command::Drain(process) => self.each_of(process, Self::drain),
                 Command::Close(process) => self.each_of(process, Self::close),
             }
         }
@@ -294,6 +297,17 @@ impl Mover {
                 mover.arm(id);
             }
         });
+    }
+
+    fn drain(&mut self, id: u64) {
+        if let Some(Item {
+            entry: Entry::Copy(copy),
+            ..
+        }) = self.items.get_mut(&id)
+        {
+            copy.drain(&mut self.buffer, &mut self.tools);
+            self.arm(id);
+        }
     }
 
     fn close(&mut self, id: u64) {
