@@ -67,8 +67,9 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         .ok()
         .and_then(|address| address.as_pathname().map(Path::to_owned))
         .unwrap_or_default();
-    // A session of its own: no terminal's signals. It can fail only for a leader, who has one.
-    let _ = rustix::process::setsid();
+    // A group of its own: no terminal's signals. Not a session: each is scheduled as one (autogroup), and a new one has
+    // to make its way against all that runs already, which a busy machine's containers feel when they start.
+    let _ = rustix::process::setpgid(None, None);
     nix::sys::prctl::set_child_subreaper(true).map_err(system("become the parent of orphans"))?;
     let (signals, asked) = signals().map_err(system("handle signals"))?;
     let logger = Arc::new(Logger::new(arguments.debug));

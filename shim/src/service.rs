@@ -55,6 +55,8 @@ pub trait Waiting: Send + Sync {
     fn after(&self, delay: Duration, job: Job);
     /// Watches for a want of memory; `job` is called whenever there was one.
     fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>);
+    /// Something has changed that may let the shim end.
+    fn wake(&self);
     /// Ends the shim, if it may: `may` is asked while no other shim can start in its place.
     fn end(&self, may: &dyn Fn() -> bool);
 }

@@ -107,10 +107,6 @@ impl Loop {
         let _ = rustix::io::read(&self.wake, &mut number);
     }
 
-    fn wake(&self) {
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-    }
-
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
     }
@@ -153,6 +149,10 @@ impl Waiting for Loop {
             let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
             ooms.remove(&id);
         }
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
     fn end(&self, may: &dyn Fn() -> bool) {

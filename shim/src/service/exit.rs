@@ -153,6 +153,7 @@ impl Shim {
         for waiter in waiters {
             waiter.answer(&waited(&exit));
         }
+        self.waiting.wake();
     }
 
     /// Writes the record of a container anew once what did not die has died.
