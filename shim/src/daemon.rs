@@ -102,6 +102,7 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         .add(&signals, SIGNALS)
         .map_err(system("wait for signals"))?;
     run(&shim, &waiting, &listener, &signals, &asked).map_err(system("wait"))?;
+    shim.io.stop();
     if !shim.publisher.flush(FLUSH) {
         shim.logger
             .warn("the shim ends with events that containerd has not taken");

@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};
@@ -109,7 +109,7 @@ fn lines_are_written_at_once() {
         out.write_all(b"a line\n").unwrap();
         wait_for(|| records(&path).len() == n);
     }
-    assert!(!process.drained(Duration::ZERO));
+    assert!(!process.status.wait_drained(Duration::ZERO));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn output_waits_for_the_first_client() {
     let request = to(&stdout);
     let (child, process) = io.open(&request, &NAME).unwrap();
     assert!(run(child, "echo early").wait().unwrap().success());
-    assert!(!process.drained(Duration::ZERO));
+    assert!(!process.status.wait_drained(Duration::ZERO));
     assert_eq!(std::fs::read_to_string(&stdout).unwrap(), "early\n");
     assert!(process.drained(LONG));
 }
@@ -202,30 +202,23 @@ fn a_client_that_goes_is_not_missed_and_may_come_back() {
     let mut out = File::from(child.stdout);
     out.write_all(&vec![b'x'; 1 << 20]).unwrap();
     wait_for(|| process.dropped_bytes() == 1 << 20);
-    let path = stdout.clone();
-    let client = std::thread::spawn(move || std::fs::read_to_string(path).unwrap());
-    while !client.is_finished() {
-        // What comes before the client does is dropped.
-        if out.write_all(b"back\n").is_err() || process.dropped_bytes() < (1 << 20) {
-            unreachable!("it takes everything");
-        }
-        if process_has_reader(&stdout) {
-            break;
-        }
+    let (told, hears) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let mut fifo = BufReader::new(File::open(stdout).unwrap());
+        let mut text = String::new();
+        fifo.read_line(&mut text).unwrap();
+        told.send(()).unwrap();
+        fifo.read_to_string(&mut text).unwrap();
+        text
+    });
+    // What comes before the client does is dropped.
+    while hears.try_recv().is_err() {
+        out.write_all(b"back\n").unwrap();
     }
     out.write_all(b"last\n").unwrap();
     drop((out, child.stderr));
     assert!(process.drained(LONG));
-    assert!(client.join().unwrap().ends_with("last\n"));
-}
-
-/// Whether somebody has this FIFO open to read.
-fn process_has_reader(path: &str) -> bool {
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .is_ok()
+    assert!(client.join().unwrap().ends_with("back\nlast\n"));
 }
 
 /// A program for `binary://`: a shell script.
@@ -354,7 +347,7 @@ fn nobody_wants_anything() {
     let (child, process) = io.open(&StdioRequest::default(), &NAME).unwrap();
     let mut program = run(child, "cat; echo out; echo err >&2; readlink /proc/self/fd/1 >&2");
     assert!(program.wait().unwrap().success());
-    assert!(process.drained(Duration::ZERO));
+    assert!(process.status.wait_drained(Duration::ZERO));
     assert!(matches!(
         process.attach_console(File::open("/dev/null").unwrap().into()),
         Err(IoError::Console)
@@ -373,10 +366,9 @@ fn a_daemon_outlives_its_exec_and_gets_no_sigpipe() {
     );
     assert!(run(child, &script).wait().unwrap().success());
     wait_for(|| records(&path).len() == 1);
-    assert!(!process.drained(Duration::ZERO));
-    let status = Arc::clone(&process.status);
-    process.close();
-    assert!(status.wait_drained(LONG));
+    assert!(!process.status.wait_drained(Duration::ZERO));
+    // What the exec itself has written is there, and nobody else is waited for.
+    assert!(process.drained(LONG));
     std::fs::write(&go, "go\n").unwrap();
     wait_for(|| std::fs::read(format!("{go}.out")).is_ok_and(|text| text == b"lives\n"));
     assert_eq!(text(&records(&path), Stream::Stdout), "exec\n");
@@ -452,7 +444,7 @@ fn a_slow_client_slows_down_its_process_only() {
     assert!(run(child, "echo other").wait().unwrap().success());
     assert!(other.drained(LONG));
     assert_eq!(records(&path).len(), 1);
-    assert!(program.try_wait().unwrap().is_none() && !slow.drained(Duration::ZERO));
+    assert!(program.try_wait().unwrap().is_none() && !slow.status.wait_drained(Duration::ZERO));
     // The process has ended when its client begins to read: everything is still there.
     nix::fcntl::fcntl(&client, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
     let mut read = 0;
@@ -488,8 +480,8 @@ fn a_console_is_joined_to_fifos_and_hung_up_at_the_end() {
     let mut input = OpenOptions::new().write(true).open(&stdin).unwrap();
     input.write_all(b"typed\n").unwrap();
     let mut line = String::new();
-    let mut slave = std::io::BufReader::new(File::from(console.slave));
-    std::io::BufRead::read_line(&mut slave, &mut line).unwrap();
+    let mut slave = BufReader::new(File::from(console.slave));
+    slave.read_line(&mut line).unwrap();
     assert_eq!(line, "typed\n");
     slave.get_ref().write_all(b"shown").unwrap();
     drop(slave);
