@@ -75,11 +75,12 @@ pub struct Container {
 }
 
 impl Shims {
-    /// A container that runs a shell script, in its own pid namespace, with its exits recorded.
+    /// A container that runs a shell script, in its own pid namespace, with its exits recorded. By runc, or what
+    /// `LONGSHORE_TEST_OCI_RUNTIME` names.
     pub fn container(&self, id: &str, script: &str) -> Container {
         let bundle = self.host.dir().join("bundles").join(id);
         std::fs::create_dir_all(&bundle).expect("a folder");
-        let config = json!({
+        let mut config = json!({
             "ociVersion": "1.0.2",
             "process": process(script),
             "root": {"path": self.host.dir().join("rootfs")},
@@ -91,6 +92,9 @@ impl Shims {
             },
             "annotations": {"longshore.exits": self.exits},
         });
+        if let Some(runtime) = std::env::var_os("LONGSHORE_TEST_OCI_RUNTIME") {
+            config["annotations"]["longshore.runtime"] = runtime.to_str().expect("UTF-8").into();
+        }
         let request = CreateTaskRequest {
             id: id.to_owned(),
             bundle: bundle.to_str().expect("UTF-8").to_owned(),
