@@ -16,5 +16,6 @@ mod execs;
 mod groups;
 mod kit;
 mod memory;
+mod output;
 mod storms;
 mod through_containerd;
