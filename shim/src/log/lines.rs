@@ -55,17 +55,13 @@ impl Lines {
 
 /// How many bytes at the end are the beginning of a character whose rest is still to come: 0 to 3.
 fn cut_character(bytes: &[u8]) -> usize {
-    for back in 1..=3.min(bytes.len()) {
-        let length = match bytes[bytes.len() - back] {
-            0x80..=0xbf => continue,
-            0xc2..=0xdf => 2,
-            0xe0..=0xef => 3,
-            0xf0..=0xf4 => 4,
-            _ => 1,
-        };
-        return if length > back { back } else { 0 };
-    }
-    0
+    let is_begun = |tail: &[u8]| {
+        std::str::from_utf8(tail).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    let most = 3.min(bytes.len());
+    (1..=most)
+        .find(|back| is_begun(&bytes[bytes.len() - back..]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -107,7 +103,58 @@ mod tests {
         assert_eq!(pieces(&[line.clone()]), [line]);
     }
 
+    /// What the pieces must be, however the stream was read: made from all of it at once.
+    fn reference(stream: &[u8]) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        for line in stream.split_inclusive(|byte| *byte == b'\n') {
+            let mut rest = line;
+            while rest.len() > MAX_CHUNK || rest.len() == MAX_CHUNK && !rest.ends_with(b"\n") {
+                let full = &rest[..MAX_CHUNK];
+                // What is left over of a character that this cuts, if what there is of it could still become one.
+                let cut = (1..=3).find(|back| {
+                    let tail = &full[MAX_CHUNK - back..];
+                    std::str::from_utf8(tail)
+                        .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+                });
+                let (piece, after) = rest.split_at(MAX_CHUNK - cut.unwrap_or(0));
+                pieces.push(piece.to_vec());
+                rest = after;
+            }
+            if !rest.is_empty() {
+                pieces.push(rest.to_vec());
+            }
+        }
+        pieces
+    }
+
     proptest! {
+        #[test]
+        fn the_pieces_are_the_same_however_a_stream_is_read(
+            runs in prop::collection::vec(
+                prop_oneof![
+                    4 => prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..100),
+                    2 => (0..MAX_CHUNK + 9).prop_map(|length| vec![b'x'; length]),
+                    1 => (MAX_CHUNK - 9..MAX_CHUNK + 9).prop_map(|length| vec![b'x'; length]),
+                    2 => "[aé€😀\n]{0,40}".prop_map(String::into_bytes),
+                ],
+                0..12,
+            ),
+            sizes in prop::collection::vec(1..MAX_CHUNK * 2, 1..20),
+        ) {
+            let stream = runs.concat();
+            let mut reads = Vec::new();
+            let mut rest = stream.as_slice();
+            for size in sizes.iter().cycle() {
+                let (read, after) = rest.split_at((*size).min(rest.len()));
+                reads.push(read.to_vec());
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert!(pieces(&reads) == reference(&stream), "pieces differ");
+        }
+
         #[test]
         fn nothing_is_lost_and_pieces_keep_to_their_form(
             reads in prop::collection::vec(

@@ -59,6 +59,8 @@ pub(super) struct Process {
     pub(super) spec: Vec<u8>,
     pub(super) pid: i32,
     pub(super) phase: Phase,
+    /// A client has closed its stdin, maybe before there was one.
+    pub(super) stdin_closed: bool,
     /// It was reaped while its start was under way.
     pub(super) early: Option<Exit>,
     pub(super) io: Option<Arc<ProcessIo>>,
@@ -115,6 +117,7 @@ impl Process {
             pid: 0,
             phase,
             early: None,
+            stdin_closed: false,
             io: None,
             console: None,
             waiters: Vec::new(),

@@ -98,6 +98,9 @@ impl Shim {
         process.spec = Vec::new();
         process.pid = pid;
         process.phase = Phase::Running;
+        if process.stdin_closed {
+            made.io.close_stdin();
+        }
         process.io = Some(Arc::new(made.io));
         process.console = made.console;
         self.publisher.publish(&TaskExecStarted {

@@ -87,6 +87,7 @@ impl Shim {
         let container = self.container(&request.id)?;
         let mut state = container.state();
         let process = state.process(&container, &request.exec_id)?;
+        process.stdin_closed |= request.stdin;
         if let Some(io) = process.io.as_ref().filter(|_| request.stdin) {
             io.close_stdin();
         }

@@ -131,6 +131,31 @@ fn an_exec_with_a_pty_has_its_size_and_its_signals() {
 }
 
 #[test]
+fn input_that_is_closed_before_an_exec_starts_ends_too() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exec sleep 1000");
+        let mut shim = shims.running(&container);
+        let fifo = container.bundle.join("in");
+        longshore_tests::process::run(std::process::Command::new("mkfifo").arg(&fifo));
+        let mut request = exec_request("c", "e", "cat; exit 6");
+        request.stdin = fifo.to_str().unwrap().to_owned();
+        shim.call::<Empty>("Exec", &request).unwrap();
+        let close = CloseIoRequest {
+            id: "c".into(),
+            exec_id: "e".into(),
+            stdin: true,
+        };
+        shim.call::<Empty>("CloseIO", &close).unwrap();
+        shim.begin("c", "e").unwrap();
+        assert_eq!(shim.wait("c", "e"), 6);
+        shim.kill("c", 9, false).unwrap();
+        shim.wait("c", "");
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
 fn input_ends_when_it_is_closed() {
     on_a_host(|shims| {
         let (mut container, output) = shims.container("c", "cat; exit 6").with_output();

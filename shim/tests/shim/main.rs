@@ -9,6 +9,7 @@
     reason = "a test says what it expected"
 )]
 
+mod attach;
 mod bad_input;
 mod crash;
 mod ends;

@@ -12,13 +12,14 @@ use crate::kit::{SHIM, rootfs, until};
 
 const NAMESPACE: &str = "shim-test";
 
-struct System {
+/// A containerd of the test's own, and a root file system.
+pub struct System {
     host: Rc<Host>,
     containerd: Containerd,
-    rootfs: PathBuf,
+    pub rootfs: PathBuf,
 }
 
-fn system<F: Future<Output = System>>(test: impl FnOnce(System) -> F) {
+pub fn system<F: Future<Output = System>>(test: impl FnOnce(System) -> F) {
     on_a_host(|host| async move {
         let containerd = Containerd::start(&host).await;
         let folder = host.dir().join("rootfs");
@@ -35,7 +36,7 @@ fn system<F: Future<Output = System>>(test: impl FnOnce(System) -> F) {
 }
 
 impl System {
-    fn ctr(&self, words: &[&str]) -> Command {
+    pub fn ctr(&self, words: &[&str]) -> Command {
         let mut command = Command::new("ctr");
         command.arg("-a").arg(self.containerd.socket());
         // The OCI runtime's state is one folder for all containerds of a machine.
@@ -48,7 +49,7 @@ impl System {
     }
 
     /// `ctr run` with more flags, of a shell script.
-    fn run(&self, flags: &[&str], id: &str, script: &str) -> Command {
+    pub fn run(&self, flags: &[&str], id: &str, script: &str) -> Command {
         let cgroup = format!("{}/{id}", self.host.cgroup_parent());
         let exits = format!("longshore.exits={}", self.exits().display());
         let mut words = vec![
@@ -76,17 +77,17 @@ impl System {
     }
 
     /// Removes a container, whatever it is up to.
-    fn remove(&self, id: &str) {
+    pub fn remove(&self, id: &str) {
         let _ = self.ctr(&["task", "rm", "-f", id]).output();
         succeeded(&self.ctr(&["container", "rm", id]).output().expect("ctr"));
     }
 }
 
-fn succeeded(output: &Output) {
+pub fn succeeded(output: &Output) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
