@@ -18,6 +18,15 @@ pub struct Agent {
     dir: PathBuf,
 }
 
+/// Nothing where the default is to be tested, which is to find Longshore's shim.
+fn runtime() -> String {
+    let shim = binaries::shim();
+    match shim == binaries::STOCK_SHIM {
+        true => shim,
+        false => String::new(),
+    }
+}
+
 impl Agent {
     /// Writes the settings of an agent on `host`: the kit's own, and `more`, which win.
     ///
@@ -35,6 +44,7 @@ impl Agent {
             ),
             ("LONGSHORE_CONTAINERD_NAMESPACE", host.containerd_namespace()),
             ("LONGSHORE_CGROUP_PARENT", host.cgroup_parent()),
+            ("LONGSHORE_RUNTIME", runtime()),
             ("LONGSHORE_BRIDGE", "lst0".to_owned()),
             ("LONGSHORE_BRIDGE_SUBNET", "10.211.0.0/24".to_owned()),
             ("LONGSHORE_CDI_DIRS", dir.join("cdi").display().to_string()),

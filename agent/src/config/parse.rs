@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::auth::{self, AuthType};
 use super::duration::{self, DURATION_FORM, TRUTH_FORM};
 use super::forms::{
-    ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range,
+    ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range, program,
     proxy_address, pull_behavior, subnet,
 };
 use super::{
@@ -167,11 +167,11 @@ impl Reader {
                 identifier,
             ),
             snapshotter: self.text("LONGSHORE_SNAPSHOTTER", NAMESPACE_FORM, "overlayfs", identifier),
-            runtime: self.text(
-                "LONGSHORE_RUNTIME",
-                runtime_form,
-                "io.containerd.runc.v2",
-                |text| identifier(text) || absolute(text).is_some(),
+            runtime: self.parsed("LONGSHORE_RUNTIME", runtime_form, program),
+            oci_runtime: self.parsed(
+                "LONGSHORE_OCI_RUNTIME",
+                "the name of a program, such as crun, or an absolute path",
+                program,
             ),
             cgroup_parent: self.text(
                 "LONGSHORE_CGROUP_PARENT",

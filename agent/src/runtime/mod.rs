@@ -5,8 +5,9 @@
 
 pub mod cgroup;
 pub mod containerd;
+pub mod exits;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -47,14 +48,32 @@ pub enum RuntimeError {
         /// The processes.
         pids: Vec<i32>,
     },
+    /// A file of an exit record: try again.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
 }
 
 impl RuntimeError {
+    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// Whether the same call can succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Unkillable { .. } => true,
+            Self::Unavailable { .. } | Self::Unkillable { .. } | Self::File { .. } => true,
             Self::Refused { .. } | Self::NotFound(_) => false,
         }
     }

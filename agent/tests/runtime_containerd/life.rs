@@ -7,6 +7,8 @@ use longshore_agent::model::OutOfMemory;
 use longshore_agent::runtime::{ObservedState, Runtime, RuntimeError, SignalScope};
 use nix::sys::signal::Signal;
 
+use longshore_tests::binaries;
+
 use crate::daemon::Daemon;
 use crate::stage::{Stage, container, eventually};
 
@@ -300,7 +302,8 @@ async fn output_goes_to_the_log_writer() {
     let script = "#!/bin/sh\nexec 5>&-\n(cat <&4 >> \"$2.err\") &\ncat <&3 >> \"$2\"\nwait\n";
     std::fs::write(&writer, script).unwrap();
     std::fs::set_permissions(&writer, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut stage = Stage::with(daemon, &["sh", "-c", "echo out; echo err >&2"], writer);
+    let command = ["sh", "-c", "echo out; echo err >&2"];
+    let mut stage = Stage::with(daemon, &command, binaries::STOCK_SHIM.to_owned(), writer);
     let options = stage.daemon.folder().join("a&b.json");
     stage.log_options = Some(options.clone());
     assert_eq!(stage.run_to_end().await.code, Some(0));

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use longshore_protocol::exit_record;
 use oci_spec::runtime::Spec;
 use prost_types::Any;
 
 use super::record::{Record, TASK_EXTENSION, json, labels};
-use super::{ContainerdRuntime, fit, layers, refused, user};
+use super::{ContainerdRuntime, fit, is_longshore, layers, refused, user};
 use crate::containerd::services::v1::container::Runtime as ContainerRuntime;
 use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
 use crate::containerd::services::v1::{Container, CreateContainerRequest};
@@ -18,7 +19,7 @@ use crate::runtime::{CreateContainer, RuntimeError};
 /// As containerd's own clients call the OCI runtime spec.
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
-/// containers of one task share a shim by this annotation (runc's v2 shim reads it; others ignore it).
+/// Containers of one task share a shim by this annotation (Longshore's and runc's v2 shim read it; others ignore it).
 const GROUP_ANNOTATION: &str = "io.containerd.runc.v2.group";
 
 /// Keeps the garbage collector from the snapshot until the record that names it is there, and costs no call.
@@ -98,9 +99,22 @@ impl ContainerdRuntime {
     /// The spec as this machine and the image's files have it.
     fn fitted(&self, container: &CreateContainer, id: &str, mounts: &[Mount]) -> Result<Spec, RuntimeError> {
         let mut spec = container.spec.clone();
-        let group = container.id.task().to_string();
         let annotations = spec.annotations_mut().get_or_insert_default();
+        let task = container.id.task();
+        // A shim's address follows from its group. Were it one group for all shims, a container that is made after the
+        // setting has changed would be run by the shim that its task has already, whichever that is.
+        let group = match is_longshore(&self.settings.runtime) {
+            true => format!("{task}.longshore"),
+            false => task.to_string(),
+        };
         annotations.insert(GROUP_ANNOTATION.to_owned(), group);
+        if is_longshore(&self.settings.runtime) {
+            let exits = self.settings.exits.folder().to_string_lossy().into_owned();
+            annotations.insert(exit_record::EXITS.to_owned(), exits);
+            if let Some(oci_runtime) = &self.settings.oci_runtime {
+                annotations.insert(exit_record::RUNTIME.to_owned(), oci_runtime.clone());
+            }
+        }
 
         let folders = layers::folders(mounts);
         let identity = user::look_up(&container.user, folders.as_deref());

@@ -1,6 +1,6 @@
 //! What of ours containerd has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::ContainerdRuntime;
 use super::record::{INSTANCE_LABEL, Record, read_exit};
@@ -8,10 +8,12 @@ use crate::containerd::services::v1::{Container, ListContainersRequest, ListTask
 use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, QUICK, call};
 use crate::model::ContainerId;
+use crate::runtime::exits::Exits;
 use crate::runtime::{Observed, ObservedState, RuntimeError};
 
 impl ContainerdRuntime {
-    /// Two calls, however many there are.
+    /// Two calls, however many there are. A container that containerd does not know any more and that left an exit
+    /// record is listed too: how it ended can be asked, and its record wants to be removed.
     pub(super) async fn list_containers(&self) -> Result<Vec<Observed>, RuntimeError> {
         let request = ListContainersRequest {
             filters: vec![format!("labels.{INSTANCE_LABEL:?}=={:?}", self.settings.identity)],
@@ -23,6 +25,9 @@ impl ContainerdRuntime {
         );
         let by_id = |process: Process| (process.id.clone(), process);
         let processes: HashMap<_, _> = processes?.tasks.into_iter().map(by_id).collect();
+        let records = records?;
+        // After the containers: what is made and ends meanwhile has ended.
+        let mut written = self.exits(Exits::list).await?;
         let observe = |record: Container| {
             let Ok(id) = record.id.parse::<ContainerId>() else {
                 tracing::warn!(
@@ -33,12 +38,35 @@ impl ContainerdRuntime {
             };
             self.watch.know(&id);
             Some(Observed {
-                state: self.state(&record, processes.get(&record.id)),
+                state: self.state(&record, processes.get(&record.id), written.remove(&id)),
                 task: Record::read(&record).map(|record| record.task),
                 id,
             })
         };
-        Ok(records?.into_iter().filter_map(observe).collect())
+        let mut observed: Vec<_> = records.into_iter().filter_map(observe).collect();
+        observed.extend(self.gone(written).await?);
+        Ok(observed)
+    }
+
+    /// Of containers that are not in the list, those that containerd does not have.
+    async fn gone(&self, written: BTreeSet<ContainerId>) -> Result<Vec<Observed>, RuntimeError> {
+        let mut gone = Vec::new();
+        for id in written {
+            match self.record(&id.to_string()).await {
+                Ok(None) => {
+                    tracing::warn!(container = %id, "there is an exit record, and containerd knows no such container");
+                    gone.push(Observed {
+                        id,
+                        task: None,
+                        state: ObservedState::Exited,
+                    });
+                }
+                // It was made since the list, or is another agent's.
+                Ok(Some(_)) | Err(RuntimeError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gone)
     }
 
     /// As a stream, since a thousand records are more than one message may hold.
@@ -55,13 +83,15 @@ impl ContainerdRuntime {
         }
     }
 
-    fn state(&self, record: &Container, process: Option<&Process>) -> ObservedState {
+    fn state(&self, record: &Container, process: Option<&Process>, written: bool) -> ObservedState {
         match process.map(|process| (process.status(), process)) {
-            // A run that has ended and was forgotten by containerd is in the record.
-            None if read_exit(record).is_some() => ObservedState::Exited,
+            // A run that has ended and was forgotten by containerd is in the record, or in that of its shim.
+            None if written || read_exit(record).is_some() => ObservedState::Exited,
             None => ObservedState::Recorded,
             Some((Status::Created, _)) => ObservedState::Created,
             Some((Status::Stopped, _)) => ObservedState::Exited,
+            // The shim wrote it down and does not answer any more.
+            Some((Status::Unknown, _)) if written => ObservedState::Exited,
             // A shim that does not answer is no proof of death; if it is dead, its task will be gone soon.
             Some((Status::Running | Status::Paused | Status::Pausing | Status::Unknown, process)) => {
                 ObservedState::Running(self.started(process.pid))

@@ -125,15 +125,18 @@ impl Watch {
 /// What containerd reports when it cleans up after a shim.
 const CLEANUP_STATUS: [u32; 2] = [137, 255];
 
+/// Whether an exit can be one that nobody but containerd has seen.
+pub(super) fn is_clean_up(told: Told) -> bool {
+    CLEANUP_STATUS.contains(&told.status)
+}
+
 fn certain(seen: &Seen) -> Option<Ending> {
     match (seen.exit, seen.deleted) {
-        (Some(exit), Some(deleted)) if exit == deleted && CLEANUP_STATUS.contains(&exit.status) => {
-            Some(Ending::ShimDied(exit))
-        }
+        (Some(exit), Some(deleted)) if exit == deleted && is_clean_up(exit) => Some(Ending::ShimDied(exit)),
         (Some(exit), Some(_)) => Some(Ending::Known(exit)),
-        (Some(exit), None) => (!CLEANUP_STATUS.contains(&exit.status)).then_some(Ending::Known(exit)),
+        (Some(exit), None) => (!is_clean_up(exit)).then_some(Ending::Known(exit)),
         // The exit that came before the delete was told before anybody listened.
-        (None, Some(deleted)) if CLEANUP_STATUS.contains(&deleted.status) => Some(Ending::ShimDied(deleted)),
+        (None, Some(deleted)) if is_clean_up(deleted) => Some(Ending::ShimDied(deleted)),
         (None, Some(deleted)) => Some(Ending::Known(deleted)),
         (None, None) => None,
     }
