@@ -20,7 +20,9 @@ mod file;
 mod lines;
 mod options;
 mod pump;
+mod stream;
 
 pub use file::LogFile;
 pub use options::{OptionsError, check, read};
 pub use pump::pump;
+pub(crate) use stream::LogStream;

@@ -3,23 +3,20 @@
 use std::fmt::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use longshore_protocol::json_file::{Stream, encode};
+use longshore_protocol::json_file::Stream;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::file::LogFile;
-use super::lines::Lines;
+use super::stream::LogStream;
 
 /// As much as a pipe holds, unless somebody made it larger.
 const READ: usize = 64 * 1024;
-/// When a batch is written though more could be read: short lines become some 80 times as long.
-const BATCH: usize = 256 * 1024;
 
 /// A pipe that has not ended.
 struct Source {
-    stream: Stream,
+    stream: LogStream,
     pipe: OwnedFd,
-    lines: Lines,
 }
 
 /// Writes both pipes to the log until both have ended, and does not return before.
@@ -28,13 +25,12 @@ struct Source {
 /// ended.
 pub fn pump(log: &mut LogFile, stdout: OwnedFd, stderr: OwnedFd, mut now: impl FnMut() -> jiff::Timestamp) {
     let source = |stream, pipe| Source {
-        stream,
+        stream: LogStream::new(stream),
         pipe,
-        lines: Lines::default(),
     };
     let mut sources = vec![source(Stream::Stdout, stdout), source(Stream::Stderr, stderr)];
     let mut buffer = vec![0; READ];
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::new();
     let mut time = String::new();
     while !sources.is_empty() {
         let mut ready = readable(&sources).into_iter();
@@ -46,29 +42,19 @@ pub fn pump(log: &mut LogFile, stdout: OwnedFd, stderr: OwnedFd, mut now: impl F
             time.clear();
             // Writing to a String can't fail.
             let _ = write!(time, "{:.9}", now());
-            let mut each = |piece: &[u8]| {
-                encode(piece, source.stream, &time, &mut batch);
-                if batch.len() >= BATCH {
-                    log.write(&batch, &time);
-                    batch.clear();
-                }
-            };
             match read {
-                Ok(count) if count > 0 => source.lines.feed(&buffer[..count], each),
+                Ok(count) if count > 0 => {
+                    source.stream.write(&buffer[..count], &time, &mut batch, log);
+                }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Ok(_) | Err(_) => {
-                    source.lines.finish(&mut each);
+                    source.stream.finish(&time, &mut batch, log);
                     return false;
                 }
             }
             true
         });
-        if !batch.is_empty() {
-            log.write(&batch, &time);
-            batch.clear();
-        }
     }
-    log.finish(&time);
 }
 
 /// Waits until a pipe can be read or has ended; which, in their order.

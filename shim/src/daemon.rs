@@ -1,0 +1,212 @@
+//! The shim itself: the one thread that waits, for calls, for children, for the kernel, for time.
+
+mod waiting;
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::event::epoll;
+
+use crate::cgroup::Mounts;
+use crate::command::Arguments;
+use crate::events::Publisher;
+use crate::io::{Io, IoError};
+use crate::logger::Logger;
+use crate::pool::Pool;
+use crate::reaper::Reaper;
+use crate::service::{Shim, Table};
+use crate::ttrpc::server::{Progress, Reader};
+use crate::{clock, sockets};
+use waiting::{LISTENER, Loop, SIGNALS, WAKE};
+
+/// How many calls are worked on at once: those of a task's containers, a few for each.
+const CALLS: usize = 32;
+/// How many wait before them; a client that has more gets an error.
+const WAITING_CALLS: usize = 1024;
+/// How many ends are seen to at once: each may wait for a process that doesn't die.
+const EXITS: usize = 16;
+/// How long events that containerd has not taken yet keep a shim that is done.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// A shim that can't be.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The system won't have it.
+    #[error("can't {what}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// I/O can't begin.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> ServeError {
+    move |source| ServeError::System {
+        what,
+        source: source.into(),
+    }
+}
+
+/// Is the shim until nothing is left to do. Its listener is stdin; `events` is containerd's ttrpc socket.
+///
+/// # Errors
+/// [`ServeError`] if it can't begin.
+pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
+    let listener = listener()?;
+    let socket = listener
+        .local_addr()
+        .ok()
+        .and_then(|address| address.as_pathname().map(Path::to_owned))
+        .unwrap_or_default();
+    // A session of its own: no terminal's signals. It can fail only for a leader, who has one.
+    let _ = rustix::process::setsid();
+    nix::sys::prctl::set_child_subreaper(true).map_err(system("become the parent of orphans"))?;
+    let (signals, asked) = signals().map_err(system("handle signals"))?;
+    let logger = Arc::new(Logger::new(arguments.debug));
+    if let Ok(bundle) = std::env::current_dir() {
+        logger.attach(&bundle);
+    }
+    // The bundle may be removed while others of the group run.
+    std::env::set_current_dir("/").map_err(system("change to /"))?;
+    let waiting = Loop::new(socket).map_err(system("make an event queue"))?;
+    let waiting = Arc::new(waiting);
+    let shim = Arc::new(Shim {
+        namespace: arguments.namespace.clone(),
+        sockets: sockets::FOLDER.into(),
+        reaper: Arc::new(Reaper::default()),
+        io: Io::start(clock::wall)?,
+        publisher: Publisher::new(events, arguments.namespace.clone(), Arc::clone(&logger)),
+        logger,
+        mounts: Mounts::of_this_process(),
+        calls: Pool::new("call", CALLS, WAITING_CALLS),
+        exits: Pool::new("exit", EXITS, usize::MAX),
+        waiting: Arc::clone(&waiting) as _,
+        table: Mutex::new(Table::default()),
+    });
+    waiting
+        .add(&listener, LISTENER)
+        .map_err(system("wait for calls"))?;
+    waiting
+        .add(&signals, SIGNALS)
+        .map_err(system("wait for signals"))?;
+    run(&shim, &waiting, &listener, &signals, &asked).map_err(system("wait"))?;
+    if !shim.publisher.flush(FLUSH) {
+        shim.logger
+            .warn("the shim ends with events that containerd has not taken");
+    }
+    Ok(())
+}
+
+/// Takes the listener from stdin, and leaves nothing there that children could inherit.
+fn listener() -> Result<UnixListener, ServeError> {
+    let given = std::io::stdin().as_fd().try_clone_to_owned();
+    let listener = UnixListener::from(given.map_err(system("take over the socket, which is stdin"))?);
+    listener
+        .set_nonblocking(true)
+        .map_err(system("use the socket, which is stdin"))?;
+    let null = std::fs::File::open("/dev/null").map_err(system("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(null).map_err(system("let go of stdin"))?;
+    Ok(listener)
+}
+
+/// A socket that can be read after SIGCHLD, SIGTERM or SIGINT, and whether one of the last two came. No other signal that
+/// can be caught does anything. Handlers, and not a mask or SIG_IGN, since children would inherit those.
+fn signals() -> std::io::Result<(UnixStream, Arc<std::sync::atomic::AtomicBool>)> {
+    use signal_hook::consts::{
+        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ,
+    };
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGCHLD, SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    let ignored = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGALRM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ] {
+        signal_hook::flag::register(signal, Arc::clone(&ignored))?;
+    }
+    Ok((read, asked))
+}
+
+/// Waits, until there is nothing more to wait for.
+fn run(
+    shim: &Arc<Shim>,
+    waiting: &Loop,
+    listener: &UnixListener,
+    signals: &UnixStream,
+    asked: &std::sync::atomic::AtomicBool,
+) -> std::io::Result<()> {
+    let mut readers: HashMap<u64, Reader> = HashMap::new();
+    let mut events = Vec::with_capacity(32);
+    while !waiting.is_ending() {
+        waiting.wait(&mut events)?;
+        for event in events.drain(..) {
+            match event.data.u64() {
+                LISTENER => accept(waiting, listener, &mut readers),
+                SIGNALS => {
+                    drain(signals);
+                    shim.reaper.reap(|owner, pid, exit| shim.ended(owner, pid, exit));
+                }
+                WAKE => waiting.woken(),
+                id => read(shim, waiting, &mut readers, id),
+            }
+        }
+        for job in waiting.due() {
+            // Without room, it is done late, by this thread.
+            if let Err(job) = shim.exits.submit(job) {
+                job();
+            }
+        }
+        if asked.load(std::sync::atomic::Ordering::Relaxed) {
+            // As when a machine goes down: what runs is seen to its end, so that its exit is on disk.
+            let done = || shim.has_no_process();
+            if done() {
+                crate::service::Waiting::end(waiting, &done);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn drain(mut signals: &UnixStream) {
+    use std::io::Read as _;
+    let mut bytes = [0; 64];
+    while signals.read(&mut bytes).is_ok_and(|count| count > 0) {}
+}
+
+fn accept(waiting: &Loop, listener: &UnixListener, readers: &mut HashMap<u64, Reader>) {
+    while let Ok((stream, _)) = listener.accept() {
+        let id = waiting.id();
+        if let Ok(reader) = Reader::new(stream)
+            && waiting.add(&reader, id).is_ok()
+        {
+            readers.insert(id, reader);
+        }
+    }
+}
+
+fn read(shim: &Arc<Shim>, waiting: &Loop, readers: &mut HashMap<u64, Reader>, id: u64) {
+    let Some(reader) = readers.get_mut(&id) else {
+        return waiting.short_of_memory(id);
+    };
+    if reader.read(|call| shim.call(call)) == Progress::Closed {
+        // Whoever still answers on it learns that it is closed; the kernel forgets it only when the last has.
+        waiting.remove(reader);
+        readers.remove(&id);
+    }
+}
+
+/// One event, as the kernel tells it.
+type Event = epoll::Event;

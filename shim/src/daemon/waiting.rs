@@ -1,0 +1,170 @@
+//! What is waited for: descriptors and time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+
+use super::Event;
+use crate::cgroup::OomWatch;
+use crate::pool::Job;
+use crate::service::Waiting;
+use crate::{clock, sockets};
+
+/// The socket that clients connect to.
+pub(super) const LISTENER: u64 = 0;
+/// A signal came.
+pub(super) const SIGNALS: u64 = 1;
+/// There is a new point in time to wait for.
+pub(super) const WAKE: u64 = 2;
+/// The first number of a connection.
+const FIRST: u64 = 16;
+
+/// Told about memory.
+type OnOom = Box<dyn Fn() + Send + Sync>;
+
+/// Everything that is waited for.
+pub(super) struct Loop {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    next: AtomicU64,
+    /// When what is to be done; a number tells apart what is due at once.
+    timers: Mutex<BTreeMap<(Duration, u64), Job>>,
+    ooms: Mutex<HashMap<u64, Arc<(OomWatch, OnOom)>>>,
+    socket: PathBuf,
+    ending: AtomicBool,
+}
+
+impl Loop {
+    pub(super) fn new(socket: PathBuf) -> std::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Self {
+            epoll,
+            wake,
+            next: AtomicU64::new(FIRST),
+            timers: Mutex::default(),
+            ooms: Mutex::default(),
+            socket,
+            ending: AtomicBool::new(false),
+        })
+    }
+
+    /// A number for one more descriptor.
+    pub(super) fn id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, fd: impl AsFd, id: u64) -> std::io::Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(id),
+            EventFlags::IN,
+        )?)
+    }
+
+    pub(super) fn remove(&self, fd: impl AsFd) {
+        // It fails only if it is not there, which is what is wanted.
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    fn timers(&self) -> MutexGuard<'_, BTreeMap<(Duration, u64), Job>> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a descriptor, or for the next point in time.
+    pub(super) fn wait(&self, events: &mut Vec<Event>) -> std::io::Result<()> {
+        let next = self.timers().keys().next().map(|(at, _)| *at);
+        let left = next.map(|at| at.saturating_sub(clock::monotonic()));
+        let timeout = left.map(|left| Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        });
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is due.
+    pub(super) fn due(&self) -> Vec<Job> {
+        let now = clock::monotonic();
+        let mut timers = self.timers();
+        let later = timers.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut *timers, later).into_values().collect()
+    }
+
+    pub(super) fn woken(&self) {
+        let mut number = [0; 8];
+        let _ = rustix::io::read(&self.wake, &mut number);
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Memory was short in some cgroup, or the cgroup has gone.
+    pub(super) fn short_of_memory(&self, id: u64) {
+        let watch = {
+            let ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
+            ooms.get(&id).cloned()
+        };
+        let Some(watch) = watch else {
+            return;
+        };
+        let (fd, tell) = &*watch;
+        let there = fd.take();
+        tell();
+        if !there {
+            self.remove(fd);
+            let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
+            ooms.remove(&id);
+        }
+    }
+}
+
+impl Waiting for Loop {
+    fn after(&self, delay: Duration, job: Job) {
+        let id = self.id();
+        self.timers().insert((clock::monotonic() + delay, id), job);
+        self.wake();
+    }
+
+    fn watch_oom(&self, watch: OomWatch, job: OnOom) {
+        let id = self.id();
+        let watch = Arc::new((watch, job));
+        let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
+        ooms.insert(id, Arc::clone(&watch));
+        drop(ooms);
+        let added = self.add(&watch.0, id);
+        if added.is_err() {
+            let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
+            ooms.remove(&id);
+        }
+    }
+
+    fn end(&self, may: &dyn Fn() -> bool) {
+        // Without the lock nothing is decided; who asked may ask again.
+        let folder = self.socket.parent().map(PathBuf::from).unwrap_or_default();
+        let Ok(_lock) = sockets::lock(&folder) else {
+            return;
+        };
+        if may() {
+            let _ = std::fs::remove_file(&self.socket);
+            self.ending.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+    }
+}

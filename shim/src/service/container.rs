@@ -1,0 +1,208 @@
+//! A container and its processes, as the shim knows them.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::TaskError;
+use crate::api::task::Status;
+use crate::bundle::Notes;
+use crate::cgroup::Cgroup;
+use crate::io::ProcessIo;
+use crate::reaper::Exit;
+use crate::runtime::{On, Runtime};
+use crate::ttrpc::server::Responder;
+
+/// A container.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) bundle: PathBuf,
+    pub(super) runtime: Runtime,
+    /// The folder for exit records.
+    pub(super) exits: Option<PathBuf>,
+    /// None if it has none of its own.
+    pub(super) cgroup: Option<Cgroup>,
+    /// Held while the OCI runtime changes the container as a whole.
+    pub(super) operation: Mutex<()>,
+    /// Held while a record of the first process is written, so that the last word is the end's.
+    pub(super) record: Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// What changes of a container.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) init: Process,
+    pub(super) execs: HashMap<String, Process>,
+    pub(super) paused: bool,
+    /// Its first process has been reaped: no exec begins any more.
+    pub(super) ending: bool,
+    /// Execs whose start is under way.
+    pub(super) starting: usize,
+    /// OOM kills that were published.
+    pub(super) oom_kills: u64,
+    /// Somebody looks, some time after SIGKILL, whether it has ended.
+    pub(super) death_watched: bool,
+}
+
+/// A process of a container: its first, or an exec.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) stdin: String,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+    pub(super) terminal: bool,
+    /// What an exec shall run: OCI's process in JSON.
+    pub(super) spec: Vec<u8>,
+    pub(super) pid: i32,
+    pub(super) phase: Phase,
+    /// It was reaped while its start was under way.
+    pub(super) early: Option<Exit>,
+    pub(super) io: Option<Arc<ProcessIo>>,
+    pub(super) console: Option<OwnedFd>,
+    /// Who waits for its end.
+    pub(super) waiters: Vec<Responder>,
+}
+
+/// How far a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// An exec that there is no process of yet.
+    Added,
+    /// A container that waits to be started.
+    Created,
+    /// Its start is under way.
+    Starting,
+    /// It runs, or its end is not shown yet.
+    Running,
+    /// It has ended.
+    Stopped(Exit),
+}
+
+impl Phase {
+    /// In words, for errors.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Added => "not started",
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+
+    pub(super) fn status(&self, paused: bool) -> Status {
+        match self {
+            Self::Added | Self::Created | Self::Starting => Status::Created,
+            Self::Running if paused => Status::Paused,
+            Self::Running => Status::Running,
+            Self::Stopped(_) => Status::Stopped,
+        }
+    }
+}
+
+impl Process {
+    pub(super) fn new(stdin: String, stdout: String, stderr: String, terminal: bool, phase: Phase) -> Self {
+        Self {
+            stdin,
+            stdout,
+            stderr,
+            terminal,
+            spec: Vec::new(),
+            pid: 0,
+            phase,
+            early: None,
+            io: None,
+            console: None,
+            waiters: Vec::new(),
+        }
+    }
+}
+
+impl Container {
+    pub(super) fn new(id: String, bundle: PathBuf, notes: Notes, init: Process) -> Self {
+        Self {
+            id,
+            bundle,
+            runtime: notes.runtime,
+            exits: notes.exits,
+            cgroup: notes.cgroup,
+            operation: Mutex::new(()),
+            record: Mutex::new(()),
+            state: Mutex::new(State {
+                init,
+                execs: HashMap::new(),
+                paused: false,
+                ending: false,
+                starting: 0,
+                oom_kills: 0,
+                death_watched: false,
+            }),
+        }
+    }
+
+    /// What the OCI runtime is called for.
+    pub(super) fn on(&self) -> On<'_> {
+        On {
+            bundle: &self.bundle,
+            id: &self.id,
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn operation(&self) -> MutexGuard<'_, ()> {
+        self.operation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cgroup, if the container is alone in it.
+    pub(super) fn own_cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref().filter(|cgroup| cgroup.is_own())
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        matches!(self.state().init.phase, Phase::Stopped(_))
+    }
+
+    /// Whom a request is about, in words.
+    pub(super) fn name(&self, exec: &str) -> String {
+        if exec.is_empty() {
+            format!("container {}", self.id)
+        } else {
+            format!("exec {exec} of container {}", self.id)
+        }
+    }
+
+    /// The error of a process that is not where it would have to be.
+    pub(super) fn refuse(
+        &self,
+        exec: &str,
+        phase: &Phase,
+        action: &'static str,
+        must: &'static str,
+    ) -> TaskError {
+        TaskError::State {
+            what: self.name(exec),
+            is: phase.word(),
+            action,
+            must,
+        }
+    }
+}
+
+impl State {
+    /// The process of a request: the first if `exec` is empty.
+    pub(super) fn process(&mut self, container: &Container, exec: &str) -> Result<&mut Process, TaskError> {
+        if exec.is_empty() {
+            return Ok(&mut self.init);
+        }
+        self.execs.get_mut(exec).ok_or_else(|| TaskError::NoExec {
+            container: container.id.clone(),
+            exec: exec.to_owned(),
+        })
+    }
+}

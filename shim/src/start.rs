@@ -1,0 +1,151 @@
+//! `start`: sees to it that a container has a shim, a new one or its group's, and tells its address.
+
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::api::task::Options;
+use crate::api::{Any, Message as _};
+use crate::bundle::{BundleError, Config, write_address};
+use crate::command::Arguments;
+use crate::runtime::options;
+use crate::sockets::{self, Found, SocketError};
+
+/// The most that options may have.
+const MAX_OPTIONS: u64 = 1 << 20;
+
+/// A shim that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The bundle is at fault.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The socket is.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The system is.
+    #[error("can't {what}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// The shim's address.
+///
+/// # Errors
+/// [`StartError`]; no shim was left behind then.
+pub fn start(arguments: &Arguments) -> Result<String, StartError> {
+    let bundle = bundle(arguments)?;
+    let config = Config::read(&bundle)?;
+    let group = config.group(&arguments.id);
+    let folder = Path::new(sockets::FOLDER);
+    let path = sockets::path(folder, &arguments.address, &arguments.namespace, group);
+    let address = sockets::address(&path);
+    let _lock = sockets::lock(folder)?;
+    if let Found::Free(listener) = sockets::find(&path, &arguments.id)?
+        && let Err(error) = spawn(arguments, &bundle, listener)
+    {
+        let _ = std::fs::remove_file(&path);
+        return Err(error);
+    }
+    write_address(&bundle, &address).map_err(system("write the shim's address into the bundle"))?;
+    Ok(address)
+}
+
+/// The bundle of a command line.
+///
+/// # Errors
+/// [`StartError::System`] if there is no working directory.
+pub fn bundle(arguments: &Arguments) -> Result<PathBuf, StartError> {
+    match &arguments.bundle {
+        Some(bundle) => Ok(bundle.clone()),
+        None => std::env::current_dir().map_err(system("find the bundle, which is the working directory")),
+    }
+}
+
+/// Starts the shim itself. It gets its listener as stdin, which needs no number and no environment.
+fn spawn(arguments: &Arguments, bundle: &Path, listener: UnixListener) -> Result<(), StartError> {
+    let program = std::env::current_exe().map_err(system("find this program"))?;
+    let mut command = Command::new(program);
+    command.args([
+        "-namespace",
+        &arguments.namespace,
+        "-id",
+        &arguments.id,
+        "-address",
+        &arguments.address,
+    ]);
+    if arguments.debug {
+        command.arg("-debug");
+    }
+    command.current_dir(bundle);
+    command
+        .stdin(OwnedFd::from(listener))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let child = command.spawn().map_err(system("start the shim"))?;
+    protect(child.id());
+    if let Some(cgroup) = shim_cgroup() {
+        join(&cgroup, child.id()).map_err(system("put the shim into its cgroup"))?;
+    }
+    Ok(())
+}
+
+/// Makes the shim a little more likely to be killed for want of memory than containerd, and less than containers.
+fn protect(pid: u32) {
+    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+    let score = std::fs::read_to_string(format!("/proc/{parent}/oom_score_adj"));
+    if let Some(score) = score.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
+        // Without the right to, it stays as it is.
+        let _ = std::fs::write(
+            format!("/proc/{pid}/oom_score_adj"),
+            (score + 1).min(1000).to_string(),
+        );
+    }
+}
+
+/// The cgroup that options name for the shim. They come on stdin; what can't be read there is said when the container is
+/// created with them.
+fn shim_cgroup() -> Option<String> {
+    let mut bytes = Vec::new();
+    let stdin = std::io::stdin();
+    stdin.lock().take(MAX_OPTIONS).read_to_end(&mut bytes).ok()?;
+    let any = Any::decode(bytes.as_slice()).ok()?;
+    let options: Options = options(Some(&any)).ok()?;
+    Some(options.shim_cgroup).filter(|cgroup| !cgroup.is_empty())
+}
+
+/// Puts a process into a cgroup, in every hierarchy.
+fn join(cgroup: &str, pid: u32) -> std::io::Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies: Vec<PathBuf> = if root.join("cgroup.procs").exists() {
+        vec![root.to_owned()]
+    } else {
+        let folders = std::fs::read_dir(root)?.flatten().map(|entry| entry.path());
+        folders
+            .filter(|path| path.join("cgroup.procs").exists())
+            .collect()
+    };
+    for hierarchy in hierarchies {
+        let folder = hierarchy.join(cgroup.trim_start_matches('/'));
+        std::fs::create_dir_all(&folder)?;
+        let joined = std::fs::write(folder.join("cgroup.procs"), pid.to_string());
+        // A new cpuset of version 1 has no processors, and takes nobody.
+        if let Err(error) = joined
+            && !hierarchy.ends_with("cpuset")
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
