@@ -13,6 +13,7 @@ use longshore_agent::containerd::Client;
 use longshore_agent::http::{CertificateClock, Client as Http, Trust, client_config};
 use longshore_agent::image::{ContainerdImages, ImageError, Images, Node, PullProgress, Reach};
 use longshore_agent::model::{ContainerId, PulledImage};
+use longshore_tests::programs;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -223,7 +224,7 @@ impl Lab {
 }
 
 fn launch(root: &Path) -> Program {
-    let mut command = Command::new("containerd");
+    let mut command = programs::containerd();
     command.arg("--config").arg(root.join("config.toml"));
     Program::start(&mut command, &root.join("containerd.log"))
 }
