@@ -316,6 +316,33 @@ async fn containers_are_found_by_their_owner_with_the_whole_task_and_no_secret()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn labels_that_containerd_does_not_take_keep_no_container_from_running() {
+    let mut stage = Stage::new(&["true"]);
+    let long = "x".repeat(5000);
+    stage.container().docker_labels = [
+        ("team", "edge"),
+        ("long", &*long),
+        ("", "nameless"),
+        ("containerd.io/gc.ref.content", "sha256:beef"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    assert_eq!(stage.run_to_end().await.code, Some(0));
+    let info = stage
+        .daemon
+        .ctr(&["containers", "info", &stage.id(0).to_string()]);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    let labels = info["Labels"].as_object().unwrap();
+    assert_eq!(labels["team"], "edge");
+    for name in ["long", "", "containerd.io/gc.ref.content"] {
+        assert!(!labels.contains_key(name), "{name:?}");
+    }
+    // What the definition says is kept all the same.
+    assert_eq!(stage.observed().await.task, Some(stage.task.clone()));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn output_goes_to_the_log_writer() {
     let daemon = Daemon::start();
     let writer = daemon.folder().join("log writer");
