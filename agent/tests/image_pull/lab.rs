@@ -88,11 +88,25 @@ pub struct Lab {
 
 impl Lab {
     pub async fn start() -> Self {
+        Self::within(tempfile::tempdir().unwrap()).await
+    }
+
+    /// One whose containerd has a disk of so many bytes.
+    pub async fn on_a_disk_of(bytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let size = format!("size={bytes}");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("disk"), &root, Some("tmpfs"), flags, Some(&*size)).unwrap();
+        Self::within(folder).await
+    }
+
+    async fn within(folder: tempfile::TempDir) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "these tests unpack layers and need root"
         );
-        let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let config = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
@@ -220,6 +234,14 @@ impl Lab {
         let id = "collect";
         self.client.ensure_lease(id, Default::default()).await.unwrap();
         self.client.delete_lease(id, true).await.unwrap();
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Nothing is mounted there, unless it has a disk of its own.
+        let root = self.folder.path().join("root");
+        let _: nix::Result<()> = nix::mount::umount2(&root, nix::mount::MntFlags::MNT_DETACH);
     }
 }
 
