@@ -140,7 +140,9 @@ impl Work<'_> {
             Outcome::Failed(error) => {
                 let name = match &error {
                     NetworkError::Port { .. } => "HostConfigError",
-                    NetworkError::Plugin { .. } | NetworkError::Io { .. } => "ContainerNetworkingError",
+                    NetworkError::Subnet { .. } | NetworkError::Plugin { .. } | NetworkError::Io { .. } => {
+                        "ContainerNetworkingError"
+                    }
                 };
                 self.failed(name, error)
             }
