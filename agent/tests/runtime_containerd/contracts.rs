@@ -10,7 +10,7 @@ use longshore_tests::binaries;
 
 use crate::contract::{Script, Subject, contract};
 use crate::daemon::Daemon;
-use crate::stage::{Stage, container, eventually};
+use crate::stage::{Stage, catches_sigterm, container, eventually};
 
 struct OnContainerd<const LONGSHORE: bool>(Stage);
 
@@ -62,13 +62,6 @@ impl<const LONGSHORE: bool> Subject for OnContainerd<LONGSHORE> {
     async fn end(self) {
         self.0.clear().await;
     }
-}
-
-/// Before it does, a first process does not even get the signal.
-fn catches_sigterm(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & (1 << 14) != 0
 }
 
 contract!(stock, OnContainerd<false>, tokio::test(flavor = "multi_thread"));

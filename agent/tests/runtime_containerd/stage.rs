@@ -206,6 +206,18 @@ impl Drop for Stage {
     }
 }
 
+/// Whether a container's shell has set its trap: before, a first process does not even get the signal. The OCI runtime,
+/// which it is until it becomes the shell, catches it too.
+pub fn catches_sigterm(pid: u32) -> bool {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    if !read("cmdline").starts_with("sh\0") {
+        return false;
+    }
+    let status = read("status");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & (1 << 14) != 0
+}
+
 /// Waits until something is so.
 pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let wait = async {

@@ -100,14 +100,7 @@ impl ContainerdRuntime {
     fn fitted(&self, container: &CreateContainer, id: &str, mounts: &[Mount]) -> Result<Spec, RuntimeError> {
         let mut spec = container.spec.clone();
         let annotations = spec.annotations_mut().get_or_insert_default();
-        let task = container.id.task();
-        // A shim's address follows from its group. Were it one group for all shims, a container that is made after the
-        // setting has changed would be run by the shim that its task has already, whichever that is.
-        let group = match is_longshore(&self.settings.runtime) {
-            true => format!("{task}.longshore"),
-            false => task.to_string(),
-        };
-        annotations.insert(GROUP_ANNOTATION.to_owned(), group);
+        annotations.insert(GROUP_ANNOTATION.to_owned(), container.id.task().to_string());
         if is_longshore(&self.settings.runtime) {
             let exits = self.settings.exits.folder().to_string_lossy().into_owned();
             annotations.insert(exit_record::EXITS.to_owned(), exits);
