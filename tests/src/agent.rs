@@ -168,6 +168,18 @@ impl Agent {
         .await
     }
 
+    /// Changes a setting, for its next start. An empty value is the default.
+    ///
+    /// # Panics
+    /// When the file of its settings can't be changed.
+    pub fn set(&self, name: &str, value: &str) {
+        let text = std::fs::read_to_string(self.config()).expect("settings");
+        let prefix = format!("{name}=");
+        let others = text.lines().filter(|line| !line.starts_with(&prefix));
+        let text: String = others.map(|line| format!("{line}\n")).collect();
+        std::fs::write(self.config(), format!("{text}{prefix}{value}\n")).expect("settings");
+    }
+
     /// The file of its settings.
     #[must_use]
     pub fn config(&self) -> PathBuf {

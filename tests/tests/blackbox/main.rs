@@ -11,6 +11,7 @@
 )]
 
 mod aws_cli;
+mod deaths;
 mod errors;
 mod gpu;
 mod images;
