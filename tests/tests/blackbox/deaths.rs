@@ -10,17 +10,17 @@ use nix::unistd::Pid;
 use crate::system::{self, System, container, id_of, shell};
 
 /// A task of one container that ends when it is told to.
-struct Waiting {
-    task: String,
-    name: &'static str,
-    pid: i32,
-    code: i32,
+pub struct Waiting {
+    pub task: String,
+    pub name: &'static str,
+    pub pid: i32,
+    pub code: i32,
     go: PathBuf,
 }
 
 impl Waiting {
     /// Runs one that will end with `code`, and prints a line before.
-    async fn run(system: &System, name: &'static str, code: i32) -> Self {
+    pub async fn run(system: &System, name: &'static str, code: i32) -> Self {
         let folder = system.host.dir().join(name);
         let script = format!("while [ ! -e /data/go ]; do sleep 0.05; done; echo going; exit {code}");
         let host = HostVolumeProperties::builder().source_path(folder.to_str().expect("UTF-8"));
@@ -44,13 +44,13 @@ impl Waiting {
     }
 
     /// Has it end, and waits until its process is gone.
-    async fn end(&self) {
+    pub async fn end(&self) {
         std::fs::write(&self.go, "").expect("a file");
         until_dead(self.pid).await;
     }
 
     /// Waits until the end is told, with its code. What containerd's own shim knows is lost where containerd forgets it.
-    async fn until_known(&self, system: &System) {
+    pub async fn until_known(&self, system: &System) {
         let stopped = system.until(&self.task, "STOPPED").await;
         let seen = container(&stopped, self.name);
         if is_stock() && seen.exit_code().is_none() {
@@ -66,7 +66,7 @@ impl Waiting {
     }
 }
 
-fn is_stock() -> bool {
+pub fn is_stock() -> bool {
     binaries::shim() == binaries::STOCK_SHIM
 }
 
@@ -80,7 +80,7 @@ fn pid_of(system: &System, task: &str, index: usize) -> i32 {
 }
 
 /// The value of a line of `/proc/PID/status`; none if the process has gone.
-fn status(pid: i32, name: &str) -> Option<String> {
+pub fn status(pid: i32, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     value.map(|value| value.trim().to_owned())
@@ -112,7 +112,7 @@ fn assert_reason(task: &Task, name: &str, reason: &str) {
 }
 
 /// Waits until no exit record is left.
-async fn until_no_records(system: &System) {
+pub async fn until_no_records(system: &System) {
     let folder = system.agent.data_dir().join("exits");
     let empty = || is_empty(&folder).then_some(());
     wait::until_some("the exit records are removed", empty).await;
@@ -211,71 +211,6 @@ fn what_ends_while_agent_and_containerd_are_dead_has_its_exit_code() {
         system.agent.start();
         for waiting in [&early, &late] {
             waiting.until_known(&system).await;
-        }
-        until_no_records(&system).await;
-        system
-    });
-}
-
-#[test]
-fn containers_keep_their_shim_when_the_setting_changes() {
-    system::with(|mut system| async move {
-        let old = Waiting::run(&system, "old", 21).await;
-        let idle = Waiting::run(&system, "idle", 22).await;
-        let shim = || status(idle.pid, "PPid:");
-        let before = shim();
-        system.agent.terminate().await;
-        let other = if is_stock() { "" } else { binaries::STOCK_SHIM };
-        system.agent.set("LONGSHORE_RUNTIME", other);
-        system.agent.start();
-        system.until_connected().await;
-        let new = Waiting::run(&system, "new", 23).await;
-        let program = |pid: i32| {
-            let shim = status(pid, "PPid:").expect("it runs");
-            std::fs::read_to_string(format!("/proc/{shim}/cmdline")).expect("it runs")
-        };
-        assert_ne!(program(new.pid), program(old.pid));
-        for waiting in [&old, &new] {
-            waiting.end().await;
-            waiting.until_known(&system).await;
-        }
-        assert_eq!((status(idle.pid, "State:").is_some(), shim()), (true, before));
-        // Its end is taken from its own shim, whatever others run by.
-        system.agent.kill();
-        idle.end().await;
-        system.agent.start();
-        idle.until_known(&system).await;
-        until_no_records(&system).await;
-        system
-    });
-}
-
-#[test]
-fn a_shim_whose_program_was_replaced_goes_on() {
-    system::with(|mut system| async move {
-        let program = system.host.dir().join("containerd-shim-longshore-v1");
-        let install = || {
-            let new = program.with_extension("new");
-            std::fs::copy(binaries::longshore_shim(), &new).expect("a copy");
-            std::fs::rename(&new, &program).expect("it is replaced");
-        };
-        install();
-        system.agent.terminate().await;
-        system
-            .agent
-            .set("LONGSHORE_RUNTIME", program.to_str().expect("UTF-8"));
-        system.agent.start();
-        system.until_connected().await;
-        let old = Waiting::run(&system, "old", 31).await;
-        system.agent.terminate().await;
-        install();
-        system.agent.start();
-        system.until_connected().await;
-        let new = Waiting::run(&system, "new", 32).await;
-        for waiting in [&old, &new] {
-            waiting.end().await;
-            let stopped = system.until(&waiting.task, "STOPPED").await;
-            assert_eq!(container(&stopped, waiting.name).exit_code(), Some(waiting.code));
         }
         until_no_records(&system).await;
         system

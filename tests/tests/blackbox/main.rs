@@ -20,5 +20,6 @@ mod network;
 mod overrides;
 mod process;
 mod restarts;
+mod shims;
 mod stop;
 mod system;
