@@ -4,7 +4,7 @@
 //! records, of which only the last ends with `\n`. Bytes that are not UTF-8 are replaced as Docker does it: U+FFFD for
 //! each of them. A record is one line of the file, so a torn last line is told by its missing newline.
 //!
-//! [`encode`] makes a record, [`parse`] reads one, [`Decoder`] cuts a file that is read piece by piece into records.
+//! [`Encoder`] makes records, [`parse`] reads one, [`Decoder`] cuts a file that is read piece by piece into records.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,62 +76,160 @@ pub enum InvalidRecord {
 }
 
 /// Whether a byte must be escaped inside a JSON string.
-const ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+const fn is_escaped(byte: u8) -> bool {
+    // Without branches, so that a whole block is looked at in a few instructions.
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
 
-/// Appends a piece of output to `out` as one record: one line with its newline.
-///
-/// `output` is what the program wrote, whatever its bytes, with the `\n` that ends it if it ends a line; the caller
-/// keeps to [`MAX_CHUNK`]. `time` is RFC 3339, so nothing in it needs an escape.
-pub fn encode(output: &[u8], stream: Stream, time: &str, out: &mut Vec<u8>) {
-    out.reserve(output.len() + 80);
-    out.extend_from_slice(b"{\"log\":\"");
-    // The check of the whole is several times faster than going by chunks, and nearly all output passes it.
-    if let Ok(text) = std::str::from_utf8(output) {
-        escape(text, out);
-    } else {
-        for chunk in output.utf8_chunks() {
-            escape(chunk.valid(), out);
-            for _ in chunk.invalid() {
-                out.extend_from_slice(b"\\ufffd");
+/// What all records of one stream share that were read at one time.
+#[derive(Debug, Clone, Default)]
+pub struct Encoder {
+    /// A record from the end of its output on.
+    tail: Vec<u8>,
+}
+
+impl Encoder {
+    /// `time` is RFC 3339, so nothing in it needs an escape.
+    #[must_use]
+    pub fn new(stream: Stream, time: &str) -> Self {
+        let mut encoder = Self::default();
+        encoder.set(stream, time);
+        encoder
+    }
+
+    /// Makes it another stream's, or another time's.
+    pub fn set(&mut self, stream: Stream, time: &str) {
+        self.tail.clear();
+        self.tail.extend_from_slice(b"\",\"stream\":\"");
+        self.tail.extend_from_slice(stream.as_str().as_bytes());
+        self.tail.extend_from_slice(b"\",\"time\":\"");
+        self.tail.extend_from_slice(time.as_bytes());
+        self.tail.extend_from_slice(b"\"}\n");
+    }
+
+    /// Appends a piece of output to `out` as one record: one line with its newline.
+    ///
+    /// `output` is what the program wrote, whatever its bytes, with the `\n` that ends it if it ends a line; the caller
+    /// keeps to [`MAX_CHUNK`].
+    // Inlined into the crate of whoever writes logs, which is built for speed.
+    #[inline]
+    pub fn encode(&self, output: &[u8], out: &mut Vec<u8>) {
+        let (line, newline) = newline_apart(output);
+        out.reserve(HEAD.len() + output.len() + 1 + self.tail.len());
+        out.extend_from_slice(HEAD);
+        // The check of the whole is several times faster than going by chunks, and nearly all output passes it.
+        if let Ok(text) = std::str::from_utf8(line) {
+            escape(text, out);
+        } else {
+            for chunk in line.utf8_chunks() {
+                escape(chunk.valid(), out);
+                for _ in chunk.invalid() {
+                    out.extend_from_slice(b"\\ufffd");
+                }
             }
         }
+        out.extend_from_slice(newline);
+        out.extend_from_slice(&self.tail);
     }
-    out.extend_from_slice(b"\",\"stream\":\"");
-    out.extend_from_slice(stream.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"time\":\"");
-    out.extend_from_slice(time.as_bytes());
-    out.extend_from_slice(b"\"}\n");
+
+    /// [`Encoder::encode`] for a piece of what [`is_plain`].
+    #[inline]
+    pub fn encode_plain(&self, output: &[u8], out: &mut Vec<u8>) {
+        let (line, newline) = newline_apart(output);
+        out.reserve(HEAD.len() + output.len() + 1 + self.tail.len());
+        out.extend_from_slice(HEAD);
+        out.extend_from_slice(line);
+        out.extend_from_slice(newline);
+        out.extend_from_slice(&self.tail);
+    }
+}
+
+/// How a record begins.
+const HEAD: &[u8] = b"{\"log\":\"";
+
+/// A line without its newline, and the newline as a JSON string has it.
+#[inline]
+fn newline_apart(output: &[u8]) -> (&[u8], &'static [u8]) {
+    match output.strip_suffix(b"\n") {
+        Some(line) => (line, b"\\n"),
+        None => (output, b""),
+    }
+}
+
+/// Appends a piece of output as one record: [`Encoder`], for a single one.
+pub fn encode(output: &[u8], stream: Stream, time: &str, out: &mut Vec<u8>) {
+    Encoder::new(stream, time).encode(output, out);
 }
 
 /// Appends a text as the inside of a JSON string: runs of plain bytes are copied whole.
+#[inline]
 fn escape(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
+    loop {
+        let plain = plain(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(byte) = rest.get(plain) else { return };
+        match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             byte => {
                 let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]);
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }
-        rest = &rest[at + 1..];
+        rest = &rest[plain + 1..];
     }
-    out.extend_from_slice(rest);
+}
+
+/// How many bytes come before the first that must be escaped.
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    let mut plain = 0;
+    for block in bytes.as_chunks::<32>().0 {
+        // No early end within a block, so that it takes but a few instructions.
+        if block.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+            break;
+        }
+        plain += block.len();
+    }
+    let (words, rest) = bytes[plain..].as_chunks::<8>();
+    for word in words {
+        let found = escaped_in(u64::from_le_bytes(*word));
+        if found != 0 {
+            return plain + found.trailing_zeros() as usize / 8;
+        }
+        plain += word.len();
+    }
+    plain
+        + rest
+            .iter()
+            .position(|byte| is_escaped(*byte))
+            .unwrap_or(rest.len())
+}
+
+/// The lowest bit that is set is the highest of the first byte that must be escaped.
+#[inline]
+const fn escaped_in(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    // A byte that is less than what is taken from it borrows from those behind it, which doesn't matter: it is the first.
+    let control = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    (control | quote | backslash) & !word & (ONES * 0x80)
+}
+
+/// Whether output is ASCII of which nothing but its newlines must be escaped, as most is: then [`Encoder::encode_plain`]
+/// does for each line of it.
+#[inline]
+#[must_use]
+pub fn is_plain(output: &[u8]) -> bool {
+    let bad = |byte: u8| (is_escaped(byte) & (byte != b'\n')) | !byte.is_ascii();
+    let (blocks, rest) = output.as_chunks::<64>();
+    let clean = |block: &[u8; 64]| !block.iter().fold(false, |found, byte| found | bad(*byte));
+    blocks.iter().all(clean) && !rest.iter().any(|byte| bad(*byte))
 }
 
 /// Reads one line of a log file, with or without its newline.

@@ -31,6 +31,8 @@ const WAITING_CALLS: usize = 1024;
 const EXITS: usize = 16;
 /// How long events that containerd has not taken yet keep a shim that is done.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How often it is looked whether a shim that was asked to end may: output does not tell when all of it is written.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A shim that can't be.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +69,9 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         .ok()
         .and_then(|address| address.as_pathname().map(Path::to_owned))
         .unwrap_or_default();
-    // A session of its own: no terminal's signals. It can fail only for a leader, who has one.
-    let _ = rustix::process::setsid();
+    // A group of its own: no terminal's signals. Not a session: each is scheduled as one (autogroup), and a new one has
+    // to make its way against all that runs already, which a busy machine's containers feel when they start.
+    let _ = rustix::process::setpgid(None, None);
     nix::sys::prctl::set_child_subreaper(true).map_err(system("become the parent of orphans"))?;
     let (signals, asked) = signals().map_err(system("handle signals"))?;
     let logger = Arc::new(Logger::new(arguments.debug));
@@ -99,6 +102,7 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         .add(&signals, SIGNALS)
         .map_err(system("wait for signals"))?;
     run(&shim, &waiting, &listener, &signals, &asked).map_err(system("wait"))?;
+    shim.io.stop();
     if !shim.publisher.flush(FLUSH) {
         shim.logger
             .warn("the shim ends with events that containerd has not taken");
@@ -151,7 +155,8 @@ fn run(
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut events = Vec::with_capacity(32);
     while !waiting.is_ending() {
-        waiting.wait(&mut events)?;
+        let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+        waiting.wait(&mut events, asked.then_some(LOOK))?;
         for event in events.drain(..) {
             match event.data.u64() {
                 LISTENER => accept(waiting, listener, &mut readers),
@@ -169,9 +174,9 @@ fn run(
                 job();
             }
         }
-        if asked.load(std::sync::atomic::Ordering::Relaxed) {
-            // As when a machine goes down: what runs is seen to its end, so that its exit is on disk.
-            let done = || shim.has_no_process();
+        if asked {
+            // As when a machine goes down: what runs is seen to its end, so that exit and output are on disk.
+            let done = || shim.is_done();
             if done() {
                 crate::service::Waiting::end(waiting, &done);
             }

@@ -184,3 +184,93 @@ impl Shared {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Message as _;
+    use crate::api::events::TaskStart;
+    use crate::ttrpc::Code;
+    use crate::ttrpc::server::{Progress, Reader};
+    use std::os::unix::net::UnixListener;
+
+    fn publisher(socket: &std::path::Path) -> Publisher {
+        Publisher::new(socket.to_owned(), "ns".into(), Arc::new(Logger::new(false)))
+    }
+
+    fn event(pid: u32) -> TaskStart {
+        TaskStart {
+            container_id: "c".into(),
+            pid,
+        }
+    }
+
+    /// Takes events until `count` have come; refuses the one of pid 2, and hangs up after the one of pid 3 without a
+    /// word.
+    fn take(listener: &UnixListener, count: usize) -> Vec<u32> {
+        let mut pids = Vec::new();
+        while pids.len() < count {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = Reader::new(stream).unwrap();
+            let mut hang_up = false;
+            while pids.len() < count && !hang_up {
+                let progress = reader.read(|call| {
+                    let request = ForwardRequest::decode(call.request.payload.as_slice()).unwrap();
+                    let envelope = request.envelope.unwrap();
+                    assert_eq!(
+                        (envelope.namespace.as_str(), envelope.topic.as_str()),
+                        ("ns", "/tasks/start")
+                    );
+                    let pid = TaskStart::decode(envelope.event.unwrap().value.as_slice())
+                        .unwrap()
+                        .pid;
+                    hang_up = pid == 3 && !pids.contains(&3);
+                    pids.push(pid);
+                    match pid {
+                        2 => call.responder.fail(Code::InvalidArgument, "not this one".into()),
+                        3 if hang_up => std::mem::forget(call.responder),
+                        _ => call.responder.answer(&Empty {}),
+                    }
+                });
+                if progress == Progress::Closed {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        pids
+    }
+
+    #[test]
+    fn events_outlast_containerds_absence_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("events");
+        let publisher = publisher(&socket);
+        for pid in 1..=5 {
+            publisher.publish(&event(pid));
+        }
+        assert!(
+            !publisher.flush(Duration::from_millis(1)),
+            "nobody takes them yet"
+        );
+        let listener = UnixListener::bind(&socket).unwrap();
+        let taken = take(&listener, 6);
+        // What was refused is not sent again; what was not answered is.
+        assert_eq!(taken, [1, 2, 3, 3, 4, 5]);
+        assert!(publisher.flush(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_is_too_much_is_dropped_from_the_oldest_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let publisher = publisher(&dir.path().join("nobody"));
+        let count = u32::try_from(MAX_EVENTS).unwrap();
+        for pid in 0..count + 3 {
+            publisher.publish(&event(pid));
+        }
+        let queue = publisher.shared.queue();
+        assert_eq!(queue.events.len(), MAX_EVENTS);
+        let value = &queue.events.front().unwrap().event.as_ref().unwrap().value;
+        assert_eq!(TaskStart::decode(value.as_slice()).unwrap().pid, 3);
+    }
+}

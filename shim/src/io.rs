@@ -76,7 +76,7 @@ pub struct ChildStdio {
     pub stderr: OwnedFd,
 }
 
-/// The I/O of one shim. Dropping it writes out what is there and ends its thread; processes may then get SIGPIPE.
+/// The I/O of one shim. Dropping it is [`Io::stop`].
 #[derive(Debug)]
 pub struct Io {
     engine: Engine,
@@ -116,6 +116,12 @@ impl Io {
         io.commands.send(Command::Add(id, prepared.entries));
         Ok((child, io))
     }
+
+    /// The shim ends: writes out what is in the pipes, and ends the thread. A process that still runs may get SIGPIPE
+    /// from now on; loggers go on until they have read everything.
+    pub fn stop(&self) {
+        self.engine.stop();
+    }
 }
 
 /// The I/O of one process. Dropping it is [`ProcessIo::close`].
@@ -147,10 +153,13 @@ impl ProcessIo {
         self.commands.send(Command::CloseStdin(self.id));
     }
 
-    /// Waits until all output is where it goes: every writer has closed its end, everything is written, and a logger
-    /// has ended. False if that took too long: someone else holds the pipes, or a client does not read.
+    /// The process has ended: waits until what it has written is where it goes, a client has come for it, and a logger
+    /// has ended. Then its targets are closed; whoever else holds the pipes writes to nowhere from then on.
+    ///
+    /// False if it took too long: a client doesn't come or doesn't read, a logger doesn't end.
     #[must_use]
     pub fn drained(&self, within: Duration) -> bool {
+        self.commands.send(Command::Drain(self.id));
         self.status.wait_drained(within)
     }
 
@@ -161,8 +170,8 @@ impl ProcessIo {
         self.status.dropped()
     }
 
-    /// The process has ended. What is in its pipes now is still written, then targets are closed; a console is hung
-    /// up. A logger that goes on gets SIGTERM, and 12 s later SIGKILL.
+    /// Closes everything without waiting for anyone. What is in the pipes now is still written; a console is hung up. A
+    /// logger that goes on gets SIGTERM, and 12 s later SIGKILL.
     pub fn close(self) {
         drop(self);
     }

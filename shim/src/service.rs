@@ -210,11 +210,11 @@ impl Shim {
         self.waiting.end(&|| self.table().is_empty());
     }
 
-    /// Whether there is no process left that an exit could come from.
+    /// Whether nothing more can come of any container: all have ended, and what they wrote is written.
     #[must_use]
-    pub fn has_no_process(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         let table = self.table();
-        let idle = table.containers.values().all(|container| container.has_stopped());
+        let idle = table.containers.values().all(|container| container.is_done());
         idle && table.creating.is_empty() && self.reaper.processes() == 0
     }
 }

@@ -64,6 +64,11 @@ impl Containerd {
         self.dir.join("containerd.sock")
     }
 
+    /// Kills it with SIGKILL; [`Containerd::restart`] starts it again. Shims go on.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// Kills it with SIGKILL and starts it again. Shims go on.
     pub async fn restart(&mut self) {
         self.kill();

@@ -75,6 +75,37 @@ proptest! {
     }
 
     #[test]
+    fn any_ascii_comes_back_however_long_its_runs_are(
+        pieces in prop::collection::vec(("[ -~]{0,70}", 0_u8..0x80), 0..20), newline: bool,
+    ) {
+        let mut text: String = pieces.into_iter().map(|(run, byte)| run + &char::from(byte).to_string()).collect();
+        if newline {
+            text.push('\n');
+        }
+        let record = parse(&encoded(text.as_bytes(), Stream::Stdout)).unwrap();
+        prop_assert_eq!(record.log, text);
+    }
+
+    #[test]
+    fn what_is_plain_is_encoded_the_same_without_a_look(
+        bytes in prop_oneof![
+            "[ !#-Z^-~\n]{0,200}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..100),
+            (prop::collection::vec(0x5d_u8..0x80, 0..100), any::<u8>()).prop_map(|(mut bytes, last)| { bytes.push(last); bytes }),
+        ],
+    ) {
+        let fit = bytes.iter().all(|byte| byte.is_ascii() && (*byte >= b' ' && !b"\"\\".contains(byte) || *byte == b'\n'));
+        prop_assert_eq!(is_plain(&bytes), fit);
+        if fit {
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                let mut out = Vec::new();
+                Encoder::new(Stream::Stdout, TIME).encode_plain(line, &mut out);
+                prop_assert_eq!(out, encoded(line, Stream::Stdout));
+            }
+        }
+    }
+
+    #[test]
     fn any_text_comes_back_as_it_was(text: String, stderr: bool) {
         let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
         let record = parse(&encoded(text.as_bytes(), stream)).unwrap();

@@ -101,3 +101,21 @@ fn metrics_of_version_2() {
     let io = metrics.io.unwrap().usage;
     assert_eq!((io[0].major, io[0].wios, io[1].minor), (8, 4, 16));
 }
+
+#[test]
+fn what_does_not_die_is_named_after_a_while_and_what_is_not_ones_own_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    // No process has this number, so nothing is killed, and the file goes on to have it.
+    std::fs::write(dir.path().join("cgroup.procs"), "2147483647\n").unwrap();
+    let mut cgroup = unified(dir.path());
+    let within = std::time::Duration::from_millis(20);
+    assert_eq!(cgroup.empty(within), Emptied::Undead(vec![i32::MAX]));
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("cgroup.kill")).unwrap(),
+        "1"
+    );
+    std::fs::remove_file(dir.path().join("cgroup.kill")).unwrap();
+    cgroup.own = false;
+    assert_eq!(cgroup.empty(within), Emptied::Empty);
+    assert!(!dir.path().join("cgroup.kill").exists());
+}

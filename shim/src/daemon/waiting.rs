@@ -80,10 +80,11 @@ impl Loop {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a descriptor, or for the next point in time.
-    pub(super) fn wait(&self, events: &mut Vec<Event>) -> std::io::Result<()> {
+    /// Waits for a descriptor, or for the next point in time, but not longer than `most`.
+    pub(super) fn wait(&self, events: &mut Vec<Event>, most: Option<Duration>) -> std::io::Result<()> {
         let next = self.timers().keys().next().map(|(at, _)| *at);
         let left = next.map(|at| at.saturating_sub(clock::monotonic()));
+        let left = left.into_iter().chain(most).min();
         let timeout = left.map(|left| Timespec {
             tv_sec: left.as_secs().cast_signed(),
             tv_nsec: i64::from(left.subsec_nanos()),

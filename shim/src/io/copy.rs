@@ -170,8 +170,10 @@ impl Copy {
 
     /// There is nothing to read now.
     fn idle(&mut self, tools: &mut Tools) {
+        let expects_client = self.expects_client();
         if let Direction::Output { phase, console, .. } = &self.direction
             && *phase == Phase::Closing
+            && !expects_client
         {
             if *console {
                 self.source = None;
@@ -211,31 +213,37 @@ impl Copy {
         }
     }
 
-    /// The process has ended. True if the stream is over with that.
-    pub(super) fn close(&mut self, buffer: &mut [u8], tools: &mut Tools) -> bool {
-        match &mut self.direction {
-            Direction::Input { .. } => return true,
-            Direction::Output {
-                phase: Phase::Open, ..
-            } if matches!(self.sink, Sink::Logger) => {
-                // Its reader goes on until it ends.
-                self.finish(tools);
-            }
-            Direction::Output { phase, .. } if *phase == Phase::Open => {
-                *phase = Phase::Closing;
-                if let Some(fifo) = self.sink.expecting() {
-                    fifo.give_up();
+    /// The process has ended: passes on what is there, and closes the target. Not before its first client has come, and
+    /// not while a logger reads.
+    pub(super) fn drain(&mut self, buffer: &mut [u8], tools: &mut Tools) {
+        if let Direction::Output { phase, .. } = &mut self.direction
+            && *phase != Phase::Closed
+            && !matches!(self.sink, Sink::Logger)
+        {
+            *phase = Phase::Closing;
+            for _ in 0..LAST_READS {
+                self.step(buffer, tools);
+                if self.is_closed() || !self.pending.is_empty() || self.expects_client() {
+                    return;
                 }
-                for _ in 0..LAST_READS {
-                    self.step(buffer, tools);
-                    if self.is_closed() || !self.pending.is_empty() {
-                        return false;
-                    }
-                }
-                self.finish(tools);
             }
-            Direction::Output { .. } => {}
+            self.finish(tools);
         }
+    }
+
+    /// As [`Copy::drain`], but waits for nobody. True if the stream is over with that.
+    pub(super) fn close(&mut self, buffer: &mut [u8], tools: &mut Tools) -> bool {
+        if matches!(self.direction, Direction::Input { .. }) {
+            return true;
+        }
+        if let Some(fifo) = self.sink.expecting() {
+            fifo.give_up();
+        }
+        if matches!(self.sink, Sink::Logger) {
+            // It goes on reading until it ends.
+            self.finish(tools);
+        }
+        self.drain(buffer, tools);
         false
     }
 

@@ -40,7 +40,9 @@ pub(super) enum Command {
     Add(u64, Vec<Entry>),
     /// End stdin when the client's is read.
     CloseStdin(u64),
-    /// The process has ended.
+    /// The process has ended: pass on what is there.
+    Drain(u64),
+    /// Nobody waits for its output any more.
     Close(u64),
 }
 
@@ -86,7 +88,7 @@ impl Commands {
 #[derive(Debug)]
 pub(super) struct Engine {
     commands: Arc<Commands>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     processes: AtomicU64,
 }
 
@@ -132,7 +134,7 @@ impl Engine {
             .map_err(IoError::system("start the thread"))?;
         Ok(Self {
             commands,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
             processes: AtomicU64::new(0),
         })
     }
@@ -146,13 +148,21 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    /// Writes out what is there, and ends the thread.
+    pub(super) fn stop(&self) {
         self.commands.put(|queue| queue.stop = true);
-        if let Some(thread) = self.thread.take() {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
             // It does not panic; if it did, there is nothing left to do.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -222,6 +232,7 @@ impl Mover {
                         copy.close_stdin();
                     }
                 }),
+                Command::Drain(process) => self.each_of(process, Self::drain),
                 Command::Close(process) => self.each_of(process, Self::close),
             }
         }
@@ -286,6 +297,17 @@ impl Mover {
                 mover.arm(id);
             }
         });
+    }
+
+    fn drain(&mut self, id: u64) {
+        if let Some(Item {
+            entry: Entry::Copy(copy),
+            ..
+        }) = self.items.get_mut(&id)
+        {
+            copy.drain(&mut self.buffer, &mut self.tools);
+            self.arm(id);
+        }
     }
 
     fn close(&mut self, id: u64) {

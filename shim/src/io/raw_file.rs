@@ -90,3 +90,31 @@ fn append(file: &mut File, rest: &mut &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-01-02T03:04:05.123456789Z";
+
+    #[test]
+    fn what_a_full_disk_drops_is_counted_and_said_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        // Its disk is always full.
+        let mut file = RawFile::open(Path::new("/dev/full")).unwrap();
+        assert_eq!(file.write(b"lost", TIME), 4);
+        assert_eq!(file.write(b"lost too", "later"), 8);
+        file.file = RawFile::create(&path).unwrap().file;
+        assert_eq!(file.write(b"kept\n", "at last"), 0);
+        assert_eq!(file.write(b"more\n", "at last"), 0);
+        file.finish("at last");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            format!(
+                "\nlongshore: 12 bytes of output are missing here, dropped from {TIME} to at last: No space left on \
+                 device (os error 28)\nkept\nmore\n"
+            )
+        );
+    }
+}

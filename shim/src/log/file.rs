@@ -89,7 +89,7 @@ impl LogFile {
     }
 
     fn drop_records(&mut self, records: &[u8], time: &str, cause: io::Error) {
-        let count = records.iter().filter(|byte| **byte == b'\n').count();
+        let count = memchr::memchr_iter(b'\n', records).count();
         match &mut self.gap {
             Some(gap) => gap.records += count,
             None => {
@@ -174,10 +174,7 @@ impl Open {
 
 /// How many bytes there are up to the end of the last whole record.
 fn whole(records: &[u8]) -> usize {
-    records
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1)
+    memchr::memrchr(b'\n', records).map_or(0, |at| at + 1)
 }
 
 /// How many bytes of whole records fit into `room`; in an empty file the first one always does.
@@ -187,10 +184,7 @@ fn fitting(records: &[u8], room: u64, empty: bool) -> usize {
         return records.len();
     }
     match whole(&records[..room]) {
-        0 if empty => records
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(records.len(), |at| at + 1),
+        0 if empty => memchr::memchr(b'\n', records).map_or(records.len(), |at| at + 1),
         fits => fits,
     }
 }
@@ -257,6 +251,10 @@ fn rotate(options: &WriterOptions) -> io::Result<()> {
     let mut free = 1;
     while free < last && old(free).try_exists()? {
         free += 1;
+    }
+    if free == last {
+        // Gone before another one takes its name: ext4 would send that one to the disk there and then.
+        ignore_absent(std::fs::remove_file(old(last)))?;
     }
     for n in (1..free).rev() {
         std::fs::rename(old(n), old(n + 1))?;

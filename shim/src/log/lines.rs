@@ -15,7 +15,7 @@ impl Lines {
         while !bytes.is_empty() {
             let room = MAX_CHUNK - self.partial.len();
             let window = &bytes[..room.min(bytes.len())];
-            match window.iter().position(|byte| *byte == b'\n') {
+            match memchr::memchr(b'\n', window) {
                 Some(at) if self.partial.is_empty() => {
                     each(&window[..=at]);
                     bytes = &bytes[at + 1..];
@@ -37,6 +37,11 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// What is held of an unfinished line.
+    pub(super) fn partial(&self) -> &[u8] {
+        &self.partial
     }
 
     /// The stream has ended: hands on what is left.

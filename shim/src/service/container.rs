@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::error::TaskError;
 use crate::api::task::Status;
@@ -166,6 +167,17 @@ impl Container {
 
     pub(super) fn has_stopped(&self) -> bool {
         matches!(self.state().init.phase, Phase::Stopped(_))
+    }
+
+    /// Whether it has stopped, and all its output is where it goes.
+    pub(super) fn is_done(&self) -> bool {
+        let state = self.state();
+        let mut ios = state
+            .execs
+            .values()
+            .chain([&state.init])
+            .filter_map(|process| process.io.as_ref());
+        matches!(state.init.phase, Phase::Stopped(_)) && ios.all(|io| io.drained(Duration::ZERO))
     }
 
     /// Whom a request is about, in words.

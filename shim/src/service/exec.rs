@@ -59,6 +59,7 @@ impl Shim {
     ) -> Result<StartResponse, TaskError> {
         {
             let mut state = container.state();
+            state.process(container, exec)?;
             if state.init.phase != Phase::Running || state.ending || state.paused {
                 let is = if state.paused {
                     "paused"

@@ -1,0 +1,110 @@
+//! Whose child is whose. In a program of its own, since the reaper takes every child that the process has.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test says what it expected"
+)]
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use longshore_shim::reaper::{Exit, Owner, Reaper, RunError};
+use rustix::process::Signal;
+
+/// One test at a time: they share the process's children.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn owner() -> Owner {
+    Owner {
+        container: "c".into(),
+        exec: None,
+    }
+}
+
+/// A child that nobody has told the reaper of; its pid.
+#[expect(clippy::zombie_processes, reason = "the reaper waits for it")]
+fn child(script: &str) -> i32 {
+    let child = Command::new("/bin/sh")
+        .args(["-c", script])
+        .spawn()
+        .expect("a child");
+    child.id().cast_signed()
+}
+
+/// Reaps until there is an exit of a container's process.
+fn next(reaper: &Reaper) -> (Owner, i32, Exit) {
+    let mut found = None;
+    while found.is_none() {
+        reaper.reap(|owner, pid, exit| found = Some((owner, pid, exit)));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    found.expect("one")
+}
+
+fn gone(pid: i32) -> bool {
+    !std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn an_exit_before_its_claim_is_kept_and_one_after_is_told() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let reaper = Reaper::default();
+    let watch = reaper.watch();
+    let early = child("exit 3");
+    while !gone(early) {
+        reaper.reap(|_, _, _| panic!("nobody's"));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(watch.claim(early, owner()).expect("its exit").status, 3);
+    let watch = reaper.watch();
+    let late = child("exec sleep 1000");
+    assert_eq!(watch.claim(late, owner()), None);
+    assert_eq!(reaper.processes(), 1);
+    assert!(reaper.signal(late, Signal::TERM));
+    let (whose, pid, exit) = next(&reaper);
+    assert_eq!((whose, pid), (owner(), late));
+    assert_eq!((exit.status, exit.signal), (143, Some(15)));
+    assert!(
+        !reaper.signal(late, Signal::TERM),
+        "no signal goes to a pid that was reaped"
+    );
+}
+
+#[test]
+fn an_exit_that_nobody_watched_for_is_unknown() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let reaper = Reaper::default();
+    let lost = child("exit 3");
+    while !gone(lost) {
+        reaper.reap(|_, _, _| panic!("nobody's"));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let exit = reaper.watch().claim(lost, owner()).expect("it has gone");
+    assert_eq!((exit.status, exit.signal), (255, None));
+}
+
+#[test]
+fn a_program_is_waited_for_but_not_for_ever() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let reaper = Reaper::default();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                reaper.reap(|_, _, _| ());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let run = |script: &str, within| reaper.run(Command::new("/bin/sh").args(["-c", script]), within);
+        assert_eq!(run("exit 4", Duration::from_secs(60)).expect("a status"), 4);
+        assert_eq!(run("kill -9 $$", Duration::from_secs(60)).expect("a status"), 137);
+        let late = run("exec sleep 1000", Duration::from_millis(50));
+        assert!(matches!(late, Err(RunError::Deadline { .. })), "{late:?}");
+        let none = reaper.run(&mut Command::new("/nowhere/runc"), Duration::from_secs(60));
+        assert!(matches!(&none, Err(RunError::Spawn { program, .. }) if program == "/nowhere/runc"));
+        done.store(true, Ordering::Relaxed);
+    });
+}

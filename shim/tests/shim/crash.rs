@@ -1,0 +1,108 @@
+//! Deaths of the shim, and of containerd.
+
+use std::process::Command;
+
+use longshore_shim::api::Message as _;
+use longshore_shim::api::task::DeleteResponse;
+use longshore_tests::process::run;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::kit::{Container, Shims, on_a_host, until};
+
+/// What `delete` answers, called as containerd does once a shim has died.
+fn clean_up(shims: &Shims, container: &Container) -> DeleteResponse {
+    let bundle = container.bundle.to_str().unwrap();
+    let output = run(&mut shims.command(container, &["-bundle", bundle, "delete"]));
+    DeleteResponse::decode(output.stdout.as_slice()).unwrap()
+}
+
+fn runs(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}/root/bin/busybox")).exists()
+}
+
+#[test]
+fn after_a_killed_shim_delete_kills_what_it_had_and_claims_no_exit() {
+    on_a_host(|shims| {
+        let script = "(setsid sleep 1000 &) ; exec sleep 1000";
+        let container = shims.container("c", script).in_hosts_pids();
+        let mut shim = shims.running(&container);
+        let init = shim.state("c", "").unwrap().pid;
+        assert!(runs(init));
+        kill(Pid::from_raw(shim.pid()), Signal::SIGKILL).unwrap();
+        let answer = clean_up(&shims, &container);
+        assert_eq!((answer.pid, answer.exit_status), (init, 137));
+        let processes = shims.host.cgroup_file("memory", "c", "cgroup.procs");
+        assert_eq!(processes.unwrap_or_default(), "");
+        assert_eq!(shims.record("c", None), None, "nobody saw how it ended");
+        assert!(!shim.socket.exists());
+    });
+}
+
+#[test]
+fn after_a_killed_shim_delete_knows_an_exit_that_was_recorded() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exit 7");
+        let mut shim = shims.running(&container);
+        assert_eq!(shim.wait("c", ""), 7);
+        kill(Pid::from_raw(shim.pid()), Signal::SIGKILL).unwrap();
+        let answer = clean_up(&shims, &container);
+        let record = shims.record("c", None).unwrap();
+        assert_eq!(answer.exit_status, 7);
+        assert_eq!(
+            answer.exited_at.unwrap().seconds,
+            record.exited_at.wall.as_second()
+        );
+        // Again, and with nothing there at all: what is wanted is so already.
+        clean_up(&shims, &container);
+    });
+}
+
+#[test]
+fn delete_cleans_up_a_bundle_that_no_shim_ever_used() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exit 7");
+        assert_eq!(clean_up(&shims, &container).exit_status, 137);
+    });
+}
+
+#[test]
+fn sigterm_ends_a_shim_when_its_containers_have_ended() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exec sleep 1000");
+        let mut shim = shims.running(&container);
+        let pid = Pid::from_raw(shim.pid());
+        for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGTERM] {
+            kill(pid, signal).unwrap();
+        }
+        shim.exec("c", "e", "exit 1").unwrap();
+        shim.begin("c", "e").unwrap();
+        assert_eq!(shim.wait("c", "e"), 1, "it works on");
+        shim.kill("c", 9, false).unwrap();
+        until("the socket has gone", || !shim.socket.exists());
+        assert_eq!(shims.record("c", None).unwrap().status, 137);
+        clean_up(&shims, &container);
+    });
+}
+
+#[test]
+fn an_exit_while_everybody_else_is_dead_is_on_disk() {
+    on_a_host(|shims| {
+        let gate = shims.host.dir().join("rootfs/tmp/go");
+        let container = shims.container("c", "until [ -e /tmp/go ]; do sleep 0.05; done; exit 7");
+        let shim = shims.running(&container);
+        let socket = shim.socket.clone();
+        // No client is left; events go nowhere.
+        drop(shim);
+        std::fs::remove_file(shims.host.dir().join("events")).unwrap();
+        std::fs::write(gate, "").unwrap();
+        until("the record is there", || shims.record("c", None).is_some());
+        assert_eq!(shims.record("c", None).unwrap().status, 7);
+        let mut shim = crate::kit::Shim::connect(&socket);
+        assert_eq!(shim.wait("c", ""), 7);
+        shim.delete("c", "").unwrap();
+        kill(Pid::from_raw(shim.pid()), Signal::SIGKILL).unwrap();
+        run(&mut Command::new("true"));
+        let _ = std::fs::remove_file(socket);
+    });
+}

@@ -1,0 +1,182 @@
+//! Ends: recorded before they are shown, and not shown while anything is left (invariant 3).
+
+use longshore_shim::api::task::{Empty, PauseRequest, Status};
+
+use crate::kit::{on_a_host, until};
+
+#[test]
+fn an_exit_is_on_disk_before_anybody_is_told() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exit 7");
+        let mut shim = shims.running(&container);
+        assert_eq!(shim.wait("c", ""), 7);
+        // The answer came, so the record must be there: no waiting.
+        let record = shims.record("c", None).expect("a record");
+        assert_eq!((record.status, record.signal, record.exec), (7, None, None));
+        assert!(record.undead.is_empty());
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        assert_eq!(record.exited_at.boot_id, boot.trim());
+        let deleted = shim.delete("c", "").unwrap();
+        assert_eq!(deleted.exit_status, 7);
+        assert_eq!(
+            deleted.exited_at.unwrap().seconds,
+            record.exited_at.wall.as_second()
+        );
+        shim.end();
+        let topics = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"];
+        assert_eq!(shims.topics("c"), topics);
+        assert_eq!(
+            std::fs::read_dir(&shims.exits).unwrap().count(),
+            1,
+            "nothing half-written"
+        );
+    });
+}
+
+#[test]
+fn a_signal_is_told_apart_from_a_status() {
+    on_a_host(|shims| {
+        // The first process of a pid namespace doesn't die of its own signals.
+        let container = shims
+            .container("c", "kill -TERM $$; exec sleep 1000")
+            .in_hosts_pids();
+        let mut shim = shims.running(&container);
+        assert_eq!(shim.wait("c", ""), 143);
+        assert_eq!(shims.record("c", None).unwrap().signal, Some(15));
+        shim.delete("c", "").unwrap();
+        let mut other = shims.container("d", "exit 143");
+        other.config["annotations"]["io.containerd.runc.v2.group"] = "c".into();
+        shim.create(&other).unwrap();
+        shim.begin("d", "").unwrap();
+        assert_eq!(shim.wait("d", ""), 143);
+        assert_eq!(shims.record("d", None).unwrap().signal, None);
+        shim.delete("d", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn an_end_before_start_has_returned_is_neither_lost_nor_early() {
+    on_a_host(|shims| {
+        let first = shims.container("c0", "exit 3");
+        let mut shim = shims.shim(&first);
+        for number in 0..20 {
+            let id = format!("c{number}");
+            let container = shims.container(&id, "exit 3");
+            shim.create(&container).unwrap();
+            shim.begin(&id, "").unwrap();
+            assert_eq!(shim.wait(&id, ""), 3);
+            assert_eq!(shims.record(&id, None).unwrap().status, 3);
+            shim.exec(&id, "e", "true").unwrap_err();
+            shim.delete(&id, "").unwrap();
+        }
+        shim.end();
+        for number in 0..20 {
+            let topics = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"];
+            let id = format!("bundles/c{number}");
+            assert_eq!(shims.topics(&id)[..1], topics[..1], "created, with its bundle");
+        }
+        assert_eq!(shims.exit_events().len(), 20);
+    });
+}
+
+#[test]
+fn a_container_that_was_never_started_can_be_killed_and_deleted() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exit 3");
+        let mut shim = shims.shim(&container);
+        shim.create(&container).unwrap();
+        shim.kill("c", 9, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        shim.delete("c", "").unwrap();
+        let other = shims.container("d", "exit 3").in_group("c");
+        shim.create(&other).unwrap();
+        assert_eq!(shim.delete("d", "").unwrap().exit_status, 137);
+        shim.end();
+    });
+}
+
+#[test]
+fn what_outlives_the_first_process_is_killed_before_the_end_is_shown() {
+    on_a_host(|shims| {
+        // Daemons that nobody is the parent of any more, one of them in a session of its own.
+        let script = "(setsid sleep 1000 &) ; (sleep 1000 &) ; (trap '' TERM HUP; sleep 1000 &) ; exit 5";
+        let container = shims.container("c", script).in_hosts_pids();
+        let mut shim = shims.running(&container);
+        assert_eq!(shim.wait("c", ""), 5);
+        let processes = shims.host.cgroup_file("memory", "c", "cgroup.procs");
+        assert_eq!(processes.unwrap_or_default(), "", "nothing is left in the cgroup");
+        assert!(shims.record("c", None).unwrap().undead.is_empty());
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn a_paused_container_dies_of_sigkill() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "sleep 1000 & exec sleep 1000");
+        let mut shim = shims.running(&container);
+        let pause = PauseRequest { id: "c".into() };
+        shim.call::<Empty>("Pause", &pause).unwrap();
+        assert!(shim.is("c", Status::Paused));
+        shim.kill("c", 9, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        assert!(shim.is("c", Status::Stopped));
+        shim.delete("c", "").unwrap();
+        shim.end();
+        assert!(shims.topics("c").contains(&"/tasks/paused".to_owned()));
+    });
+}
+
+#[test]
+fn a_cgroup_that_somebody_else_froze_is_killed_too() {
+    on_a_host(|shims| {
+        let container = shims
+            .container("c", "sleep 1000 & exec sleep 1000")
+            .in_hosts_pids();
+        let mut shim = shims.running(&container);
+        let parent = shims.host.cgroup_parent();
+        let v1 = std::path::PathBuf::from(format!("/sys/fs/cgroup/freezer{parent}/c/freezer.state"));
+        let v2 = std::path::PathBuf::from(format!("/sys/fs/cgroup{parent}/c/cgroup.freeze"));
+        if v1.exists() {
+            // Version 1 may get stuck on the way, if a process forks meanwhile: try again from the start.
+            until("it is frozen", || {
+                std::fs::write(&v1, "THAWED").unwrap();
+                std::fs::write(&v1, "FROZEN").unwrap();
+                std::fs::read_to_string(&v1).unwrap().trim() == "FROZEN"
+            });
+        } else {
+            std::fs::write(v2, "1").unwrap();
+        }
+        shim.kill("c", 9, true).unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn an_exit_is_shown_on_a_full_disk_and_recorded_once_there_is_room() {
+    on_a_host(|shims| {
+        let disk = shims.exits.clone();
+        let mount = |options: &str| {
+            let words = ["-t", "tmpfs", "-o", options, "tmpfs", disk.to_str().unwrap()];
+            longshore_tests::process::run(std::process::Command::new("mount").args(words));
+        };
+        mount("size=64k");
+        let filler = disk.join("filler");
+        let full = std::fs::write(&filler, vec![0; 128 * 1024]);
+        assert!(full.is_err(), "the disk is full");
+        let container = shims.container("c", "exit 7");
+        let mut shim = shims.running(&container);
+        assert_eq!(shim.wait("c", ""), 7);
+        assert_eq!(shims.record("c", None), None);
+        std::fs::remove_file(&filler).unwrap();
+        until("the record is there", || {
+            shims.record("c", None).is_some_and(|record| record.status == 7)
+        });
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}

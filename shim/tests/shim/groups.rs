@@ -1,0 +1,97 @@
+//! Containers that share a shim.
+
+use std::collections::BTreeSet;
+
+use crate::kit::{Shim, on_a_host};
+
+#[test]
+fn starts_that_race_end_up_with_one_shim() {
+    on_a_host(|shims| {
+        let containers: Vec<_> = (0..8)
+            .map(|number| {
+                shims
+                    .container(&format!("c{number}"), "exec sleep 1000")
+                    .in_group("g")
+            })
+            .collect();
+        let commands: Vec<_> = containers
+            .iter()
+            .map(|container| {
+                std::fs::write(container.bundle.join("config.json"), container.config.to_string()).unwrap();
+                let mut command = shims.command(container, &["start"]);
+                command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let addresses: BTreeSet<_> = commands
+            .into_iter()
+            .map(|child| {
+                let output = child.wait_with_output().unwrap();
+                assert!(output.status.success());
+                String::from_utf8(output.stdout).unwrap()
+            })
+            .collect();
+        assert_eq!(addresses.len(), 1, "{addresses:?}");
+        let address = addresses.first().unwrap();
+        for container in &containers {
+            let written = std::fs::read_to_string(container.bundle.join("address")).unwrap();
+            assert_eq!(&written, address);
+        }
+        let mut shim = Shim::connect(address.strip_prefix("unix://").unwrap().as_ref());
+        for container in &containers {
+            shim.create(container).unwrap();
+        }
+        for container in &containers {
+            shim.delete(&container.id, "").unwrap();
+        }
+        shim.end();
+    });
+}
+
+#[test]
+fn members_come_and_go_in_any_order() {
+    on_a_host(|shims| {
+        let first = shims.container("c1", "exec sleep 1000").in_group("g");
+        let second = shims.container("c2", "exec sleep 1000").in_group("g");
+        let third = shims.container("c3", "exit 9").in_group("g");
+        let mut shim = shims.running(&first);
+        assert_eq!(shims.start(&second), shim.socket);
+        shim.create(&second).unwrap();
+        shim.begin("c2", "").unwrap();
+        shim.kill("c1", 9, false).unwrap();
+        assert_eq!(shim.wait("c1", ""), 137);
+        shim.delete("c1", "").unwrap();
+        std::fs::remove_dir_all(&first.bundle).unwrap();
+        shim.shutdown();
+        assert_eq!(shims.start(&third), shim.socket, "one runs: the shim has stayed");
+        shim.create(&third).unwrap();
+        shim.begin("c3", "").unwrap();
+        assert_eq!(shim.wait("c3", ""), 9);
+        shim.exec("c2", "e", "exit 2").unwrap();
+        shim.begin("c2", "e").unwrap();
+        assert_eq!(shim.wait("c2", "e"), 2);
+        shim.delete("c3", "").unwrap();
+        shim.kill("c2", 9, false).unwrap();
+        shim.wait("c2", "");
+        shim.delete("c2", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn a_shim_that_was_promised_a_container_does_not_end() {
+    on_a_host(|shims| {
+        let first = shims.container("c1", "exit 0").in_group("g");
+        let second = shims.container("c2", "exit 8").in_group("g");
+        let mut shim = shims.running(&first);
+        shim.wait("c1", "");
+        shim.delete("c1", "").unwrap();
+        // containerd has the address for the second, and only then asks the shim to end, for the first.
+        assert_eq!(shims.start(&second), shim.socket);
+        shim.shutdown();
+        shim.create(&second).unwrap();
+        shim.begin("c2", "").unwrap();
+        assert_eq!(shim.wait("c2", ""), 8);
+        shim.delete("c2", "").unwrap();
+        shim.end();
+    });
+}
