@@ -71,17 +71,7 @@ impl Containerd {
 
     /// Kills it with SIGKILL and starts it again. Shims go on.
     pub async fn restart(&mut self) {
-        self.kill();
-        self.start_again().await;
-    }
-
-    /// Kills it with SIGKILL. Shims go on.
-    pub fn kill(&mut self) {
         self.process.kill();
-    }
-
-    /// Starts it again after it was killed.
-    pub async fn start_again(&mut self) {
         self.process = Self::spawn(&self.dir);
         self.until_ready().await;
     }

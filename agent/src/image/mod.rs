@@ -16,6 +16,7 @@ mod pull;
 mod record;
 mod reference;
 mod registry;
+mod room;
 mod service;
 mod sync;
 mod unpack;

@@ -187,7 +187,7 @@ fn exits_before_during_and_after_a_death_of_containerd_are_known() {
         before.end().await;
         system.containerd.kill();
         during.end().await;
-        system.containerd.start_again().await;
+        system.containerd.restart().await;
         after.end().await;
         for waiting in [&before, &during, &after] {
             waiting.until_known(&system).await;
@@ -207,7 +207,7 @@ fn what_ends_while_agent_and_containerd_are_dead_has_its_exit_code() {
         system.containerd.kill();
         late.end().await;
         // containerd first: what it throws away is gone before the agent can ask.
-        system.containerd.start_again().await;
+        system.containerd.restart().await;
         system.agent.start();
         for waiting in [&early, &late] {
             waiting.until_known(&system).await;
