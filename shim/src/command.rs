@@ -5,8 +5,6 @@ use std::path::PathBuf;
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Be the shim.
-    Serve,
     /// See to it that a container has a shim, and print its address.
     Start,
     /// Clean up after a shim that has died.
@@ -48,6 +46,9 @@ pub enum UsageError {
         "{0:?} is unknown: the words are start and delete; containerd calls this program, people need not"
     )]
     Word(String),
+    /// No word.
+    #[error("a word is missing: start or delete; containerd calls this program, people need not")]
+    NoWord,
     /// A flag that is missing.
     #[error("-{0} is missing; containerd calls this program, people need not")]
     Missing(&'static str),
@@ -59,8 +60,9 @@ impl Arguments {
     /// # Errors
     /// [`UsageError`].
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, UsageError> {
+        let mut action = None;
         let mut arguments = Self {
-            action: Action::Serve,
+            action: Action::Start,
             namespace: String::new(),
             id: String::new(),
             address: String::new(),
@@ -70,11 +72,11 @@ impl Arguments {
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let Some(flag) = word.strip_prefix('-') else {
-                arguments.action = match word.as_str() {
+                action = Some(match word.as_str() {
                     "start" => Action::Start,
                     "delete" => Action::Delete,
                     _ => return Err(UsageError::Word(word)),
-                };
+                });
                 continue;
             };
             let flag = flag.strip_prefix('-').unwrap_or(flag);
@@ -97,12 +99,13 @@ impl Arguments {
                 // Where others publish events: we speak to containerd ourselves, at an address from the environment.
                 "publish-binary" | "socket" => drop(value()?),
                 "debug" => arguments.debug = on,
-                "v" if on => arguments.action = Action::Version,
-                "info" if on => arguments.action = Action::Info,
+                "v" if on => action = Some(Action::Version),
+                "info" if on => action = Some(Action::Info),
                 "v" | "info" => {}
                 _ => return Err(UsageError::Flag(name.to_owned())),
             }
         }
+        arguments.action = action.ok_or(UsageError::NoWord)?;
         arguments.check()
     }
 
@@ -148,6 +151,7 @@ mod tests {
             parse("-namespace n -id c stop"),
             Err(UsageError::Word("stop".into()))
         );
+        assert_eq!(parse("-namespace n -id c"), Err(UsageError::NoWord));
         assert_eq!(parse("-what"), Err(UsageError::Flag("what".into())));
     }
 }

@@ -3,7 +3,6 @@
 mod waiting;
 
 use std::collections::HashMap;
-use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -58,12 +57,30 @@ fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Serv
     }
 }
 
-/// Is the shim until nothing is left to do. Its listener is stdin; `events` is containerd's ttrpc socket.
+/// Is the shim until nothing is left to do. `events` is containerd's ttrpc socket.
 ///
 /// # Errors
-/// [`ServeError`] if it can't begin.
-pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
-    let listener = listener()?;
+/// [`ServeError`] if it can't begin. Nobody reads stderr any more then: it is for the log, if that can be had.
+pub fn serve(arguments: &Arguments, listener: &UnixListener, events: PathBuf) -> Result<(), ServeError> {
+    let logger = Arc::new(Logger::new(arguments.debug));
+    if let Ok(bundle) = std::env::current_dir() {
+        logger.attach(&bundle);
+    }
+    let served = serve_with(arguments, listener, events, &logger);
+    if let Err(error) = &served {
+        logger.error("the shim can't begin", error);
+    }
+    served
+}
+
+fn serve_with(
+    arguments: &Arguments,
+    listener: &UnixListener,
+    events: PathBuf,
+    logger: &Arc<Logger>,
+) -> Result<(), ServeError> {
+    let_go().map_err(system("let go of stdin, stdout and stderr"))?;
+    listener.set_nonblocking(true).map_err(system("use the socket"))?;
     let socket = listener
         .local_addr()
         .ok()
@@ -74,10 +91,6 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
     let _ = rustix::process::setpgid(None, None);
     nix::sys::prctl::set_child_subreaper(true).map_err(system("become the parent of orphans"))?;
     let (signals, asked) = signals().map_err(system("handle signals"))?;
-    let logger = Arc::new(Logger::new(arguments.debug));
-    if let Ok(bundle) = std::env::current_dir() {
-        logger.attach(&bundle);
-    }
     // The bundle may be removed while others of the group run.
     std::env::set_current_dir("/").map_err(system("change to /"))?;
     let waiting = Loop::new(socket).map_err(system("make an event queue"))?;
@@ -87,8 +100,8 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         sockets: sockets::FOLDER.into(),
         reaper: Arc::new(Reaper::default()),
         io: Io::start(clock::wall)?,
-        publisher: Publisher::new(events, arguments.namespace.clone(), Arc::clone(&logger)),
-        logger,
+        publisher: Publisher::new(events, arguments.namespace.clone(), Arc::clone(logger)),
+        logger: Arc::clone(logger),
         mounts: Mounts::of_this_process(),
         calls: Pool::new("call", CALLS, WAITING_CALLS),
         exits: Pool::new("exit", EXITS, usize::MAX),
@@ -96,12 +109,12 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
         table: Mutex::new(Table::default()),
     });
     waiting
-        .add(&listener, LISTENER)
+        .add(listener, LISTENER)
         .map_err(system("wait for calls"))?;
     waiting
         .add(&signals, SIGNALS)
         .map_err(system("wait for signals"))?;
-    run(&shim, &waiting, &listener, &signals, &asked).map_err(system("wait"))?;
+    run(&shim, &waiting, listener, &signals, &asked).map_err(system("wait"))?;
     shim.io.stop();
     if !shim.publisher.flush(FLUSH) {
         shim.logger
@@ -110,16 +123,15 @@ pub fn serve(arguments: &Arguments, events: PathBuf) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Takes the listener from stdin, and leaves nothing there that children could inherit.
-fn listener() -> Result<UnixListener, ServeError> {
-    let given = std::io::stdin().as_fd().try_clone_to_owned();
-    let listener = UnixListener::from(given.map_err(system("take over the socket, which is stdin"))?);
-    listener
-        .set_nonblocking(true)
-        .map_err(system("use the socket, which is stdin"))?;
-    let null = std::fs::File::open("/dev/null").map_err(system("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(null).map_err(system("let go of stdin"))?;
-    Ok(listener)
+/// Lets go of the descriptors of whoever started the shim: containerd waits for the end of stdout.
+fn let_go() -> std::io::Result<()> {
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
 /// A socket that can be read after SIGCHLD, SIGTERM or SIGINT, and whether one of the last two came. No other signal that

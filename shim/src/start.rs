@@ -1,10 +1,10 @@
 //! `start`: sees to it that a container has a shim, a new one or its group's, and tells its address.
 
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+use nix::unistd::ForkResult;
 
 use crate::api::task::Options;
 use crate::api::{Any, Message as _};
@@ -40,26 +40,55 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-/// The shim's address.
+/// Who one is after [`start`].
+#[derive(Debug)]
+pub enum Started {
+    /// The command: it prints the shim's address, and ends.
+    Command(String),
+    /// The shim, with the socket that it listens at.
+    Shim(UnixListener),
+}
+
+/// Sees to it that a container has a shim. If it needs a new one, the process forks, and returns twice. Call it while
+/// there is no other thread.
 ///
 /// # Errors
 /// [`StartError`]; no shim was left behind then.
-pub fn start(arguments: &Arguments) -> Result<String, StartError> {
+pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
     let bundle = bundle(arguments)?;
     let config = Config::read(&bundle)?;
     let group = config.group(&arguments.id);
     let folder = Path::new(sockets::FOLDER);
     let path = sockets::path(folder, &arguments.address, &arguments.namespace, group);
     let address = sockets::address(&path);
-    let _lock = sockets::lock(folder)?;
-    if let Found::Free(listener) = sockets::find(&path, &arguments.id)?
-        && let Err(error) = spawn(arguments, &bundle, listener)
-    {
-        let _ = std::fs::remove_file(&path);
-        return Err(error);
+    let lock = sockets::lock(folder)?;
+    if let Found::Free(listener) = sockets::find(&path, &arguments.id)? {
+        let child = match fork() {
+            Ok(ForkResult::Child) => {
+                // The lock is the command's; it is free only once both have let go.
+                drop(lock);
+                return Ok(Started::Shim(listener));
+            }
+            Ok(ForkResult::Parent { child }) => child.as_raw(),
+            Err(error) => {
+                let _ = std::fs::remove_file(&path);
+                return Err(system("start the shim")(error));
+            }
+        };
+        protect(child);
+        if let Some(cgroup) = shim_cgroup() {
+            join(&cgroup, child).map_err(system("put the shim into its cgroup"))?;
+        }
     }
     write_address(&bundle, &address).map_err(system("write the shim's address into the bundle"))?;
-    Ok(address)
+    Ok(Started::Command(address))
+}
+
+/// Forks. The shim is the same program, so that executing it anew would only take its time: 2 ms, with containerd waiting.
+#[expect(unsafe_code, reason = "fork is safe in a process of one thread only")]
+fn fork() -> std::io::Result<ForkResult> {
+    // SAFETY: there is no other thread, so that no lock can be held in the child for ever.
+    Ok(unsafe { nix::unistd::fork() }?)
 }
 
 /// The bundle of a command line.
@@ -73,36 +102,8 @@ pub fn bundle(arguments: &Arguments) -> Result<PathBuf, StartError> {
     }
 }
 
-/// Starts the shim itself. It gets its listener as stdin, which needs no number and no environment.
-fn spawn(arguments: &Arguments, bundle: &Path, listener: UnixListener) -> Result<(), StartError> {
-    let program = std::env::current_exe().map_err(system("find this program"))?;
-    let mut command = Command::new(program);
-    command.args([
-        "-namespace",
-        &arguments.namespace,
-        "-id",
-        &arguments.id,
-        "-address",
-        &arguments.address,
-    ]);
-    if arguments.debug {
-        command.arg("-debug");
-    }
-    command.current_dir(bundle);
-    command
-        .stdin(OwnedFd::from(listener))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let child = command.spawn().map_err(system("start the shim"))?;
-    protect(child.id());
-    if let Some(cgroup) = shim_cgroup() {
-        join(&cgroup, child.id()).map_err(system("put the shim into its cgroup"))?;
-    }
-    Ok(())
-}
-
 /// Makes the shim a little more likely to be killed for want of memory than containerd, and less than containers.
-fn protect(pid: u32) {
+fn protect(pid: i32) {
     let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
     let score = std::fs::read_to_string(format!("/proc/{parent}/oom_score_adj"));
     if let Some(score) = score.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
@@ -126,7 +127,7 @@ fn shim_cgroup() -> Option<String> {
 }
 
 /// Puts a process into a cgroup, in every hierarchy.
-fn join(cgroup: &str, pid: u32) -> std::io::Result<()> {
+fn join(cgroup: &str, pid: i32) -> std::io::Result<()> {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies: Vec<PathBuf> = if root.join("cgroup.procs").exists() {
         vec![root.to_owned()]

@@ -1,7 +1,7 @@
 //! `containerd-shim-longshore-v1`: containerd's shim for Longshore's containers; see `docs/shim.md`.
 //!
-//! containerd calls it: `start` to have a shim for a container, `delete` to clean up after one that died. Without a word
-//! it is the shim itself, with its socket as stdin.
+//! containerd calls it: `start` to have a shim for a container, which is a child of that command; `delete` to clean up
+//! after one that died.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use longshore_shim::api::task::{RuntimeInfo, RuntimeVersion};
 use longshore_shim::command::{Action, Arguments, UsageError};
 use longshore_shim::daemon::{ServeError, serve};
 use longshore_shim::logger::chain;
-use longshore_shim::start::{StartError, start};
+use longshore_shim::start::{StartError, Started, start};
 use longshore_shim::{delete, memory};
 
 const NAME: &str = "io.containerd.longshore.v1";
@@ -52,8 +52,10 @@ fn run() -> Result<(), Failure> {
         .map(|word| word.to_string_lossy().into_owned());
     let arguments = Arguments::parse(words)?;
     let answer = match arguments.action {
-        Action::Serve => return Ok(serve(&arguments, events(&arguments))?),
-        Action::Start => start(&arguments)?.into_bytes(),
+        Action::Start => match start(&arguments)? {
+            Started::Shim(listener) => return Ok(serve(&arguments, &listener, events(&arguments))?),
+            Started::Command(address) => address.into_bytes(),
+        },
         Action::Delete => {
             let deleted = delete::delete(&arguments)?;
             for fault in deleted.faults {

@@ -16,6 +16,7 @@ mod execs;
 mod groups;
 mod kit;
 mod memory;
+mod output;
 mod rootfs;
 mod storms;
 mod through_containerd;
