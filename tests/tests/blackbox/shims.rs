@@ -2,10 +2,28 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use longshore_tests::binaries;
+use longshore_tests::{binaries, wait};
 
 use crate::deaths::{Waiting, is_stock, status, until_no_records};
 use crate::system::{self, System, container, shell};
+
+/// The process id of a container's shim: it is its first process's parent.
+fn parent_of(pid: i32) -> String {
+    status(pid, "PPid:").expect("it runs")
+}
+
+fn program_of(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("it runs")
+}
+
+fn children_of(pid: &str) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let children = threads.map(|thread| {
+        let path = thread.expect("a thread").path().join("children");
+        std::fs::read_to_string(path).unwrap_or_default()
+    });
+    children.collect::<String>().trim().to_owned()
+}
 
 /// Starts the agent again with another setting.
 async fn change(system: &mut System, name: &str, value: &str) {
@@ -16,25 +34,36 @@ async fn change(system: &mut System, name: &str, value: &str) {
 }
 
 #[test]
+fn longshores_shim_is_the_default_and_needs_no_program_for_output() {
+    system::with(|mut system| async move {
+        change(&mut system, "LONGSHORE_RUNTIME", "").await;
+        let waiting = Waiting::run(&system, "plain", 5).await;
+        let shim = parent_of(waiting.pid);
+        assert!(program_of(&shim).contains("containerd-shim-longshore-v1"));
+        // A log writer would stay; the OCI runtime has gone by now, or goes.
+        let alone = || (children_of(&shim) == waiting.pid.to_string()).then_some(());
+        wait::until_some("the container is the shim's only child", alone).await;
+        waiting.end().await;
+        waiting.until_known(&system).await;
+        system
+    });
+}
+
+#[test]
 fn containers_keep_their_shim_when_the_setting_changes() {
     system::with(|mut system| async move {
         let old = Waiting::run(&system, "old", 21).await;
         let idle = Waiting::run(&system, "idle", 22).await;
-        let shim = || status(idle.pid, "PPid:");
-        let before = shim();
+        let before = parent_of(idle.pid);
         let other = if is_stock() { "" } else { binaries::STOCK_SHIM };
         change(&mut system, "LONGSHORE_RUNTIME", other).await;
         let new = Waiting::run(&system, "new", 23).await;
-        let program = |pid: i32| {
-            let shim = status(pid, "PPid:").expect("it runs");
-            std::fs::read_to_string(format!("/proc/{shim}/cmdline")).expect("it runs")
-        };
-        assert_ne!(program(new.pid), program(old.pid));
+        assert_ne!(program_of(&parent_of(new.pid)), program_of(&parent_of(old.pid)));
         for waiting in [&old, &new] {
             waiting.end().await;
             waiting.until_known(&system).await;
         }
-        assert_eq!((status(idle.pid, "State:").is_some(), shim()), (true, before));
+        assert_eq!(parent_of(idle.pid), before);
         // Its end is taken from its own shim, whatever others run by.
         system.agent.kill();
         idle.end().await;
