@@ -25,7 +25,7 @@ use super::plugin::{Call, Plugins, Verb};
 use super::ports::PortKeeper;
 use super::record::{Found, Record};
 use super::resolv::{HostFiles, Names, write_files};
-use super::{Attach, Attachment, Network, NetworkError, chain, forward, namespace};
+use super::{Attach, Attachment, Network, NetworkError, chain, forward, namespace, routes};
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::files::absent_is_none;
@@ -169,6 +169,7 @@ impl CniNetwork {
         let prepare = {
             let (folder, path, request) = (folder.clone(), path.clone(), request.clone());
             move |shared: &Shared| {
+                routes::check(&shared.network)?;
                 let bindings = shared.ports.hold(&request.container, &request.ports)?;
                 let plugins = chain::plugins(&shared.network, &bindings);
                 let record = Record::new(&shared.boot_id, plugins, bindings);

@@ -144,7 +144,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Starts a container that was created; one that runs already is left alone.
     async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError>;
 
-    /// Sends a signal; to a container that has ended it is nothing.
+    /// Sends a signal; to a container that has ended it is nothing. One that is frozen goes on, so that it gets it.
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError>;
 
     /// After its first process has ended: kills what is left in its cgroup, waits until that is empty, and says how it

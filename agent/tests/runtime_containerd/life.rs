@@ -142,6 +142,29 @@ async fn signals_reach_the_first_process_or_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_container_is_stopped_all_the_same() {
+    let script = "trap 'exit 7' TERM; echo > /tmp/ready; while true; do sleep 0.05; done";
+    for (signal, scope, code) in [
+        (Signal::SIGTERM, SignalScope::Init, 7),
+        (Signal::SIGKILL, SignalScope::All, 137),
+    ] {
+        let stage = Stage::new(&["sh", "-c", script]);
+        let mut events = stage.runtime.events().await.unwrap();
+        let started = stage.run(0).await.unwrap();
+        let ready = format!("/proc/{}/root/tmp/ready", started.pid);
+        eventually("the trap is set", || std::path::Path::new(&ready).exists()).await;
+        // As an operator can do it, and as runc leaves it when it is killed half-way.
+        let paused = stage.daemon.ctr(&["task", "pause", &stage.id(0).to_string()]);
+        assert!(paused.status.success(), "{paused:?}");
+        let killed = stage.runtime.kill(&stage.id(0), signal as i32, scope).await;
+        killed.unwrap();
+        stage.exited(&mut events, 0).await;
+        assert_eq!(stage.runtime.reap(&stage.id(0)).await.unwrap().code, Some(code));
+        stage.clear().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_process_that_the_kernel_killed_for_memory_is_told() {
     let mut stage = Stage::new(&["tail", "/dev/zero"]);
     stage.container().memory = Some(16);
@@ -289,6 +312,33 @@ async fn containers_are_found_by_their_owner_with_the_whole_task_and_no_secret()
         assert!(refused.unwrap_err().to_string().contains("belongs to"));
     }
     assert!(matches!(stage.observed().await.state, ObservedState::Running(_)));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_that_containerd_does_not_take_keep_no_container_from_running() {
+    let mut stage = Stage::new(&["true"]);
+    let long = "x".repeat(5000);
+    stage.container().docker_labels = [
+        ("team", "edge"),
+        ("long", &*long),
+        ("", "nameless"),
+        ("containerd.io/gc.ref.content", "sha256:beef"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    assert_eq!(stage.run_to_end().await.code, Some(0));
+    let info = stage
+        .daemon
+        .ctr(&["containers", "info", &stage.id(0).to_string()]);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    let labels = info["Labels"].as_object().unwrap();
+    assert_eq!(labels["team"], "edge");
+    for name in ["long", "", "containerd.io/gc.ref.content"] {
+        assert!(!labels.contains_key(name), "{name:?}");
+    }
+    // What the definition says is kept all the same.
+    assert_eq!(stage.observed().await.task, Some(stage.task.clone()));
     stage.clear().await;
 }
 

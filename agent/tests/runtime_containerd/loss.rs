@@ -16,8 +16,12 @@ async fn lost(events: &mut mpsc::Receiver<RuntimeEvent>) {
 }
 
 fn kill_shims(stage: &Stage) {
+    signal_shims(stage, Signal::SIGKILL);
+}
+
+fn signal_shims(stage: &Stage, signal: Signal) {
     for shim in stage.daemon.shims() {
-        kill(Pid::from_raw(shim), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(shim), signal).unwrap();
     }
 }
 
@@ -114,5 +118,28 @@ async fn an_agent_that_was_away_finds_what_ended_meanwhile() {
     assert_eq!(agent.start(&stage.id(0)).await.unwrap().pid, started.pid);
     stage.exited(&mut events, 0).await;
     assert_eq!(agent.reap(&stage.id(0)).await.unwrap().code, Some(8));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shims_that_hang_hide_nothing() {
+    // containerd asks one after the other, and waits two seconds for each.
+    let mut stage = Stage::new(&["sleep", "1000"]);
+    let mut tasks = Vec::new();
+    for _ in 0..10 {
+        let id = uuid::Uuid::new_v4().simple();
+        let arn = format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}");
+        stage.task.arn = arn.parse().unwrap();
+        stage.run(0).await.unwrap();
+        tasks.push(stage.task.clone());
+    }
+    signal_shims(&stage, Signal::SIGSTOP);
+    let listed = stage.runtime.list().await;
+    signal_shims(&stage, Signal::SIGCONT);
+    assert_eq!(listed.unwrap().len(), tasks.len());
+    for task in tasks {
+        stage.runtime.remove(&task.container_id(0)).await.unwrap();
+        stage.runtime.remove_task(&task.arn.id).await.unwrap();
+    }
     stage.clear().await;
 }

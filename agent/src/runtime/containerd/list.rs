@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::ContainerdRuntime;
 use super::record::{INSTANCE_LABEL, Record, read_exit};
+use super::{ContainerdRuntime, SLOW};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, QUICK, call};
@@ -19,7 +19,8 @@ impl ContainerdRuntime {
         let mut tasks = self.client.tasks();
         let (records, processes) = tokio::join!(
             self.records(request),
-            call("ListTasks", "", QUICK, tasks.list(ListTasksRequest::default())),
+            // containerd asks one shim after the other, and waits two seconds for one that hangs.
+            call("ListTasks", "", SLOW, tasks.list(ListTasksRequest::default())),
         );
         let by_id = |process: Process| (process.id.clone(), process);
         let processes: HashMap<_, _> = processes?.tasks.into_iter().map(by_id).collect();

@@ -294,17 +294,20 @@ impl Runtime for ContainerdRuntime {
         if sigkill {
             self.watch.killed(id);
         }
-        match scope {
-            SignalScope::Init => self.signal(&id.to_string(), signal, false).await,
-            // The cgroup does not need containerd, and misses nobody.
-            SignalScope::All if sigkill => {
-                let killed = self.cgroups.kill(&cgroup(id));
-                killed
-                    .map(drop)
-                    .map_err(|error| refused("kill", &id.to_string(), &error))
+        let (name, group) = (id.to_string(), cgroup(id));
+        let done = match scope {
+            SignalScope::Init => {
+                self.signal(&name, signal, false).await?;
+                self.cgroups.thaw(&group)
             }
-            SignalScope::All => self.signal(&id.to_string(), signal, true).await,
-        }
+            // The cgroup does not need containerd, and misses nobody.
+            SignalScope::All if sigkill => self.cgroups.kill(&group).map(drop),
+            SignalScope::All => {
+                self.signal(&name, signal, true).await?;
+                self.cgroups.thaw(&group)
+            }
+        };
+        done.map_err(|error| refused("kill", &name, &error))
     }
 
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
