@@ -103,6 +103,14 @@ pub enum UpError {
         /// The log's last lines.
         tail: String,
     },
+    /// A program that an earlier `up` started is gone.
+    #[error("{name} (process {pid}) ended")]
+    Died {
+        /// Which.
+        name: &'static str,
+        /// Its process id.
+        pid: u32,
+    },
     /// Something did not come about in time.
     #[error("{what} did not come about within {seconds} s; see {}", log.display())]
     NotInTime {
