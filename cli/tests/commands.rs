@@ -324,6 +324,27 @@ fn silence_has_its_own_exit_code() {
 }
 
 #[test]
+fn logs_asks_the_agent_of_the_folder_that_was_sourced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    command
+        .env_clear()
+        .env("LONGSHORE_UP_DIR", folder.path())
+        .args(["logs", "0a"]);
+    // Nobody listens there, yet it is there to be asked.
+    std::fs::create_dir(folder.path().join("agent")).unwrap();
+    std::fs::write(folder.path().join("agent/admin.sock"), "").unwrap();
+    let output = command.output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let socket = folder.path().join("agent/admin.sock");
+    assert!(
+        stderr(&output).contains(&*socket.to_string_lossy()),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn up_says_in_one_line_why_it_can_not_start() {
     let api = Api::start(&[]);
     let folder = tempfile::tempdir().unwrap();

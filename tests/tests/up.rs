@@ -172,6 +172,7 @@ fn ctrl_c_stops_the_tasks_and_leaves_only_the_folder() {
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "LONGSHORE_CLUSTER",
+            "LONGSHORE_UP_DIR",
         ] {
             assert!(env.contains(&format!("export {name}=")), "{env}");
         }

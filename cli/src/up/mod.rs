@@ -156,7 +156,8 @@ impl System {
                 return Ok(());
             }
             drop(progress);
-            let lines = sample::lines_to_copy(&folder.join(crate::settings::ENV_FILE), sample.as_ref());
+            let env_file = folder.join(crate::settings::ENV_FILE);
+            let lines = sample::lines_to_copy(&env_file, &preflight::own_name(), sample.as_ref());
             out::note(format_args!(
                 "\nLongshore runs at {}. Ctrl-C ends it.\n{lines}\n",
                 client.settings().ecs.as_str().trim_end_matches('/')
