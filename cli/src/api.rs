@@ -90,6 +90,12 @@ impl ApiError {
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
     }
+
+    /// Whether the service refused what was asked for, and might grant the same for something else.
+    #[must_use]
+    pub fn is_about_the_request(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "InvalidParameterException")
+    }
 }
 
 /// What to do about a code, where that can be said.

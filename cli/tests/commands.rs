@@ -268,6 +268,25 @@ fn stop_says_force_only_when_told() {
 }
 
 #[test]
+fn stop_goes_on_after_a_task_that_is_not_there() {
+    let unknown =
+        json!({"__type": "InvalidParameterException", "message": "The referenced task was not found."});
+    let api = Api::start(&[
+        ("StopTask", unknown),
+        ("StopTask", json!({"task": task("b", "RUNNING", None)})),
+    ]);
+    let output = api.longshore(&["stop", "a", "b"]);
+    assert_eq!(code(&output), 4, "{}", stderr(&output));
+    assert_eq!(api.asked("StopTask")["task"], "b");
+    assert!(stdout(&output).contains("\nb "), "{}", stdout(&output));
+    let told = stderr(&output);
+    assert!(
+        told.contains("a: StopTask: ") && told.contains("1 of 2 tasks could not be stopped"),
+        "{told}"
+    );
+}
+
+#[test]
 fn activate_prints_one_line_to_paste() {
     let api = Api::start(&[(
         "CreateActivation",
