@@ -10,6 +10,7 @@ use longshore_tests::host::{Host, on_a_host};
 use longshore_tests::process::Process;
 use longshore_tests::registry::Registry;
 use longshore_tests::{binaries, wait};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ fn up_at(host: &Host, name: &str, port: u16, args: &[&str]) -> Up {
         .args(["--listen", &listen]);
     let ready_file = ready_file(host, name, port);
     command.arg("--ready-file").arg(&ready_file).args(args);
+    command.env("LONGSHORE_LOG", "debug");
     let process = Process::spawn(
         "longshore up",
         &mut command,
@@ -309,5 +311,31 @@ fn a_ready_file_of_an_earlier_one_goes_before_anything_starts() {
             "{}",
             up.process.output()
         );
+    });
+}
+
+#[test]
+fn logs_that_can_not_be_written_stop_nothing() {
+    on_a_host(|host| async move {
+        let registry = Registry::start(&host).await;
+        let logs = host.dir().join("l/log");
+        std::fs::create_dir_all(&logs).expect("a folder");
+        let small = Some("size=256k");
+        mount(Some("logs"), &logs, Some("tmpfs"), MsFlags::empty(), small).expect("a small file system");
+        let mut up = up(&host, "l", &[]);
+        up.until_ready().await;
+        std::fs::write(logs.join("full"), [0; 256 * 1024]).expect_err("it is full now");
+        let task = up.run_a_task(&host, &registry).await;
+        up.longshore(&["stop", &task]);
+        up.until(&task, "STOPPED").await;
+        for name in ["agent.log", "control-plane.log"] {
+            let log = std::fs::metadata(logs.join(name)).expect("a log").len();
+            assert_eq!(log % 4096, 0, "{name} ends with its last page");
+        }
+        up.process.signal(Signal::SIGTERM);
+        up.ends_well().await;
+        let said = up.process.output();
+        assert!(!said.contains("again"), "{said}");
+        umount(&logs).expect("nobody is in there");
     });
 }
