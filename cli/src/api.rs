@@ -42,8 +42,8 @@ pub enum ApiError {
     },
     /// Somebody answers, with a certificate that isn't trusted here, or not by TLS.
     #[error(
-        "{endpoint} is not trusted: {why}. If its certificate is its own authority, name it in AWS_CA_BUNDLE (in the \
-         folder of `longshore up`: control-plane/tls.crt)"
+        "{endpoint} is not trusted: {why}. If it speaks plain HTTP, write http://; if its certificate is its own \
+         authority, name it in AWS_CA_BUNDLE (in the folder of `longshore up`: control-plane/tls.crt)"
     )]
     Untrusted {
         /// Where to.
@@ -103,11 +103,11 @@ fn hint(code: &str) -> &'static str {
     match code {
         "InvalidSignatureException" => {
             " The secret key is not that of this control plane, or the clocks differ: take AWS_SECRET_ACCESS_KEY from \
-             its DIR/env."
+             its data folder: `env` for `longshore up`, else `credentials`."
         }
         "UnrecognizedClientException" | "MissingAuthenticationTokenException" => {
             " This control plane does not know the key: take AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from its \
-             DIR/env, and unset AWS_SESSION_TOKEN."
+             data folder (`env` for `longshore up`, else `credentials`), and unset AWS_SESSION_TOKEN."
         }
         _ => "",
     }

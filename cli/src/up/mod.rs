@@ -213,8 +213,13 @@ impl System {
             // None was looked for. An earlier `up` may have left tasks.
             (None, _) => !containerd::is_needed(&self.folder),
         };
-        if options.clean && cleared {
+        if cleared && options.clean {
             failures.note(mounts::remove_below(self.folder.path()).and_then(|()| self.folder.remove()));
+        } else if cleared && self.ready {
+            out::note(format_args!(
+                "Everything has ended. {} stays for the next start.",
+                self.folder.path().display()
+            ));
         }
         failures.first()
     }
