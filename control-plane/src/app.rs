@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agents::Hub;
+use crate::api::Bodies;
 use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError, clusters, system};
@@ -68,6 +69,8 @@ pub struct ControlPlane {
     /// Operations under way. They run to their end even if the caller hangs up, so that a commit is always followed
     /// by what has to follow it.
     pub operations: TaskTracker,
+    /// The room for requests' bodies.
+    pub(crate) bodies: Bodies,
 }
 
 impl ControlPlane {
@@ -104,6 +107,7 @@ impl ControlPlane {
             incarnation,
             shutdown: CancellationToken::new(),
             operations: TaskTracker::new(),
+            bodies: Bodies::new(),
         }))
     }
 }

@@ -7,6 +7,7 @@ use http::request::Parts;
 use longshore_protocol::check::{Check, Path};
 use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 
+use super::body::Held;
 use super::{
     Call, activations, base_url, clusters, container_instances, managed_instances, parse, register_instance,
     reports, run_task, tags, task_definitions, tasks, write,
@@ -89,11 +90,17 @@ operations! {
     Ssm "AddTagsToResource" Operator managed_instances::add_tags,
 }
 
+/// Who may make the call whose head this is; `None` if it names no operation.
+pub(super) fn access_of(parts: &Parts) -> Option<Access> {
+    let (service, name) = target(parts)?;
+    access(service, name)
+}
+
 /// Serves one call of the API.
 pub(super) async fn dispatch(
     plane: &Arc<ControlPlane>,
     parts: &Parts,
-    body: bytes::Bytes,
+    body: Held,
 ) -> Result<Vec<u8>, ApiError> {
     let (service, name) = target(parts).ok_or_else(unknown)?;
     let access = access(service, name).ok_or_else(unknown)?;
@@ -131,7 +138,7 @@ fn target(parts: &Parts) -> Option<(Service, &str)> {
     }
 }
 
-fn unknown() -> ApiError {
+pub(super) fn unknown() -> ApiError {
     ApiError::new(
         Code::UnknownOperation,
         "X-Amz-Target names no operation that this control plane serves.",

@@ -1,0 +1,65 @@
+//! What nobody can use up or hold up, and what is bounded however often it is done.
+
+use axum::body::Body;
+use http::Request;
+use longshore_protocol::SSM_TARGET;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::api;
+use crate::testing::{Node, World, code, register_request};
+
+#[tokio::test]
+async fn a_wrong_activation_code_does_not_wait_for_the_write_lock() {
+    let world = World::new().await;
+    let activation =
+        json!({"ActivationId": uuid::Uuid::new_v4().to_string(), "ActivationCode": "x".repeat(40)});
+    let target = format!("{SSM_TARGET}.RegisterManagedInstance");
+    let body = register_request(&activation).to_string();
+    let _held = world.plane.store.write().await.unwrap();
+    let answer = world.deliver("/", Some(&target), body.as_bytes(), vec![]).await;
+    assert_eq!(code(answer), "InvalidActivationId");
+}
+
+#[tokio::test]
+async fn a_node_has_at_most_fifty_tags() {
+    let world = World::new().await;
+    let node = Node::activate(&world).await;
+    let tags = |from: i32, to: i32| -> Vec<_> {
+        (from..to)
+            .map(|number| json!({"Key": format!("k{number}"), "Value": "v"}))
+            .collect()
+    };
+    let add = async |tags: Vec<_>| {
+        let body = json!({"ResourceType": "ManagedInstance", "ResourceId": node.id, "Tags": tags});
+        world.ssm("AddTagsToResource", body).await
+    };
+    add(tags(0, 40)).await.unwrap();
+    assert_eq!(code(add(tags(40, 51)).await), "TooManyTagsError");
+    // The same keys again are no more than before.
+    add(tags(30, 50)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_path_or_method_that_is_not_served_is_told_so() {
+    let world = World::new().await;
+    let answer = world.deliver("/nowhere", None, b"{}", vec![]).await;
+    assert_eq!(code(answer), "UnknownOperationException");
+    let get = Request::get("/").body(Body::empty()).unwrap();
+    let response = api::router(std::sync::Arc::clone(&world.plane))
+        .oneshot(get)
+        .await
+        .unwrap();
+    assert!(response.headers().contains_key("x-amzn-requestid"));
+    let kind = response.headers()["x-amzn-errortype"].to_str().unwrap();
+    assert_eq!(kind, "UnknownOperationException");
+}
+
+#[tokio::test]
+async fn an_anonymous_body_is_small() {
+    let world = World::new().await;
+    let target = format!("{SSM_TARGET}.RegisterManagedInstance");
+    let body = json!({"Fingerprint": "f".repeat(100_000)}).to_string();
+    let answer = world.deliver("/", Some(&target), body.as_bytes(), vec![]).await;
+    assert_eq!(code(answer), "RequestEntityTooLargeException");
+}
