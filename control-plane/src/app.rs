@@ -40,6 +40,18 @@ pub enum OpenError {
     /// The operators' keys.
     #[error(transparent)]
     OperatorKeys(#[from] OperatorKeyError),
+    /// Region and account are part of every name that is stored, and that nodes hold.
+    #[error(
+        "the data folder belongs to region {} and account {}, not to {} and {}: start with those, or with another \
+         --data-dir",
+        stored.region, stored.account, given.region, given.account
+    )]
+    OtherScope {
+        /// Of the first start.
+        stored: Box<Scope>,
+        /// Of this one.
+        given: Box<Scope>,
+    },
     /// No randomness.
     #[error("the system's random generator failed")]
     Random,
@@ -86,6 +98,13 @@ impl ControlPlane {
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
         let mut transaction = store.write().await?;
         let now = clock.now_millis();
+        let stored = system::scope(&mut transaction, &settings.scope).await?;
+        if stored != settings.scope {
+            return Err(OpenError::OtherScope {
+                stored: Box::new(stored),
+                given: Box::new(settings.scope),
+            });
+        }
         let token_key = system::token_key(&mut transaction, &fresh).await?;
         clusters::ensure_default(&mut transaction, now).await?;
         system::begin_incarnation(&mut transaction, &incarnation, now).await?;

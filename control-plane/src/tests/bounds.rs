@@ -3,10 +3,12 @@
 use axum::body::Body;
 use http::Request;
 use longshore_protocol::SSM_TARGET;
+use longshore_protocol::arn::Scope;
 use serde_json::json;
 use tower::ServiceExt as _;
 
 use crate::api;
+use crate::app::OpenError;
 use crate::testing::{Node, World, code, register_request};
 
 #[tokio::test]
@@ -62,4 +64,20 @@ async fn an_anonymous_body_is_small() {
     let body = json!({"Fingerprint": "f".repeat(100_000)}).to_string();
     let answer = world.deliver("/", Some(&target), body.as_bytes(), vec![]).await;
     assert_eq!(code(answer), "RequestEntityTooLargeException");
+}
+
+#[tokio::test]
+async fn a_data_folder_keeps_its_region_and_account() {
+    let world = World::new().await;
+    for scope in [
+        Scope::new("eu-west-1", "000000000000"),
+        Scope::new("us-east-1", "111111111111"),
+    ] {
+        let refused = world.open_as(scope).await.unwrap_err();
+        assert!(matches!(refused, OpenError::OtherScope { .. }), "{refused}");
+    }
+    world
+        .open_as(Scope::new("us-east-1", "000000000000"))
+        .await
+        .unwrap();
 }
