@@ -14,6 +14,9 @@ pub const RECORDS: Duration = Duration::from_secs(24 * 3600);
 pub const TOMBSTONES: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long a client token is remembered.
 pub const CLIENT_TOKENS: Duration = Duration::from_secs(24 * 3600);
+/// How many records are removed under one write lock: some ten milliseconds of it. After a long time out of use there
+/// may be a day's worth.
+const AT_ONCE: i64 = 200;
 /// How often the janitor looks.
 const INTERVAL: Duration = Duration::from_secs(300);
 
@@ -25,9 +28,18 @@ pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
     let before =
         |age: Duration| plane.clock.now_millis() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let mut transaction = plane.store.write().await?;
-    let removed = tasks::prune(&mut transaction, before(RECORDS)).await?;
     system::forget(&mut transaction, before(TOMBSTONES), before(CLIENT_TOKENS)).await?;
     transaction.commit().await?;
+    let mut removed = 0;
+    while !plane.shutdown.is_cancelled() {
+        let mut transaction = plane.store.write().await?;
+        let some = tasks::prune(&mut transaction, before(RECORDS), AT_ONCE).await?;
+        transaction.commit().await?;
+        removed += some;
+        if some == 0 {
+            break;
+        }
+    }
     Ok(removed)
 }
 

@@ -9,6 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::api;
 use crate::app::OpenError;
+use crate::tasks::retention;
 use crate::testing::{Node, World, code, register_request};
 
 #[tokio::test]
@@ -80,4 +81,29 @@ async fn a_data_folder_keeps_its_region_and_account() {
         .open_as(Scope::new("us-east-1", "000000000000"))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn any_number_of_old_records_is_removed() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 6).await;
+    let task = world.run("f").await;
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    let mut transaction = world.plane.store.write().await.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 450)
+         INSERT INTO tasks SELECT id || n, cluster, instance, family, started_by, desired_status, last_status,
+             reserved_cpu, reserved_memory, stopped_at, record, spec FROM tasks, numbers",
+    )
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(retention::sweep(&world.plane).await.unwrap(), 0);
+    world.advance(25 * 3600);
+    assert_eq!(retention::sweep(&world.plane).await.unwrap(), 451);
 }
