@@ -19,7 +19,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -102,13 +102,14 @@ pub async fn serve(
         public_url: config.public_url.clone(),
         scheme: if tls.is_some() { "https" } else { "http" },
     };
-    let plane = ControlPlane::open(settings, clock).await?;
+    // First: each opening begins an incarnation, and one that can't serve should not.
     let listen = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let plane = ControlPlane::open(settings, clock).await?;
     let background = TaskTracker::new();
     let janitor = Arc::clone(&plane);
     background.spawn(async move { retention::run(&janitor).await });
@@ -195,20 +196,8 @@ async fn accept(
     let router = api::router(Arc::clone(plane));
     let mut end = std::pin::pin!(end);
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
         let (place, stream) = tokio::select! {
-            (place, accepted) = next => match accepted {
-                Ok((stream, _)) => (place, stream),
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    // Most likely out of file descriptors; some get free in a while.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+            next = next(listener, &places) => next,
             () = &mut end => break,
         };
         let connection = Connection {
@@ -236,6 +225,24 @@ async fn accept(
     }
     cut.cancel();
     connections.wait().await;
+}
+
+/// The next connection, once there is a place for it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (Result<OwnedSemaphorePermit, AcquireError>, TcpStream) {
+    let place = Arc::clone(places).acquire_owned().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (place, stream),
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                // Most likely out of file descriptors; some get free in a while.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
 }
 
 /// How many connections there is room for. The limit on open files is raised as far as that goes without asking anybody:
