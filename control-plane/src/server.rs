@@ -18,8 +18,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(90);
 const MAX_CONNECTIONS: usize = 8192;
 /// Files that are open beside the connections: the database's, ten connections to it, the runtime's.
 const OTHER_FILES: usize = 96;
+/// How many connections wait for a place before the system refuses more.
+const BACKLOG: u32 = 1024;
 /// How long a client may leave an answer unread, or be gone with no word of it, in milliseconds.
 const UNREAD: u32 = 60_000;
 
@@ -102,12 +104,15 @@ pub async fn serve(
         public_url: config.public_url.clone(),
         scheme: if tls.is_some() { "https" } else { "http" },
     };
-    let plane = ControlPlane::open(settings, clock).await?;
+    // First: each opening begins an incarnation, and one that can't serve should not.
     let listen = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let socket = bound(config.listen).map_err(listen)?;
+    let plane = ControlPlane::open(settings, clock).await?;
+    // Not before all is there that a client who gets through may look for, such as the credentials file.
+    let listener = socket.listen(BACKLOG).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let background = TaskTracker::new();
     let janitor = Arc::clone(&plane);
@@ -128,6 +133,18 @@ pub async fn serve(
     plane.operations.wait().await;
     plane.store.close().await;
     Ok(())
+}
+
+/// A socket that has its address and refuses connections yet.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of the start before may linger; a socket that listens still keeps us out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Makes the data folder and keeps others out for as long as this lives.
@@ -195,20 +212,8 @@ async fn accept(
     let router = api::router(Arc::clone(plane));
     let mut end = std::pin::pin!(end);
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
         let (place, stream) = tokio::select! {
-            (place, accepted) = next => match accepted {
-                Ok((stream, _)) => (place, stream),
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    // Most likely out of file descriptors; some get free in a while.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+            next = next(listener, &places) => next,
             () = &mut end => break,
         };
         let connection = Connection {
@@ -236,6 +241,24 @@ async fn accept(
     }
     cut.cancel();
     connections.wait().await;
+}
+
+/// The next connection, once there is a place for it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (Result<OwnedSemaphorePermit, AcquireError>, TcpStream) {
+    let place = Arc::clone(places).acquire_owned().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (place, stream),
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                // Most likely out of file descriptors; some get free in a while.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
 }
 
 /// How many connections there is room for. The limit on open files is raised as far as that goes without asking anybody:

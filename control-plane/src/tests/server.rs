@@ -80,6 +80,20 @@ async fn it_serves_where_the_ready_file_says_and_ends_when_told() {
 }
 
 #[tokio::test]
+async fn a_start_that_finds_its_address_taken_leaves_the_data_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config {
+        listen: taken.local_addr().unwrap(),
+        ..config(folder.path(), Transport::Plain)
+    };
+    let (never, mut nobody) = (std::future::pending(), std::io::sink());
+    let refused = serve(config, Arc::new(SystemClock::new()), &mut nobody, never).await;
+    assert!(matches!(refused, Err(ServeError::Listen { .. })));
+    assert!(!folder.path().join("data").join(crate::app::DATABASE).exists());
+}
+
+#[tokio::test]
 async fn it_opens_as_many_files_as_the_system_lets_it() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
