@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::request::Parts;
+use longshore_protocol::arn::is_valid_name;
 use longshore_protocol::check::{Check, Path};
 use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 
@@ -47,7 +48,10 @@ macro_rules! operations {
             match (service, name) {
                 // Boxed: the futures of forty operations are not to lie in one.
                 $((Service::$service, $name) => Box::pin(answer(service, name, call, body, $handler)).await,)+
-                _ => Err(unknown()),
+                _ => {
+                    tracing::error!(name, "an operation that was let in has no handler");
+                    Err(ApiError::server())
+                }
             }
         }
     };
@@ -102,8 +106,8 @@ pub(super) async fn dispatch(
     parts: &Parts,
     body: Held,
 ) -> Result<Vec<u8>, ApiError> {
-    let (service, name) = target(parts).ok_or_else(unknown)?;
-    let access = access(service, name).ok_or_else(unknown)?;
+    let (service, name) = target(parts).ok_or_else(|| unknown(parts))?;
+    let access = access(service, name).ok_or_else(|| unknown(parts))?;
     let signed = SignedRequest { parts, body: &body };
     let principal = plane
         .auth
@@ -125,12 +129,7 @@ pub(super) async fn dispatch(
 }
 
 fn target(parts: &Parts) -> Option<(Service, &str)> {
-    let (prefix, name) = parts
-        .headers
-        .get("x-amz-target")?
-        .to_str()
-        .ok()?
-        .split_once('.')?;
+    let (prefix, name) = target_words(parts)?;
     match prefix {
         ECS_TARGET => Some((Service::Ecs, name)),
         SSM_TARGET => Some((Service::Ssm, name)),
@@ -138,11 +137,24 @@ fn target(parts: &Parts) -> Option<(Service, &str)> {
     }
 }
 
-pub(super) fn unknown() -> ApiError {
-    ApiError::new(
-        Code::UnknownOperation,
-        "X-Amz-Target names no operation that this control plane serves.",
-    )
+/// `PREFIX.Operation`.
+fn target_words(parts: &Parts) -> Option<(&str, &str)> {
+    parts.headers.get("x-amz-target")?.to_str().ok()?.split_once('.')
+}
+
+/// What is not served, by its name where it has one.
+pub(super) fn unknown(parts: &Parts) -> ApiError {
+    let text = match target_words(parts) {
+        Some((_, name)) if parts.uri.path() == "/" && is_valid_name(name) => {
+            format!("{name} is not served by this control plane.")
+        }
+        _ => format!(
+            "{} {} with this X-Amz-Target is no call that this control plane serves.",
+            parts.method,
+            parts.uri.path()
+        ),
+    };
+    ApiError::new(Code::UnknownOperation, text)
 }
 
 async fn answer<Request, Answer, Handler, Done>(

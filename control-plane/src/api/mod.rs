@@ -138,8 +138,9 @@ async fn health(State(plane): State<Arc<ControlPlane>>) -> Response {
     respond(&plane, result.await)
 }
 
-async fn nothing_here(State(plane): State<Arc<ControlPlane>>) -> Response {
-    respond(&plane, Err(dispatch::unknown()))
+async fn nothing_here(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    respond(&plane, Err(dispatch::unknown(&parts)))
 }
 
 /// A JSON object as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.

@@ -2,15 +2,15 @@
 
 use axum::body::Body;
 use http::Request;
-use longshore_protocol::SSM_TARGET;
 use longshore_protocol::arn::Scope;
+use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 use serde_json::json;
 use tower::ServiceExt as _;
 
 use crate::api;
 use crate::app::OpenError;
 use crate::tasks::retention;
-use crate::testing::{Node, World, code, register_request};
+use crate::testing::{Node, World, code, refusal, register_request};
 
 #[tokio::test]
 async fn a_wrong_activation_code_does_not_wait_for_the_write_lock() {
@@ -48,6 +48,9 @@ async fn a_path_or_method_that_is_not_served_is_told_so() {
     let world = World::new().await;
     let answer = world.deliver("/nowhere", None, b"{}", vec![]).await;
     assert_eq!(code(answer), "UnknownOperationException");
+    let services = format!("{ECS_TARGET}.ListServices");
+    let (_, text) = refusal(world.deliver("/", Some(&services), b"{}", vec![]).await);
+    assert!(text.starts_with("ListServices is not served"), "{text}");
     let get = Request::get("/").body(Body::empty()).unwrap();
     let response = api::router(std::sync::Arc::clone(&world.plane))
         .oneshot(get)
