@@ -1,14 +1,14 @@
 //! How long what is over is remembered.
 //!
-//! Records of stopped tasks are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
+//! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
 //! may come back from a shelf with a task that is long over.
 
 use std::time::Duration;
 
 use crate::app::ControlPlane;
-use crate::store::{StoreError, system, tasks};
+use crate::store::{StoreError, instances, system, tasks};
 
-/// How long a stopped task can be described.
+/// How long a stopped task or a deregistered instance can be described.
 pub const RECORDS: Duration = Duration::from_secs(24 * 3600);
 /// How long it is known that a task is over.
 pub const TOMBSTONES: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -40,6 +40,9 @@ pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
             break;
         }
     }
+    let mut transaction = plane.store.write().await?;
+    instances::prune(&mut transaction, before(RECORDS)).await?;
+    transaction.commit().await?;
     Ok(removed)
 }
 

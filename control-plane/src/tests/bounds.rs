@@ -3,6 +3,8 @@
 use axum::body::Body;
 use http::Request;
 use longshore_protocol::arn::Scope;
+use longshore_protocol::poll::Cursor;
+use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -10,7 +12,7 @@ use tower::ServiceExt as _;
 use crate::api;
 use crate::app::OpenError;
 use crate::tasks::retention;
-use crate::testing::{Node, World, code, refusal, register_request};
+use crate::testing::{Node, World, code, held, refusal, register_request};
 
 #[tokio::test]
 async fn a_wrong_activation_code_does_not_wait_for_the_write_lock() {
@@ -109,4 +111,41 @@ async fn any_number_of_old_records_is_removed() {
     assert_eq!(retention::sweep(&world.plane).await.unwrap(), 0);
     world.advance(25 * 3600);
     assert_eq!(retention::sweep(&world.plane).await.unwrap(), 451);
+}
+
+#[tokio::test]
+async fn deregistered_instances_go_and_what_runs_of_them_is_still_ended() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 6).await;
+    let task = world.run("f").await;
+    let first = std::mem::take(&mut node.arn);
+    let gone = json!({"containerInstance": first, "force": true});
+    world.ecs("DeregisterContainerInstance", gone).await.unwrap();
+    node.register(&world, json!([])).await;
+    world.advance(23 * 3600);
+    retention::sweep(&world.plane).await.unwrap();
+    let describe = json!({"containerInstances": [first]});
+    let shown = world
+        .ecs("DescribeContainerInstances", describe.clone())
+        .await
+        .unwrap();
+    assert_eq!(shown["containerInstances"][0]["status"], "INACTIVE");
+
+    world.advance(2 * 3600);
+    retention::sweep(&world.plane).await.unwrap();
+    let shown = world.ecs("DescribeContainerInstances", describe).await.unwrap();
+    assert_eq!(shown["failures"][0]["reason"], "MISSING");
+
+    node.renew(&world).await;
+    node.held = vec![held(&task, ReportedStatus::Running)];
+    let orders = node.poll(&world).await.assignments;
+    assert_eq!(orders.len(), 1);
+    assert_eq!(orders[0].desired_status, DesiredStatus::Stopped);
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    node.cursor = Cursor::default();
+    assert_eq!(node.poll(&world).await.assignments, []);
 }
