@@ -149,3 +149,26 @@ async fn deregistered_instances_go_and_what_runs_of_them_is_still_ended() {
     node.cursor = Cursor::default();
     assert_eq!(node.poll(&world).await.assignments, []);
 }
+
+#[tokio::test]
+async fn what_a_node_says_of_itself_is_bounded() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    let resources = json!([{"name": "CPU", "type": "INTEGER", "integerValue": 1},
+        {"name": "MEMORY", "type": "INTEGER", "integerValue": 1}]);
+    let many: Vec<_> = (0..20_000)
+        .map(|number| json!({"name": format!("attribute-{number}")}))
+        .collect();
+    let body = json!({"cluster": "default", "totalResources": resources, "attributes": many});
+    let (code, text) = refusal(node.ecs(&world, "RegisterContainerInstance", body).await);
+    assert_eq!(code, "InvalidParameterException");
+    assert!(text.contains("at most 262144 bytes"), "{text}");
+
+    let mut request = node.request(true);
+    request.agent_version = "v".repeat(100_000);
+    node.send(&world, &request).await.unwrap();
+    let describe = json!({"containerInstances": [node.arn]});
+    let shown = world.ecs("DescribeContainerInstances", describe).await.unwrap();
+    let version = &shown["containerInstances"][0]["versionInfo"]["agentVersion"];
+    assert_eq!(version.as_str().unwrap().len(), 255);
+}
