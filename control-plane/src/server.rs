@@ -18,7 +18,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(90);
 const MAX_CONNECTIONS: usize = 8192;
 /// Files that are open beside the connections: the database's, ten connections to it, the runtime's.
 const OTHER_FILES: usize = 96;
+/// How many connections wait for a place before the system refuses more.
+const BACKLOG: u32 = 1024;
 /// How long a client may leave an answer unread, or be gone with no word of it, in milliseconds.
 const UNREAD: u32 = 60_000;
 
@@ -107,9 +109,11 @@ pub async fn serve(
         address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let socket = bound(config.listen).map_err(listen)?;
     let plane = ControlPlane::open(settings, clock).await?;
+    // Not before all is there that a client who gets through may look for, such as the credentials file.
+    let listener = socket.listen(BACKLOG).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
     let background = TaskTracker::new();
     let janitor = Arc::clone(&plane);
     background.spawn(async move { retention::run(&janitor).await });
@@ -129,6 +133,18 @@ pub async fn serve(
     plane.operations.wait().await;
     plane.store.close().await;
     Ok(())
+}
+
+/// A socket that has its address and refuses connections yet.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of the start before may linger; a socket that listens still keeps us out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Makes the data folder and keeps others out for as long as this lives.
