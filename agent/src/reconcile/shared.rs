@@ -128,6 +128,10 @@ impl Shared {
         lock(&self.views).get(id).map(|view| Arc::clone(&view.borrow()))
     }
 
+    pub(super) fn watch(&self, id: &ResourceId) -> Option<watch::Receiver<Arc<TaskView>>> {
+        lock(&self.views).get(id).cloned()
+    }
+
     pub(super) fn views(&self) -> Vec<watch::Receiver<Arc<TaskView>>> {
         lock(&self.views).values().cloned().collect()
     }
