@@ -69,6 +69,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the node allows.
     pub rules: Rules,
+    /// How many stopped tasks are kept at most; the oldest go first.
+    pub kept: usize,
 }
 
 /// An answer of a poll that was not taken.
