@@ -139,3 +139,21 @@ async fn an_old_list_does_not_bring_a_forgotten_task_back() {
     assert_eq!(node.leftovers(), Vec::<String>::new());
     assert_eq!(node.link.status(&arn).as_deref(), Some("STOPPED"));
 }
+
+// Invariant 8: nor does it keep a core busy.
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_repeats_itself_is_not_asked_in_a_loop() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("sleep"));
+    node.until_told(&arn, "RUNNING").await;
+    node.link.stuck.store(true, Ordering::Relaxed);
+    // Ends the poll that is open.
+    node.link.run(&task_arn(2), one("sleep"));
+    node.until_told(&task_arn(2), "RUNNING").await;
+    let before = node.link.polls().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let polls = node.link.polls().len() - before;
+    assert!(polls <= 70, "{polls} polls in a minute");
+    assert_eq!(node.runtime.running(), 2);
+}
