@@ -8,6 +8,7 @@
 )]
 
 mod crashes;
+mod delays;
 mod life;
 mod link;
 mod machine;
