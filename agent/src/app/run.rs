@@ -34,6 +34,8 @@ use crate::store::Store;
 use crate::supervise::Supervisor;
 use crate::volume::Volumes;
 
+/// How many stopped tasks are kept, in memory and with their log files; the oldest go first.
+const KEPT: usize = 1000;
 /// How long reports are handed in after SIGTERM; what is left is stored and handed in at the next start.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long parts have to end once they are told to.
@@ -297,6 +299,7 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
         policy: Policy {
             stop_timeout: config.stop_timeout,
             cleanup_wait: config.cleanup_wait,
+            forget_until: None,
         },
         limits: Limits {
             create: config.create_timeout,
@@ -305,6 +308,7 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
         rules: Rules {
             disable_privileged: config.disable_privileged,
         },
+        kept: KEPT,
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod forms;
 mod names;
 mod parse;
+mod reader;
 
 pub use forms::{ENDPOINT_FORM, endpoint};
 

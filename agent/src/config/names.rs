@@ -112,7 +112,7 @@ pub const LONGSHORE: &[&str] = &[
 ];
 
 /// What Longshore's other programs read: no fault in a shared environment.
-pub const LONGSHORE_OTHERS: &[&str] = &["LONGSHORE_CLUSTER"];
+pub const LONGSHORE_OTHERS: &[&str] = &["LONGSHORE_CLUSTER", "LONGSHORE_UP_DIR"];
 
 /// How Longshore's tests are told about their surroundings, which programs that they start inherit.
 pub const OF_TESTS: &str = "LONGSHORE_TEST_";

@@ -8,6 +8,7 @@ mod cni;
 mod files;
 mod forward;
 mod holder;
+mod leases;
 mod lock;
 mod namespace;
 mod plugin;

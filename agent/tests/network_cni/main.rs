@@ -199,6 +199,21 @@ fn whenever_an_attachment_is_broken_off_it_can_be_taken_back() {
 }
 
 #[test]
+fn a_lease_that_was_never_written_is_given_back() {
+    isolated(
+        "a_lease_that_was_never_written_is_given_back",
+        |place| async move {
+            let network = place.network();
+            network.attach(&bridge(0, &[])).await.unwrap();
+            // What host-local leaves that is killed between making and writing it.
+            std::fs::write(place.dir.path().join("ipam/ls-test0/172.29.0.77"), "").unwrap();
+            network.detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
 fn the_leases_of_an_earlier_boot_are_given_back() {
     isolated(
         "the_leases_of_an_earlier_boot_are_given_back",

@@ -1,7 +1,10 @@
 //! What is true when containerd, the shim or both die.
 
+use std::time::Duration;
+
 use longshore_agent::model::Exit;
-use longshore_agent::runtime::{ObservedState, Runtime, RuntimeEvent};
+use longshore_agent::runtime::containerd::ContainerdRuntime;
+use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeEvent};
 use longshore_tests::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -146,6 +149,53 @@ async fn shims_that_hang_hide_nothing() {
     for task in tasks {
         stage.runtime.remove(&task.container_id(0)).await.unwrap();
         stage.runtime.remove_task(&task.arn.id).await.unwrap();
+    }
+    stage.clear().await;
+}
+
+/// What an agent does with a container that its list shows so: made anew where there is only a record.
+async fn bring_up(stage: &Stage, agent: &ContainerdRuntime) {
+    let found = agent.list().await.unwrap();
+    let bring = async {
+        let recorded = |found: &[Observed]| found.iter().any(|each| each.state == ObservedState::Recorded);
+        if found.is_empty() || recorded(&found) {
+            agent.create(stage.request(0)).await?;
+        }
+        agent.start(&stage.id(0)).await
+    };
+    let mut result = bring.await;
+    while let Err(error) = &result {
+        assert!(error.is_transient(), "{error}");
+        result = agent.start(&stage.id(0)).await;
+    }
+}
+
+// Invariant 3: containerd takes down what the dead agent was about to start, and tells of an exit with 137.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_its_agent_did_not_live_to_see_is_made_anew() {
+    let stage = Stage::new(&["sh", "-c", "exit 9"]);
+    stage.runtime.prepare_task(&stage.task).await.unwrap();
+    for millis in (0..200).step_by(20) {
+        let dying = stage.another();
+        dying.create(stage.request(0)).await.unwrap();
+        let id = stage.id(0);
+        let seen = tokio::time::timeout(Duration::from_millis(millis), dying.start(&id)).await;
+        drop(dying);
+
+        let agent = stage.another();
+        let mut events = agent.events().await.unwrap();
+        bring_up(&stage, &agent).await;
+        if seen.is_err() {
+            stage.exited(&mut events, 0).await;
+        }
+        let mut exit = agent.reap(&stage.id(0)).await;
+        while exit.is_err() {
+            tokio::task::yield_now().await;
+            exit = agent.reap(&stage.id(0)).await;
+        }
+        let exit = exit.unwrap();
+        assert_eq!((exit.code, exit.reason), (Some(9), None), "after {millis} ms");
+        agent.remove(&stage.id(0)).await.unwrap();
     }
     stage.clear().await;
 }

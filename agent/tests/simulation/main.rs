@@ -12,6 +12,7 @@
 mod contract;
 mod contracts;
 mod crashes;
+mod delays;
 mod life;
 mod link;
 mod machine;

@@ -132,7 +132,10 @@ impl ContainerdRuntime {
     /// Removes what an earlier try left. What has run since then is no leftover.
     async fn clear_leftover(&self, container: &CreateContainer, id: &str) -> Result<(), RuntimeError> {
         self.record(id).await?;
-        let process = self.process(id).await?;
+        let process = match self.watch.is_ours(&container.id) {
+            true => self.process(id).await?,
+            false => self.settled(id).await?,
+        };
         match process.map(|process| process.status()) {
             None | Some(Status::Created) => self.remove_container(&container.id).await,
             Some(Status::Running | Status::Paused | Status::Pausing | Status::Stopped | Status::Unknown) => {

@@ -18,15 +18,18 @@ impl ContainerdRuntime {
         let request = ListContainersRequest {
             filters: vec![format!("labels.{INSTANCE_LABEL:?}=={:?}", self.settings.identity)],
         };
+        let records = self.records(request).await?;
+        // Before the tasks are asked for: what an event tells from here on is noted, and what it told before shows in
+        // the answer.
+        for id in records.iter().filter_map(|record| record.id.parse().ok()) {
+            self.watch.know(&id);
+        }
         let mut tasks = self.client.tasks();
-        let (records, processes) = tokio::join!(
-            self.records(request),
-            // containerd asks one shim after the other, and waits two seconds for one that hangs.
-            call("ListTasks", "", SLOW, tasks.list(ListTasksRequest::default())),
-        );
+        // containerd asks one shim after the other, and waits two seconds for one that hangs.
+        let request = tasks.list(ListTasksRequest::default());
+        let processes = call("ListTasks", "", SLOW, request).await?.tasks;
         let by_id = |process: Process| (process.id.clone(), process);
-        let processes: HashMap<_, _> = processes?.tasks.into_iter().map(by_id).collect();
-        let records = records?;
+        let processes: HashMap<_, _> = processes.into_iter().map(by_id).collect();
         // After the containers: what is made and ends meanwhile has ended.
         let mut written = self.exits(Exits::list).await?;
         let observe = |record: Container| {
@@ -37,9 +40,12 @@ impl ContainerdRuntime {
                 );
                 return None;
             };
-            self.watch.know(&id);
+            let state = self.state(&record, processes.get(&record.id), written.remove(&id));
+            if matches!(state, ObservedState::Running(_) | ObservedState::Exited) {
+                self.watch.started(&id);
+            }
             Some(Observed {
-                state: self.state(&record, processes.get(&record.id), written.remove(&id)),
+                state,
                 task: Record::read(&record).map(|record| record.task),
                 id,
             })

@@ -19,6 +19,11 @@ use crate::runtime::{RuntimeError, RuntimeEvent, Started};
 
 /// A shim ends within milliseconds of its last container.
 const SHIM_ENDS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+/// containerd gives itself 5 s to take down a task that could not be made.
+const CLEAN_UP: Duration = Duration::from_secs(6);
+/// After the task is off its list, containerd runs the shim once more to remove what it left, by the container's name.
+const AFTERMATH: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(50);
 
 impl ContainerdRuntime {
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
@@ -37,19 +42,25 @@ impl ContainerdRuntime {
         self.watch.begin(id);
         match self.create_task_with_patience(&task).await {
             Ok(()) => {}
-            Err(error) if error.class == Class::AlreadyExists => {
-                if let Some(process) = self.process(&name).await?
-                    && process.status() != Status::Created
-                {
-                    return Ok(self.already_started(id, &process));
+            Err(error) if error.class == Class::AlreadyExists => match self.settled(&name).await? {
+                Some(process) if process.status() == Status::Created => {}
+                Some(process) => return Ok(self.already_started(id, &process)),
+                None => {
+                    return Err(RuntimeError::Unavailable {
+                        operation: "CreateTask",
+                        subject: name,
+                        why: "an earlier attempt was still being taken down".to_owned(),
+                    });
                 }
-            }
+            },
             Err(error) => {
                 self.forget_failed_start(id, &error).await?;
                 return Err(error.into());
             }
         }
-        self.start_task(id, &name).await
+        let started = self.start_task(id, &name).await?;
+        self.watch.started(id);
+        Ok(started)
     }
 
     /// A start that was lost on its way back, of what has ended since and is known by its shim's record alone.
@@ -82,6 +93,29 @@ impl ContainerdRuntime {
             | Class::AlreadyExists
             | Class::FailedPrecondition
             | Class::Invalid => Ok(()),
+        }
+    }
+
+    /// A task that somebody else asked for, once it stays as it is; `None` if it went away. containerd takes down what
+    /// it makes when whoever asked for it is gone: what is about to be started again must not be caught up in that.
+    pub(super) async fn settled(&self, name: &str) -> Result<Option<Process>, RuntimeError> {
+        let until = self.clock.since_boot() + CLEAN_UP;
+        let mut gone = None;
+        loop {
+            let process = self.process(name).await?;
+            let now = self.clock.since_boot();
+            match process {
+                None if gone.is_some_and(|since| now >= since + AFTERMATH) => return Ok(None),
+                None => _ = gone.get_or_insert(now),
+                Some(process) => {
+                    gone = None;
+                    let unsettled = matches!(process.status(), Status::Created | Status::Unknown);
+                    if !unsettled || now >= until {
+                        return Ok(Some(process));
+                    }
+                }
+            }
+            self.clock.sleep(LOOK).await;
         }
     }
 
@@ -180,6 +214,7 @@ impl ContainerdRuntime {
     /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
     /// anybody knew that it would.
     fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
+        self.watch.started(id);
         if process.status() == Status::Stopped {
             self.tell_exit(id);
         }
