@@ -190,7 +190,8 @@ fn run(
             // As when a machine goes down: what runs is seen to its end, so that exit and output are on disk.
             let done = || shim.is_done();
             if done() {
-                crate::service::Waiting::end(waiting, &done);
+                // This thread must not wait: the lock's holder may wait for an answer of ours.
+                crate::service::Waiting::end(waiting, Duration::ZERO, &done);
             }
         }
     }

@@ -102,7 +102,7 @@ fn forget(runtime: &Runtime, on: On<'_>) -> Result<(), crate::runtime::RuntimeEr
 fn remove_socket(bundle: &Path) {
     let address = read_address(bundle).unwrap_or_default();
     if let Some(path) = address.trim().strip_prefix("unix://")
-        && let Ok(_lock) = sockets::lock(Path::new(sockets::FOLDER))
+        && let Ok(_lock) = sockets::lock(Path::new(sockets::FOLDER), sockets::LOCK)
     {
         sockets::remove_if_dead(Path::new(path));
     }

@@ -29,7 +29,6 @@ use std::time::Duration;
 use crate::api::Message;
 use crate::api::task::{Empty, SERVICE, StateRequest};
 use crate::cgroup::Mounts;
-use crate::clock;
 use crate::events::Publisher;
 use crate::io::Io;
 use crate::logger::Logger;
@@ -37,6 +36,7 @@ use crate::pool::{Job, Pool};
 use crate::reaper::Reaper;
 use crate::ttrpc::Code;
 use crate::ttrpc::server::{Call, Responder};
+use crate::{clock, sockets};
 use container::Container;
 use error::TaskError;
 
@@ -55,8 +55,9 @@ pub trait Waiting: Send + Sync {
     fn after(&self, delay: Duration, job: Job);
     /// Watches for a want of memory; `job` is called whenever there was one.
     fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>);
-    /// Ends the shim, if it may: `may` is asked while no other shim can start in its place.
-    fn end(&self, may: &dyn Fn() -> bool);
+    /// Ends the shim, if it may: `may` is asked while no other shim can start in its place. That is waited for `within`
+    /// this time, and then nothing is done.
+    fn end(&self, within: Duration, may: &dyn Fn() -> bool);
 }
 
 /// What a shim works with.
@@ -207,7 +208,7 @@ impl Shim {
     /// Ends the shim if nothing is left in it.
     fn shutdown(&self) {
         self.table().shutdown = true;
-        self.waiting.end(&|| self.table().is_empty());
+        self.waiting.end(sockets::LOCK, &|| self.table().is_empty());
     }
 
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.

@@ -20,8 +20,8 @@ use crate::ttrpc::client::{CallError, Client};
 
 /// The folder of all shims' sockets, containerd's own choice.
 pub const FOLDER: &str = "/run/containerd/s";
-/// How long the lock is waited for: it is held for as long as a shim takes to answer.
-const LOCK: Duration = Duration::from_secs(15);
+/// How long the lock is waited for, where nothing else is to be done: it is held for as long as a shim takes to answer.
+pub const LOCK: Duration = Duration::from_secs(15);
 /// How long a shim may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -72,20 +72,20 @@ pub fn address(path: &Path) -> String {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
 
-/// Waits for the right to decide, about all sockets in a folder.
+/// Waits for the right to decide, about all sockets in a folder, for [`LOCK`] or less.
 ///
 /// # Errors
 /// [`SocketError`].
-pub fn lock(folder: &Path) -> Result<Lock, SocketError> {
+pub fn lock(folder: &Path, within: Duration) -> Result<Lock, SocketError> {
     let file = |source| SocketError::File {
         path: folder.to_owned(),
         source,
     };
     std::fs::create_dir_all(folder).map_err(file)?;
     let open = File::open(folder).map_err(file)?;
-    let until = clock::monotonic() + LOCK;
+    let until = clock::monotonic() + within;
     while flock(&open, FlockOperation::NonBlockingLockExclusive).is_err() {
-        if clock::monotonic() > until {
+        if clock::monotonic() >= until {
             return Err(SocketError::Locked(folder.to_owned()));
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -158,7 +158,11 @@ mod tests {
     fn a_dead_shims_socket_is_taken_over_and_a_silent_ones_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = path(dir.path(), "/run/containerd.sock", "ns", "g");
-        let _lock = lock(dir.path()).unwrap();
+        let _lock = lock(dir.path(), LOCK).unwrap();
+        assert!(matches!(
+            lock(dir.path(), Duration::ZERO),
+            Err(SocketError::Locked(_))
+        ));
         let Found::Free(listener) = find(&path, "c").unwrap() else {
             panic!("nobody is there")
         };

@@ -61,7 +61,7 @@ pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
     let folder = Path::new(sockets::FOLDER);
     let path = sockets::path(folder, &arguments.address, &arguments.namespace, group);
     let address = sockets::address(&path);
-    let lock = sockets::lock(folder)?;
+    let lock = sockets::lock(folder, sockets::LOCK)?;
     if let Found::Free(listener) = sockets::find(&path, &arguments.id)? {
         let child = match fork() {
             Ok(ForkResult::Child) => {

@@ -156,10 +156,9 @@ impl Waiting for Loop {
         }
     }
 
-    fn end(&self, may: &dyn Fn() -> bool) {
-        // Without the lock nothing is decided; who asked may ask again.
+    fn end(&self, within: Duration, may: &dyn Fn() -> bool) {
         let folder = self.socket.parent().map(PathBuf::from).unwrap_or_default();
-        let Ok(_lock) = sockets::lock(&folder) else {
+        let Ok(_lock) = sockets::lock(&folder, within) else {
             return;
         };
         if may() {

@@ -82,6 +82,8 @@ impl Shim {
             return self.delete_exec(&container, &request.exec_id);
         }
         let _operation = container.operation();
+        // Somebody else may have deleted it meanwhile.
+        self.container(&request.id)?;
         let phase = container.state().init.phase.clone();
         let (pid, exit) = match phase {
             Phase::Stopped(exit) => {
