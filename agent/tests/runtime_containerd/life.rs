@@ -75,7 +75,7 @@ async fn a_task_that_was_created_and_not_started_is_started() {
 }
 
 /// The first half of a start, by hand.
-async fn create_task_only(stage: &Stage) {
+pub async fn create_task_only(stage: &Stage) {
     use longshore_agent::containerd::services::v1::{CreateTaskRequest, snapshots::MountsRequest};
     use longshore_agent::containerd::{Client, QUICK, call};
     let client = Client::new(&stage.daemon.socket(), &stage.daemon.namespace).unwrap();

@@ -7,6 +7,7 @@ use longshore_protocol::exit_record::{self, ExitRecord, ExitedAt, Memory};
 use longshore_tests::binaries;
 
 use crate::daemon::Daemon;
+use crate::life::create_task_only;
 use crate::stage::{Stage, eventually};
 
 fn stage(command: &[&str]) -> Stage {
@@ -169,6 +170,27 @@ async fn a_record_of_no_container_is_told_and_removed_like_a_container() {
     assert_eq!(stage.runtime.reap(&stage.id(0)).await.unwrap().code, Some(6));
     stage.clear().await;
     assert!(!path(&stage).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_record_of_what_never_ran() {
+    let shim = binaries::longshore_shim();
+    let stage = Stage::with(Daemon::start(), &["sleep", "1000"], shim, "/nonexistent".into());
+    let id = stage.id(0).to_string();
+    stage.runtime.prepare_task(&stage.task).await.unwrap();
+    stage.runtime.create(stage.request(0)).await.unwrap();
+    create_task_only(&stage).await;
+    stage.daemon.ctr(&["task", "kill", "--signal", "SIGKILL", &id]);
+    let stopped = || {
+        let tasks = stage.daemon.ctr(&["task", "ls"]).stdout;
+        String::from_utf8_lossy(&tasks).contains("STOPPED")
+    };
+    eventually("what was made has ended", stopped).await;
+    assert!(!path(&stage).exists());
+    // What had run would not be run again.
+    forget_task(&stage).await;
+    assert_ne!(stage.runtime.start(&stage.id(0)).await.unwrap().pid, 0);
+    stage.clear().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
