@@ -14,9 +14,10 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_protocol::arn::ResourceId;
 use longshore_protocol::poll::{Cursor, PollResponse};
 use longshore_protocol::status::InstanceStatus;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the node allows.
     pub rules: Rules,
+    /// How many stopped tasks are kept at most; the oldest go first.
+    pub kept: usize,
 }
 
 /// An answer of a poll that was not taken.
@@ -152,6 +155,12 @@ impl EngineHandle {
     #[must_use]
     pub fn tasks(&self) -> Vec<Arc<TaskView>> {
         self.shared.tasks()
+    }
+
+    /// A task as it goes on; closed when it is forgotten. `None` if there is none.
+    #[must_use]
+    pub fn watch(&self, task: &ResourceId) -> Option<watch::Receiver<Arc<TaskView>>> {
+        self.shared.watch(task)
     }
 
     /// How it goes with the control plane.

@@ -42,8 +42,8 @@ pub enum ApiError {
     },
     /// Somebody answers, with a certificate that isn't trusted here, or not by TLS.
     #[error(
-        "{endpoint} is not trusted: {why}. If its certificate is its own authority, name it in AWS_CA_BUNDLE (in the \
-         folder of `longshore up`: control-plane/tls.crt)"
+        "{endpoint} is not trusted: {why}. If it speaks plain HTTP, write http://; if its certificate is its own \
+         authority, name it in AWS_CA_BUNDLE (in the folder of `longshore up`: control-plane/tls.crt)"
     )]
     Untrusted {
         /// Where to.
@@ -90,6 +90,12 @@ impl ApiError {
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
     }
+
+    /// Whether the service refused what was asked for, and might grant the same for something else.
+    #[must_use]
+    pub fn is_about_the_request(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "InvalidParameterException")
+    }
 }
 
 /// What to do about a code, where that can be said.
@@ -97,11 +103,11 @@ fn hint(code: &str) -> &'static str {
     match code {
         "InvalidSignatureException" => {
             " The secret key is not that of this control plane, or the clocks differ: take AWS_SECRET_ACCESS_KEY from \
-             its DIR/env."
+             its data folder: `env` for `longshore up`, else `credentials`."
         }
         "UnrecognizedClientException" | "MissingAuthenticationTokenException" => {
             " This control plane does not know the key: take AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from its \
-             DIR/env, and unset AWS_SESSION_TOKEN."
+             data folder (`env` for `longshore up`, else `credentials`), and unset AWS_SESSION_TOKEN."
         }
         _ => "",
     }

@@ -143,7 +143,8 @@ pub struct Logs {
     /// Go on with what is written from now on.
     #[arg(short, long)]
     pub follow: bool,
-    /// The folder of a `longshore up` whose agent to ask [default: up's own, else the installed agent].
+    /// The folder of a `longshore up` whose agent to ask [default: LONGSHORE_UP_DIR, else up's own default folder,
+    /// else the installed agent].
     #[arg(long, value_name = "DIR", conflicts_with = "socket")]
     pub env: Option<PathBuf>,
     /// The agent's admin socket.

@@ -15,6 +15,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_CLUSTER: &str = "default";
 /// The name of the file, in a folder of `longshore up`, that says all this.
 pub const ENV_FILE: &str = "env";
+/// The variable, in that file, that names the folder: who sources it also finds the agent of this `longshore up`.
+pub const UP_DIR: &str = "LONGSHORE_UP_DIR";
 
 /// Where calls go and who makes them.
 #[derive(Clone, Debug)]

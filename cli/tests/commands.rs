@@ -268,6 +268,25 @@ fn stop_says_force_only_when_told() {
 }
 
 #[test]
+fn stop_goes_on_after_a_task_that_is_not_there() {
+    let unknown =
+        json!({"__type": "InvalidParameterException", "message": "The referenced task was not found."});
+    let api = Api::start(&[
+        ("StopTask", unknown),
+        ("StopTask", json!({"task": task("b", "RUNNING", None)})),
+    ]);
+    let output = api.longshore(&["stop", "a", "b"]);
+    assert_eq!(code(&output), 4, "{}", stderr(&output));
+    assert_eq!(api.asked("StopTask")["task"], "b");
+    assert!(stdout(&output).contains("\nb "), "{}", stdout(&output));
+    let told = stderr(&output);
+    assert!(
+        told.contains("a: StopTask: ") && told.contains("1 of 2 tasks could not be stopped"),
+        "{told}"
+    );
+}
+
+#[test]
 fn activate_prints_one_line_to_paste() {
     let api = Api::start(&[(
         "CreateActivation",
@@ -320,6 +339,27 @@ fn silence_has_its_own_exit_code() {
     assert_eq!(
         code(&api.longshore(&["logs", "0a", "--socket", "/none/admin.sock"])),
         3
+    );
+}
+
+#[test]
+fn logs_asks_the_agent_of_the_folder_that_was_sourced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    command
+        .env_clear()
+        .env("LONGSHORE_UP_DIR", folder.path())
+        .args(["logs", "0a"]);
+    // Nobody listens there, yet it is there to be asked.
+    std::fs::create_dir(folder.path().join("agent")).unwrap();
+    std::fs::write(folder.path().join("agent/admin.sock"), "").unwrap();
+    let output = command.output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let socket = folder.path().join("agent/admin.sock");
+    assert!(
+        stderr(&output).contains(&*socket.to_string_lossy()),
+        "{}",
+        stderr(&output)
     );
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agents::Hub;
+use crate::api::Bodies;
 use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError, clusters, system};
@@ -39,6 +40,18 @@ pub enum OpenError {
     /// The operators' keys.
     #[error(transparent)]
     OperatorKeys(#[from] OperatorKeyError),
+    /// Region and account are part of every name that is stored, and that nodes hold.
+    #[error(
+        "the data folder belongs to region {} and account {}, not to {} and {}: start with those, or with another \
+         --data-dir",
+        stored.region, stored.account, given.region, given.account
+    )]
+    OtherScope {
+        /// Of the first start.
+        stored: Box<Scope>,
+        /// Of this one.
+        given: Box<Scope>,
+    },
     /// No randomness.
     #[error("the system's random generator failed")]
     Random,
@@ -68,6 +81,8 @@ pub struct ControlPlane {
     /// Operations under way. They run to their end even if the caller hangs up, so that a commit is always followed
     /// by what has to follow it.
     pub operations: TaskTracker,
+    /// The room for requests' bodies.
+    pub(crate) bodies: Bodies,
 }
 
 impl ControlPlane {
@@ -83,6 +98,13 @@ impl ControlPlane {
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
         let mut transaction = store.write().await?;
         let now = clock.now_millis();
+        let stored = system::scope(&mut transaction, &settings.scope).await?;
+        if stored != settings.scope {
+            return Err(OpenError::OtherScope {
+                stored: Box::new(stored),
+                given: Box::new(settings.scope),
+            });
+        }
         let token_key = system::token_key(&mut transaction, &fresh).await?;
         clusters::ensure_default(&mut transaction, now).await?;
         system::begin_incarnation(&mut transaction, &incarnation, now).await?;
@@ -104,6 +126,7 @@ impl ControlPlane {
             incarnation,
             shutdown: CancellationToken::new(),
             operations: TaskTracker::new(),
+            bodies: Bodies::new(),
         }))
     }
 }

@@ -36,6 +36,8 @@ codes! {
     Serialization = "SerializationException" BAD_REQUEST,
     /// The body is larger than is read.
     TooLarge = "RequestEntityTooLargeException" PAYLOAD_TOO_LARGE,
+    /// Too much at once; the same request may be tried again.
+    Throttling = "ThrottlingException" BAD_REQUEST,
     /// Not signed.
     MissingAuthenticationToken = "MissingAuthenticationTokenException" BAD_REQUEST,
     /// The `Authorization` header can't be read.
@@ -74,6 +76,8 @@ codes! {
     InvalidInstanceId = "InvalidInstanceId" BAD_REQUEST,
     /// SSM: no such resource to tag.
     InvalidResourceId = "InvalidResourceId" BAD_REQUEST,
+    /// SSM: more tags than a resource can have.
+    TooManyTags = "TooManyTagsError" BAD_REQUEST,
     /// SSM: a filter that is not known.
     InvalidFilter = "InvalidFilter" BAD_REQUEST,
     /// SSM: likewise, of DescribeInstanceInformation.

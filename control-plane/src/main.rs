@@ -19,6 +19,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // They would go to the same place, and a panic is no answer to a full disk.
+        .log_internal_errors(false)
         .with_ansi(false)
         .init();
     match serve(arguments) {

@@ -15,8 +15,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::fcntl::{Flock, FlockArg};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +38,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(90);
 /// The most connections: a few a node. Each costs some ten KiB.
 const MAX_CONNECTIONS: usize = 8192;
+/// Files that are open beside the connections: the database's, ten connections to it, the runtime's.
+const OTHER_FILES: usize = 96;
+/// How many connections wait for a place before the system refuses more.
+const BACKLOG: u32 = 1024;
+/// How long a client may leave an answer unread, or be gone with no word of it, in milliseconds.
+const UNREAD: u32 = 60_000;
 
 /// Why the control plane can't serve.
 #[derive(Debug, thiserror::Error)]
@@ -95,12 +104,15 @@ pub async fn serve(
         public_url: config.public_url.clone(),
         scheme: if tls.is_some() { "https" } else { "http" },
     };
-    let plane = ControlPlane::open(settings, clock).await?;
+    // First: each opening begins an incarnation, and one that can't serve should not.
     let listen = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let socket = bound(config.listen).map_err(listen)?;
+    let plane = ControlPlane::open(settings, clock).await?;
+    // Not before all is there that a client who gets through may look for, such as the credentials file.
+    let listener = socket.listen(BACKLOG).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let background = TaskTracker::new();
     let janitor = Arc::clone(&plane);
@@ -121,6 +133,18 @@ pub async fn serve(
     plane.operations.wait().await;
     plane.store.close().await;
     Ok(())
+}
+
+/// A socket that has its address and refuses connections yet.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of the start before may linger; a socket that listens still keeps us out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Makes the data folder and keeps others out for as long as this lives.
@@ -183,25 +207,13 @@ async fn accept(
 ) {
     let connections = TaskTracker::new();
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places()));
     let cut = CancellationToken::new();
     let router = api::router(Arc::clone(plane));
     let mut end = std::pin::pin!(end);
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
         let (place, stream) = tokio::select! {
-            (place, accepted) = next => match accepted {
-                Ok((stream, _)) => (place, stream),
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    // Most likely out of file descriptors; some get free in a while.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+            next = next(listener, &places) => next,
             () = &mut end => break,
         };
         let connection = Connection {
@@ -231,6 +243,45 @@ async fn accept(
     connections.wait().await;
 }
 
+/// The next connection, once there is a place for it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (Result<OwnedSemaphorePermit, AcquireError>, TcpStream) {
+    let place = Arc::clone(places).acquire_owned().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (place, stream),
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                // Most likely out of file descriptors; some get free in a while.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// How many connections there is room for. The limit on open files is raised as far as that goes without asking anybody:
+/// many systems start with 1024, and whoever held those would keep all others out.
+fn places() -> usize {
+    let files = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, hard)) if soft < hard => match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+            Ok(()) => hard,
+            Err(error) => {
+                tracing::warn!(%error, soft, hard, "can't raise the limit on open files");
+                soft
+            }
+        },
+        Ok((soft, _)) => soft,
+        Err(error) => {
+            tracing::warn!(%error, "can't read the limit on open files");
+            1024
+        }
+    };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    files.saturating_sub(OTHER_FILES).clamp(1, MAX_CONNECTIONS)
+}
+
 struct Connection {
     router: axum::Router,
     tls: Option<tokio_rustls::TlsAcceptor>,
@@ -242,6 +293,9 @@ impl Connection {
         // Answers are small and awaited.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+        if let Err(error) = setsockopt(&stream, TcpUserTimeout, &UNREAD) {
+            tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
         }
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(IDLE);

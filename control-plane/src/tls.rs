@@ -103,7 +103,7 @@ pub(crate) fn set_up(config: &Config) -> Result<Option<Tls>, TlsError> {
 /// certificate without its key is made anew.
 fn make(config: &Config, certificate: &Path, key: &Path) -> Result<(), TlsError> {
     let pair = rcgen::KeyPair::generate()?;
-    let mut parameters = rcgen::CertificateParams::new(names(config))?;
+    let mut parameters = rcgen::CertificateParams::new(names(config, &addresses()))?;
     parameters
         .distinguished_name
         .push(rcgen::DnType::CommonName, "Longshore control plane");
@@ -118,7 +118,20 @@ fn make(config: &Config, certificate: &Path, key: &Path) -> Result<(), TlsError>
     write(certificate, 0o644, made.pem())
 }
 
-fn names(config: &Config) -> Vec<String> {
+/// The addresses of this machine by which others may call it.
+fn addresses() -> Vec<IpAddr> {
+    // Without them the certificate still has the names that were given.
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    addresses.filter(|address| !link_local(address)).collect()
+}
+
+fn names(config: &Config, addresses: &[IpAddr]) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let mut add = |name: String| {
         if !name.is_empty() && !names.contains(&name) {
@@ -126,8 +139,9 @@ fn names(config: &Config) -> Vec<String> {
         }
     };
     let ip: IpAddr = config.listen.ip();
-    if !ip.is_unspecified() {
-        add(ip.to_string());
+    match ip.is_unspecified() {
+        true => addresses.iter().for_each(|address| add(address.to_string())),
+        false => add(ip.to_string()),
     }
     let url = config
         .public_url
@@ -163,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_listens_everywhere_may_be_called_by_every_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let addresses = ["127.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap()];
+        let mut config = config(folder.path(), Transport::SelfSigned);
+        let count = |names: &[String], name: &str| names.iter().filter(|each| *each == name).count();
+        let everywhere = names(&config, &addresses);
+        assert_eq!(count(&everywhere, "192.0.2.7"), 1);
+        assert_eq!(count(&everywhere, "127.0.0.1"), 1);
+        config.listen = "192.0.2.8:0".parse().unwrap();
+        let one = names(&config, &addresses);
+        assert_eq!((count(&one, "192.0.2.7"), count(&one, "192.0.2.8")), (0, 1));
+        assert!(super::addresses().iter().all(|address| !address.is_unspecified()));
+    }
+
+    #[test]
     fn our_own_certificate_is_made_once_and_its_key_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), Transport::SelfSigned);
@@ -175,7 +204,7 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(names(&config).contains(&"cp.example".to_owned()));
+        assert!(names(&config, &[]).contains(&"cp.example".to_owned()));
     }
 
     #[test]

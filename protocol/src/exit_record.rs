@@ -11,7 +11,8 @@
 //! - A record of a newer version than [`VERSION`] has all members that are here, with the same meaning: a reader ignores
 //!   what it doesn't know. A change that can't keep to this gets another file name.
 //!
-//! There is no record of a process whose end nobody saw: of containers whose shim was killed.
+//! There is no record of a process whose end nobody saw: of containers whose shim was killed. Nor of a container that
+//! was created and never started: a record says that it ran.
 
 use serde::{Deserialize, Serialize};
 

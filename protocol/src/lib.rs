@@ -30,7 +30,7 @@ mod generated {
 }
 
 pub use generated::{ecs, ssm};
-pub use timestamp::Timestamp;
+pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The media type of awsJson1_1 requests and answers.
 pub const AWS_JSON: &str = "application/x-amz-json-1.1";

@@ -2,10 +2,35 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time: seconds since 1970-01-01T00:00:00Z, to the millisecond.
+/// The first and the last second of the years 1 to 9999: what clients in most languages can show. Some fail on others.
+const SHOWN: std::ops::RangeInclusive<f64> = -62_135_596_800.0..=253_402_300_799.999;
+
+/// A point in time: seconds since 1970-01-01T00:00:00Z, to the millisecond. What is read lies in the years 1 to 9999.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Timestamp(f64);
+
+/// A number that is no time of the years 1 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("{0} is not a time in seconds since 1970, in the years 1 to 9999")]
+pub struct InvalidTimestamp(f64);
+
+impl TryFrom<f64> for Timestamp {
+    type Error = InvalidTimestamp;
+
+    fn try_from(seconds: f64) -> Result<Self, InvalidTimestamp> {
+        SHOWN
+            .contains(&seconds)
+            .then_some(Self(seconds))
+            .ok_or(InvalidTimestamp(seconds))
+    }
+}
+
+impl From<Timestamp> for f64 {
+    fn from(time: Timestamp) -> Self {
+        time.0
+    }
+}
 
 impl Timestamp {
     /// From milliseconds since 1970.
@@ -50,6 +75,16 @@ mod tests {
         fn milliseconds_round_trip_through_json(millis in 0_i64..4_102_444_800_000) {
             let json = serde_json::to_string(&Timestamp::from_millis(millis)).unwrap();
             prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap().as_millis(), millis);
+        }
+    }
+
+    #[test]
+    fn a_time_that_clients_can_not_show_is_no_time() {
+        for text in ["1e300", "-1e300", "253402300800", "-62135596801"] {
+            assert!(serde_json::from_str::<Timestamp>(text).is_err(), "{text}");
+        }
+        for text in ["0", "-1.5", "253402300799", "-62135596800"] {
+            assert!(serde_json::from_str::<Timestamp>(text).is_ok(), "{text}");
         }
     }
 

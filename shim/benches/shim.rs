@@ -2,7 +2,7 @@
 //!
 //! `make bench` runs it on release binaries. Whatever is compared is taken in turn, so that noise hits both, and with a
 //! pause before, since containerd cleans up after a shim for a while. Memory is that of the shim alone: PSS counts pages
-//! that several share by their part.
+//! that several share by their part. Words choose among `memory`, `members`, `start`, `output` and `short`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -55,11 +55,22 @@ fn main() {
         };
         let size = std::fs::metadata(SHIM).expect("a binary").len();
         println!("binary: {} KiB", size / 1024);
-        bench.memory();
-        bench.members();
-        bench.start();
-        bench.output();
-        bench.short();
+        let words: Vec<_> = std::env::args()
+            .skip(1)
+            .filter(|word| !word.starts_with('-'))
+            .collect();
+        let parts: [(&str, fn(&Bench)); 5] = [
+            ("memory", Bench::memory),
+            ("members", Bench::members),
+            ("start", Bench::start),
+            ("output", Bench::output),
+            ("short", Bench::short),
+        ];
+        for (name, part) in parts {
+            if words.is_empty() || words.iter().any(|word| word == name) {
+                part(&bench);
+            }
+        }
     });
 }
 

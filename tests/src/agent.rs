@@ -18,6 +18,15 @@ pub struct Agent {
     dir: PathBuf,
 }
 
+/// Nothing where the default is to be tested, which is to find Longshore's shim.
+fn runtime() -> String {
+    let shim = binaries::shim();
+    match shim == binaries::STOCK_SHIM {
+        true => shim,
+        false => String::new(),
+    }
+}
+
 impl Agent {
     /// Writes the settings of an agent on `host`: the kit's own, and `more`, which win.
     ///
@@ -35,6 +44,7 @@ impl Agent {
             ),
             ("LONGSHORE_CONTAINERD_NAMESPACE", host.containerd_namespace()),
             ("LONGSHORE_CGROUP_PARENT", host.cgroup_parent()),
+            ("LONGSHORE_RUNTIME", runtime()),
             ("LONGSHORE_BRIDGE", "lst0".to_owned()),
             ("LONGSHORE_BRIDGE_SUBNET", "10.211.0.0/24".to_owned()),
             ("LONGSHORE_CDI_DIRS", dir.join("cdi").display().to_string()),
@@ -156,6 +166,18 @@ impl Agent {
             logs.contains(text).then_some(logs)
         })
         .await
+    }
+
+    /// Changes a setting, for its next start. An empty value is the default.
+    ///
+    /// # Panics
+    /// When the file of its settings can't be changed.
+    pub fn set(&self, name: &str, value: &str) {
+        let text = std::fs::read_to_string(self.config()).expect("settings");
+        let prefix = format!("{name}=");
+        let others = text.lines().filter(|line| !line.starts_with(&prefix));
+        let text: String = others.map(|line| format!("{line}\n")).collect();
+        std::fs::write(self.config(), format!("{text}{prefix}{value}\n")).expect("settings");
     }
 
     /// The file of its settings.

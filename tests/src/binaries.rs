@@ -2,6 +2,33 @@
 
 use std::path::PathBuf;
 
+/// The shim that tests run containers by, as `LONGSHORE_RUNTIME` has it: Longshore's own, or with
+/// `LONGSHORE_TEST_RUNTIME=stock` containerd's.
+///
+/// # Panics
+/// When the variable has another value, or the shim isn't there.
+#[must_use]
+pub fn shim() -> String {
+    let wanted = std::env::var("LONGSHORE_TEST_RUNTIME").unwrap_or_default();
+    match wanted.as_str() {
+        "" | "longshore" => longshore_shim(),
+        "stock" => STOCK_SHIM.to_owned(),
+        other => panic!("LONGSHORE_TEST_RUNTIME is {other:?}, not longshore or stock"),
+    }
+}
+
+/// containerd's own shim.
+pub const STOCK_SHIM: &str = "io.containerd.runc.v2";
+
+/// Longshore's shim, by its path.
+///
+/// # Panics
+/// When it isn't there.
+#[must_use]
+pub fn longshore_shim() -> String {
+    path("containerd-shim-longshore-v1").display().to_string()
+}
+
 /// A program of this workspace: from `LONGSHORE_TEST_BIN_DIR`, else from the folder that cargo built the test into.
 ///
 /// # Panics

@@ -1,10 +1,11 @@
 //! A private containerd.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::host::Host;
 use crate::process::{Process, run};
+use crate::programs;
 use crate::wait;
 
 /// A containerd with its own root, state and socket.
@@ -12,11 +13,10 @@ use crate::wait;
 pub struct Containerd {
     process: Process,
     dir: PathBuf,
-    program: PathBuf,
 }
 
 impl Containerd {
-    /// Starts one, and waits until it answers. `LONGSHORE_TEST_CONTAINERD` names another program than the system's.
+    /// Starts one ([`programs::containerd`]), and waits until it answers.
     ///
     /// # Panics
     /// When it can't be started.
@@ -31,20 +31,14 @@ impl Containerd {
             dir.display()
         );
         std::fs::write(dir.join("config.toml"), config).expect("a configuration");
-        let program =
-            std::env::var_os("LONGSHORE_TEST_CONTAINERD").map_or_else(|| "containerd".into(), PathBuf::from);
-        let process = Self::spawn(&program, &dir);
-        let containerd = Self {
-            process,
-            dir,
-            program,
-        };
+        let process = Self::spawn(&dir);
+        let containerd = Self { process, dir };
         containerd.until_ready().await;
         containerd
     }
 
-    fn spawn(program: &PathBuf, dir: &std::path::Path) -> Process {
-        let mut command = Command::new(program);
+    fn spawn(dir: &Path) -> Process {
+        let mut command = programs::containerd();
         command
             .args(["--log-level", "warn", "--config"])
             .arg(dir.join("config.toml"));
@@ -78,7 +72,7 @@ impl Containerd {
     /// Kills it with SIGKILL and starts it again. Shims go on.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = Self::spawn(&self.program, &self.dir);
+        self.process = Self::spawn(&self.dir);
         self.until_ready().await;
     }
 

@@ -7,6 +7,7 @@ use longshore_protocol::sigv4::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::process::run;
+use crate::programs;
 
 /// An image in an OCI layout.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ fn busybox_layer(dir: &Path) -> PathBuf {
     for folder in ["bin", "etc", "tmp", "root", "data", "www"] {
         std::fs::create_dir_all(root.join(folder)).expect("a folder");
     }
-    std::fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+    std::fs::copy(programs::busybox(), root.join("bin/busybox")).expect("a program in the image");
     for applet in [
         "sh", "sleep", "cat", "echo", "true", "env", "httpd", "wget", "id", "ls", "kill", "dd", "nc",
     ] {

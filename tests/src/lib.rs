@@ -22,5 +22,6 @@ pub mod control_plane;
 pub mod host;
 pub mod image;
 pub mod process;
+pub mod programs;
 pub mod registry;
 pub mod wait;

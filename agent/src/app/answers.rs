@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::registration::Standing;
@@ -17,8 +18,6 @@ use crate::model::KnownStatus;
 use crate::reconcile::{self, EngineHandle};
 use crate::runtime::Runtime;
 
-/// How often a follower looks whether its container has ended.
-const LOOK: Duration = Duration::from_millis(300);
 /// A runtime that does not say its version by then counts as away.
 const VERSION_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -65,21 +64,19 @@ impl Answers for Desk {
 
     async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
         let (task, index, name) = self.find(&query)?;
-        let id = task.state.assignment.arn.id.clone();
+        let id = &task.state.assignment.arn.id;
         let options = ReadOptions {
             tail: query.tail,
             follow: query.follow,
         };
         let ended = CancellationToken::new();
-        let path = self.logs.file(&id, &name);
+        let path = self.logs.file(id, &name);
         let reader = Box::pin(read(path, options, ended.clone(), Arc::clone(&self.clock)));
         let follower = Follower {
             reader,
             ended,
-            engine: self.engine.clone(),
-            arn: task.state.assignment.arn.clone(),
+            task: self.engine.watch(id),
             index,
-            clock: Arc::clone(&self.clock),
         };
         Ok(futures_util::stream::unfold(follower, |mut follower| async {
             let record = follower.next().await?;
@@ -136,10 +133,9 @@ impl Desk {
 struct Follower<R> {
     reader: std::pin::Pin<Box<R>>,
     ended: CancellationToken,
-    engine: EngineHandle,
-    arn: longshore_protocol::arn::TaskArn,
+    /// `None` once its container has ended.
+    task: Option<watch::Receiver<Arc<reconcile::TaskView>>>,
     index: u16,
-    clock: Arc<dyn Clock>,
 }
 
 impl<R> Follower<R>
@@ -148,28 +144,29 @@ where
 {
     async fn next(&mut self) -> Option<longshore_protocol::json_file::Record> {
         loop {
-            if self.has_ended() {
-                self.ended.cancel();
-            }
             tokio::select! {
                 item = self.reader.next() => match item? {
                     Ok(record) => return Some(record),
                     // What is damaged or gone can't be shown; what follows can.
                     Err(error) => tracing::warn!(%error, "a log is not complete"),
                 },
-                () = self.clock.sleep(LOOK) => {}
+                () = end_of(&mut self.task, self.index), if !self.ended.is_cancelled() => {
+                    self.task = None;
+                    self.ended.cancel();
+                }
             }
         }
     }
+}
 
-    /// A task that is not there any more has ended.
-    fn has_ended(&self) -> bool {
-        let tasks = self.engine.tasks();
-        let task = tasks.iter().find(|task| task.state.assignment.arn == self.arn);
-        task.is_none_or(|task| {
-            let record = task.state.record.containers.get(usize::from(self.index));
-            record.is_none_or(|record| record.known == KnownStatus::Stopped)
-        })
+/// Returns when a container has ended. A task that is not there any more has.
+async fn end_of(task: &mut Option<watch::Receiver<Arc<reconcile::TaskView>>>, index: u16) {
+    let stopped = |task: &Arc<reconcile::TaskView>| {
+        let record = task.state.record.containers.get(usize::from(index));
+        record.is_none_or(|record| record.known == KnownStatus::Stopped)
+    };
+    if let Some(task) = task {
+        let _ = task.wait_for(stopped).await;
     }
 }
 
@@ -197,5 +194,59 @@ fn view(task: &reconcile::TaskView) -> TaskView {
         last_status: state.known().as_str().to_owned(),
         desired_status: state.record.desired.to_string(),
         containers: containers.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{TaskState, sample};
+
+    fn view(known: KnownStatus) -> Arc<reconcile::TaskView> {
+        let mut state = TaskState::new(sample::assignment(&[true]));
+        state.record.containers[0].known = known;
+        Arc::new(reconcile::TaskView {
+            state,
+            waits: Vec::new(),
+            causes: Vec::new(),
+        })
+    }
+
+    /// A reader that has nothing more, but says so only once the container has ended.
+    fn follower(
+        task: watch::Receiver<Arc<reconcile::TaskView>>,
+    ) -> Follower<impl futures_util::Stream<Item = Result<longshore_protocol::json_file::Record, LogError>>>
+    {
+        let ended = CancellationToken::new();
+        let over = ended.clone();
+        let reader = futures_util::stream::once(async move { over.cancelled_owned().await });
+        Follower {
+            reader: Box::pin(reader.filter_map(|()| std::future::ready(None))),
+            ended,
+            task: Some(task),
+            index: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_is_followed_to_the_end_of_its_container() {
+        let (sender, task) = watch::channel(view(KnownStatus::Running));
+        let mut follower = follower(task);
+        let (record, ()) = tokio::join!(follower.next(), async {
+            tokio::task::yield_now().await;
+            sender.send_replace(view(KnownStatus::Stopped));
+        });
+        assert_eq!(record, None);
+    }
+
+    #[tokio::test]
+    async fn a_log_is_followed_to_the_end_of_its_task() {
+        let (sender, task) = watch::channel(view(KnownStatus::Running));
+        let mut follower = follower(task);
+        let (record, ()) = tokio::join!(follower.next(), async {
+            tokio::task::yield_now().await;
+            drop(sender);
+        });
+        assert_eq!(record, None);
     }
 }

@@ -10,6 +10,7 @@ use crate::host::{Gpus, InjectError};
 use crate::log::Logs;
 use crate::model::{Attachment, ContainerId, HostFacts, PulledImage, ResolvedContainer, ResolvedTask};
 use crate::runtime::CreateContainer;
+use crate::runtime::exits::Exits;
 use crate::secrets;
 use crate::spec::{self, SpecInput};
 use crate::volume::{VolumeError, Volumes};
@@ -20,6 +21,7 @@ pub(super) struct Workshop {
     pub(super) gpus: Arc<Gpus>,
     pub(super) volumes: Volumes,
     pub(super) logs: Logs,
+    pub(super) exits: Exits,
     pub(super) cgroup_parent: String,
 }
 
@@ -79,10 +81,12 @@ impl Assembler for Workshop {
     }
 
     async fn clean_task(&self, task: &ResourceId) -> Result<(), AssembleError> {
-        let (logs, task) = (self.logs.clone(), task.clone());
-        blocking(move || logs.remove_task(&task))
-            .await?
-            .map_err(|error| later(&error))
+        let (logs, exits, task) = (self.logs.clone(), self.exits.clone(), task.clone());
+        let clean = move || {
+            exits.clean_task(&task).map_err(|error| later(&error))?;
+            logs.remove_task(&task).map_err(|error| later(&error))
+        };
+        blocking(clean).await?
     }
 }
 

@@ -10,6 +10,7 @@ mod answers;
 mod assemble;
 mod locks;
 mod notify;
+mod programs;
 mod registration;
 mod run;
 
@@ -86,7 +87,10 @@ pub enum AppError {
     #[error(transparent)]
     Admin(#[from] ServerError),
     /// There is no program to write logs with.
-    #[error("the log writer {0} is not there; install it beside this program, or set LONGSHORE_LOG_WRITER")]
+    #[error(
+        "neither Longshore's shim nor the log writer {0}, which other shims need, is there; install containerd-shim-longshore-v1 \
+         beside this program, or longshore-log, or set LONGSHORE_LOG_WRITER"
+    )]
     LogWriter(PathBuf),
     /// A part of the agent ended that should not have.
     #[error(transparent)]

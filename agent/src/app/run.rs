@@ -1,6 +1,6 @@
 //! `longshore-agent run`: start, serve, end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::answers::Desk;
 use super::assemble::Workshop;
 use super::locks::RuntimeLock;
 use super::registration::{Registrar, Standing};
-use super::{AppError, DataDirLock, VERSION, notify};
+use super::{AppError, DataDirLock, VERSION, notify, programs};
 use crate::admin::{self, Server};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ProxyConfig, Warning};
@@ -34,6 +34,8 @@ use crate::store::Store;
 use crate::supervise::Supervisor;
 use crate::volume::Volumes;
 
+/// How many stopped tasks are kept, in memory and with their log files; the oldest go first.
+const KEPT: usize = 1000;
 /// How long reports are handed in after SIGTERM; what is left is stored and handed in at the next start.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long parts have to end once they are told to.
@@ -53,8 +55,8 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     let identity = IdentityFiles::new(&config.data_dir).load()?;
     check_cluster(&config, &identity)?;
     let _runtime = RuntimeLock::take(&config, &identity.instance_id)?;
-    let mut config = config;
-    config.log_writer = log_writer(&config.log_writer)?;
+    let (mut config, mut warnings) = (config, warnings);
+    warnings.extend(programs::find(&mut config)?);
 
     let mut supervisor = Supervisor::new(CancellationToken::new());
     let agent = Agent::build(Arc::new(config), identity, &mut supervisor).await?;
@@ -88,6 +90,12 @@ impl Agent {
 
         let client = containerd::Client::new(&config.containerd_address, &config.containerd_namespace)?;
         let settings = RuntimeSettings::new(&config, &node);
+        let exits = settings.exits.clone();
+        exits.prepare().map_err(|source| AppError::Io {
+            path: exits.folder().to_owned(),
+            source,
+        })?;
+        tracing::info!(runtime = settings.runtime, "new containers run by this shim");
         let runtime = ContainerdRuntime::new(client.clone(), settings, Arc::clone(&clock))?;
         let runtime: Arc<dyn Runtime> = Arc::new(runtime);
         let images = Arc::new(images(client, &config, &host, node, Arc::clone(&clock))?);
@@ -99,6 +107,7 @@ impl Agent {
             gpus: Arc::new(Gpus::new(&config.resources)),
             volumes: Volumes::new(&config.data_dir),
             logs: Logs::new(&config.data_dir),
+            exits,
             cgroup_parent: config.cgroup_parent.clone(),
         };
         let deps = Deps {
@@ -259,23 +268,6 @@ fn check_cluster(config: &Config, identity: &Identity) -> Result<(), AppError> {
     })
 }
 
-/// A bare name is a program beside this one.
-fn log_writer(configured: &Path) -> Result<PathBuf, AppError> {
-    let path = match configured.is_absolute() {
-        true => configured.to_owned(),
-        false => std::env::current_exe()
-            .map_err(|source| AppError::Io {
-                path: PathBuf::from("/proc/self/exe"),
-                source,
-            })?
-            .with_file_name(configured),
-    };
-    match path.is_file() {
-        true => Ok(path),
-        false => Err(AppError::LogWriter(path)),
-    }
-}
-
 fn images(
     client: containerd::Client,
     config: &Config,
@@ -307,6 +299,7 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
         policy: Policy {
             stop_timeout: config.stop_timeout,
             cleanup_wait: config.cleanup_wait,
+            forget_until: None,
         },
         limits: Limits {
             create: config.create_timeout,
@@ -315,6 +308,7 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
         rules: Rules {
             disable_privileged: config.disable_privileged,
         },
+        kept: KEPT,
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) fn begin(filter: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // They would go to the same place, and a panic is no answer to a full disk.
+        .log_internal_errors(false)
         .with_ansi(terminal);
     match journal && !terminal {
         true => builder.without_time().init(),

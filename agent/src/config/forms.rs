@@ -47,6 +47,11 @@ pub(super) fn identifier(text: &str) -> bool {
     text.len() <= 76 && text.bytes().all(letters) && parts(text)
 }
 
+/// A program by its name or absolute path.
+pub(super) fn program(text: &str) -> Option<String> {
+    (identifier(text) || absolute(text).is_some()).then(|| text.to_owned())
+}
+
 pub(super) fn subnet(text: &str) -> Option<(Ipv4Addr, u8)> {
     let (address, length) = text.split_once('/')?;
     let (address, length): (Ipv4Addr, u8) = (address.parse().ok()?, length.parse().ok()?);

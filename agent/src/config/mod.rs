@@ -9,6 +9,7 @@ mod file;
 mod forms;
 mod names;
 mod parse;
+mod reader;
 
 pub use forms::{ENDPOINT_FORM, endpoint};
 
@@ -32,8 +33,10 @@ pub struct Config {
     pub containerd_namespace: String,
     /// `LONGSHORE_SNAPSHOTTER` (`overlayfs`).
     pub snapshotter: String,
-    /// `LONGSHORE_RUNTIME` (`io.containerd.runc.v2`).
-    pub runtime: String,
+    /// `LONGSHORE_RUNTIME` (Longshore's shim beside the agent's own program, else `io.containerd.runc.v2`).
+    pub runtime: Option<String>,
+    /// `LONGSHORE_OCI_RUNTIME` (runc): what Longshore's shim calls.
+    pub oci_runtime: Option<String>,
     /// `LONGSHORE_CGROUP_PARENT` (`/longshore`).
     pub cgroup_parent: String,
     /// `LONGSHORE_LOG_WRITER`: the program `longshore-log`. The default is this bare name: it is looked for beside the

@@ -105,13 +105,14 @@ pub const LONGSHORE: &[&str] = &[
     "LONGSHORE_IPAM_DIR",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_WRITER",
+    "LONGSHORE_OCI_RUNTIME",
     "LONGSHORE_REGISTRY_CONFIG_DIR",
     "LONGSHORE_RUNTIME",
     "LONGSHORE_SNAPSHOTTER",
 ];
 
 /// What Longshore's other programs read: no fault in a shared environment.
-pub const LONGSHORE_OTHERS: &[&str] = &["LONGSHORE_CLUSTER"];
+pub const LONGSHORE_OTHERS: &[&str] = &["LONGSHORE_CLUSTER", "LONGSHORE_UP_DIR"];
 
 /// How Longshore's tests are told about their surroundings, which programs that they start inherit.
 pub const OF_TESTS: &str = "LONGSHORE_TEST_";

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::{self, AuthType};
-use super::duration::{self, DURATION_FORM, TRUTH_FORM};
+use super::duration::{self, TRUTH_FORM};
 use super::forms::{
-    ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range,
+    ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range, program,
     proxy_address, pull_behavior, subnet,
 };
+use super::reader::{PATH_FORM, Reader};
 use super::{
     Config, Fault, Faults, ImageConfig, NetworkConfig, ProxyConfig, PullBehavior, ResourceConfig, Warning,
-    file, names,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,7 +22,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The kernel's PID_MAX_LIMIT.
 const MAX_PIDS: u64 = 4_194_304;
 
-const PATH_FORM: &str = "an absolute path";
 const PATHS_FORM: &str = "absolute paths separated by colons";
 const PORTS_FORM: &str = "a JSON array of port numbers, such as [22,8080]";
 const MAP_FORM: &str = r#"a JSON object of texts, such as {"stack":"prod"}"#;
@@ -48,89 +47,7 @@ impl Config {
     }
 }
 
-#[derive(Default)]
-struct Reader {
-    values: BTreeMap<String, String>,
-    warnings: Vec<Warning>,
-    faults: Vec<Fault>,
-}
-
 impl Reader {
-    fn gather(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Self {
-        let mut reader = Self::default();
-        let (settings, bad) = file.map(file::parse).unwrap_or_default();
-        let fault = |bad: file::BadLine| Fault::Line {
-            line: bad.number,
-            why: bad.why,
-        };
-        reader.faults.extend(bad.into_iter().map(fault));
-        for (name, value) in settings {
-            reader.put(&name, &value, true);
-        }
-        for (name, value) in environment {
-            let upper = name.to_ascii_uppercase();
-            if names::PROXY.contains(&upper.as_str()) {
-                reader.put(&upper, &value, false);
-            } else if (name.starts_with("ECS_") || name.starts_with("LONGSHORE_"))
-                && !name.starts_with(names::OF_TESTS)
-            {
-                reader.put(&name, &value, false);
-            }
-        }
-        reader
-    }
-
-    fn put(&mut self, name: &str, value: &str, once: bool) {
-        let value = value.trim();
-        if value.is_empty() {
-            return;
-        }
-        if self.values.insert(name.to_owned(), value.to_owned()).is_some() && once {
-            self.warn(
-                name,
-                "stands in the settings file more than once; the last one counts",
-            );
-        }
-    }
-
-    fn warn(&mut self, name: &str, text: impl Into<String>) {
-        self.warnings.push(Warning {
-            name: name.to_owned(),
-            text: text.into(),
-        });
-    }
-
-    fn judge_names(&mut self) {
-        let all: Vec<String> = self.values.keys().cloned().collect();
-        for name in all {
-            let is = |list: &[&str]| list.contains(&name.as_str());
-            if is(names::ECS) || is(names::LONGSHORE) || is(names::PROXY) {
-                continue;
-            }
-            if is(names::ECS_NOT_SUPPORTED) {
-                self.warn(
-                    &name,
-                    "is a setting of the ECS agent that this agent does not have; it is ignored",
-                );
-            } else if is(names::LONGSHORE_OTHERS) {
-                self.warn(
-                    &name,
-                    "is for the longshore command; this agent takes ECS_CLUSTER",
-                );
-            } else if name.starts_with("LONGSHORE_") {
-                let suggestion = names::nearest(&name);
-                self.faults.push(Fault::Unknown { name, suggestion });
-            } else {
-                let hint = names::nearest(&name).map(|known| format!("; did you mean {known}?"));
-                let text = format!(
-                    "is no setting of this agent{}; it is ignored",
-                    hint.unwrap_or_default()
-                );
-                self.warn(&name, text);
-            }
-        }
-    }
-
     fn config(&mut self) -> Config {
         if self.parsed("ECS_EXTERNAL", TRUTH_FORM, duration::truth) == Some(false) {
             self.warn(
@@ -167,11 +84,11 @@ impl Reader {
                 identifier,
             ),
             snapshotter: self.text("LONGSHORE_SNAPSHOTTER", NAMESPACE_FORM, "overlayfs", identifier),
-            runtime: self.text(
-                "LONGSHORE_RUNTIME",
-                runtime_form,
-                "io.containerd.runc.v2",
-                |text| identifier(text) || absolute(text).is_some(),
+            runtime: self.parsed("LONGSHORE_RUNTIME", runtime_form, program),
+            oci_runtime: self.parsed(
+                "LONGSHORE_OCI_RUNTIME",
+                "the name of a program, such as crun, or an absolute path",
+                program,
             ),
             cgroup_parent: self.text(
                 "LONGSHORE_CGROUP_PARENT",
@@ -342,71 +259,5 @@ impl Reader {
             http: self.parsed("HTTP_PROXY", form, proxy_address),
             no: self.values.remove("NO_PROXY"),
         }
-    }
-
-    fn parsed<T>(
-        &mut self,
-        name: &'static str,
-        allowed: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.values.remove(name)?;
-        let parsed = parse(&value);
-        if parsed.is_none() {
-            self.faults.push(Fault::Value { name, value, allowed });
-        }
-        parsed
-    }
-
-    /// Of two names for one setting the first, with a warning when both are set.
-    fn preferred<T>(
-        &mut self,
-        name: &'static str,
-        other: &'static str,
-        allowed: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        if self.values.contains_key(name) && self.values.contains_key(other) {
-            self.warn(other, format!("{name} is set too and wins"));
-        }
-        let second = self.parsed(other, allowed, &parse);
-        self.parsed(name, allowed, parse).or(second)
-    }
-
-    fn text(
-        &mut self,
-        name: &'static str,
-        allowed: &'static str,
-        default: &str,
-        good: impl FnOnce(&str) -> bool,
-    ) -> String {
-        self.parsed(name, allowed, |text| good(text).then(|| text.to_owned()))
-            .unwrap_or_else(|| default.to_owned())
-    }
-
-    fn path(&mut self, name: &'static str, default: &str) -> PathBuf {
-        self.parsed(name, PATH_FORM, absolute)
-            .unwrap_or_else(|| PathBuf::from(default))
-    }
-
-    fn flag(&mut self, name: &'static str) -> bool {
-        self.parsed(name, TRUTH_FORM, duration::truth).unwrap_or(false)
-    }
-
-    fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
-        self.parsed(name, DURATION_FORM, duration::duration)
-            .unwrap_or(default)
-    }
-
-    /// A duration that is raised to `least`; zero is the default, as in the existing agent.
-    fn at_least(&mut self, name: &'static str, least: Duration, default: Duration) -> Duration {
-        let value = self.duration(name, default);
-        let (used, why) = match value {
-            Duration::ZERO => (default, "is zero".to_owned()),
-            _ if value < least => (least, format!("is less than {}", duration::display(least))),
-            _ => return value,
-        };
-        self.warn(name, format!("{why}; {} is used", duration::display(used)));
-        used
     }
 }

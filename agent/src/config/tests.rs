@@ -54,7 +54,8 @@ fn effect(name: &str, config: &Config) -> String {
         "LONGSHORE_BRIDGE_SUBNET" => format!("{:?}", config.network.subnet),
         "LONGSHORE_BRIDGE" => config.network.bridge.clone(),
         "LONGSHORE_CNI_BIN_DIRS" => format!("{:?}", config.network.plugin_dirs),
-        "LONGSHORE_RUNTIME" => config.runtime.clone(),
+        "LONGSHORE_RUNTIME" => config.runtime.clone().unwrap_or_default(),
+        "LONGSHORE_OCI_RUNTIME" => config.oci_runtime.clone().unwrap_or_default(),
         "ECS_EXTERNAL" => "EXTERNAL".to_owned(),
         _ => panic!("the table has no column for {name}"),
     }
@@ -137,6 +138,10 @@ const TABLE: &[(&str, &str, &str)] = &[
         "/usr/bin/containerd-shim-x-v1",
     ),
     ("LONGSHORE_RUNTIME", "a..b", "-"),
+    ("LONGSHORE_RUNTIME", "", ""),
+    ("LONGSHORE_OCI_RUNTIME", "crun", "crun"),
+    ("LONGSHORE_OCI_RUNTIME", "/opt/bin/crun", "/opt/bin/crun"),
+    ("LONGSHORE_OCI_RUNTIME", "./crun", "-"),
     ("ECS_EXTERNAL", "false", "EXTERNAL !"),
 ];
 

@@ -37,8 +37,8 @@ impl Classified for AssembleError {
 impl Classified for NetworkError {
     fn is_transient(&self) -> bool {
         match self {
-            // Somebody else's port does not become free by waiting; plugins and files may race with others.
-            Self::Port { .. } => false,
+            // What somebody else has does not become free by waiting; plugins and files may race with others.
+            Self::Port { .. } | Self::Subnet { .. } => false,
             Self::Plugin { .. } | Self::Io { .. } => true,
         }
     }

@@ -131,8 +131,7 @@ impl Work<'_> {
             container: self.id.clone(),
             mode: self.task.network_mode,
             ports: definition.port_mappings.clone(),
-            // The first twelve digits and the index: short, and different for each container of the node.
-            hostname: format!("{:.12}-{}", self.id.task().as_str(), self.index),
+            hostname: crate::spec::own_hostname(&self.id),
         };
         let retry = self.retry("giving it its network", Patience::Times(ATTACH_TRIES));
         match retry.call(|| self.executor.network.attach(&request)).await {
@@ -140,7 +139,9 @@ impl Work<'_> {
             Outcome::Failed(error) => {
                 let name = match &error {
                     NetworkError::Port { .. } => "HostConfigError",
-                    NetworkError::Plugin { .. } | NetworkError::Io { .. } => "ContainerNetworkingError",
+                    NetworkError::Subnet { .. } | NetworkError::Plugin { .. } | NetworkError::Io { .. } => {
+                        "ContainerNetworkingError"
+                    }
                 };
                 self.failed(name, error)
             }

@@ -65,6 +65,9 @@ impl HttpError {
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that a connection reads ahead, and what the head of an answer may have. With hyper's own 400 KiB, layers that
+/// come at the same time would be most of an agent's memory.
+const READ_AHEAD: usize = 64 << 10;
 /// Idle connections are kept this long: longer than the pause between two polls.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -95,6 +98,7 @@ impl Client {
         let inner = HyperClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(hyper_util::rt::TokioTimer::new())
+            .http1_max_buf_size(READ_AHEAD)
             .build(https.wrap_connector(proxy::Connector::new(tcp, proxy)));
         Self { inner }
     }

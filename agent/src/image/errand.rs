@@ -11,6 +11,7 @@ use super::holds::{Leases, PullLease};
 use super::pull::{DOCUMENT_DEADLINE, Local, Puller, Ready};
 use super::record::{self, Record};
 use super::registry::{Fetched, Registries};
+use super::room::Room;
 use super::unpack::Unpacker;
 use super::walk::Target;
 use super::{Machine, PullError, Reference};
@@ -37,6 +38,8 @@ pub struct Inner {
     pub unpacker: Unpacker,
     /// Makes and ends leases.
     pub leases: Leases,
+    /// What downloads have in memory.
+    pub room: Room,
     /// Whom images are for.
     pub machine: Machine,
     /// `ECS_IMAGE_PULL_BEHAVIOR`.
@@ -239,6 +242,7 @@ impl Inner {
             client,
             clock: &*self.clock,
             progress: &errand.takeoff.progress,
+            room: &self.room,
             given: document.map(|document| (digest.clone(), document)),
             wrote: AtomicBool::new(false),
         };

@@ -134,6 +134,8 @@ impl From<PullError> for Failure {
         match error {
             PullError::Platform { offered, host } => Self::Platform { offered, host },
             PullError::Registry(error) if error.is_transient() => Self::Unavailable(why),
+            // What containerd has tried and could not, such as writing to a full disk, is not to be gone on with.
+            PullError::Store(error) if !error.is_transient() => Self::Refused(why),
             PullError::Registry(_)
             | PullError::Manifest(_)
             | PullError::Endless

@@ -16,6 +16,7 @@ mod pull;
 mod record;
 mod reference;
 mod registry;
+mod room;
 mod service;
 mod sync;
 mod unpack;
@@ -45,15 +46,15 @@ pub enum ImageError {
         /// What is wrong with it.
         why: String,
     },
-    /// The registry said no; asking again won't help.
+    /// The registry said no, or containerd could not keep it (a full disk); asking again won't help.
     #[error("{reference}: {why}")]
     Refused {
         /// As written.
         reference: String,
-        /// The registry's own words, and what they mean.
+        /// Their own words, and what they mean.
         why: String,
     },
-    /// The registry or the way to it failed, or containerd did; all tries are used up.
+    /// The registry or the way to it failed, or containerd was away; all tries are used up.
     #[error("{reference}: {why}")]
     Unavailable {
         /// As written.

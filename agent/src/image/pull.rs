@@ -16,6 +16,7 @@ use super::digest::{Digest, chain_ids};
 use super::manifest::{Configuration, DOCUMENT_LIMIT, Descriptor, Document};
 use super::progress::Progress;
 use super::registry::{Blob, Fetched, Registries, RegistryError};
+use super::room::Room;
 use super::unpack::{Layer, Unpacker};
 use super::walk::{Chosen, Documents, Found, Target, walk};
 use super::{Machine, PullError, Reference, sync};
@@ -26,8 +27,6 @@ use crate::model::ImageConfig;
 
 /// Layers that come at the same time, as with Docker.
 const PARALLEL: usize = 3;
-/// Bytes handed to containerd at a time: large enough that calls cost little, small enough for an edge box.
-const CHUNK: usize = 512 << 10;
 /// How often it is looked whether someone else has finished the same blob.
 const BUSY: Duration = Duration::from_millis(200);
 /// For a manifest.
@@ -62,6 +61,8 @@ pub struct Puller<'a> {
     pub clock: &'a dyn Clock,
     /// Who is told.
     pub progress: &'a Progress,
+    /// What is in memory at once.
+    pub room: &'a Room,
     /// A document that has come already.
     pub given: Option<(Digest, Fetched)>,
     /// Set once something was written.
@@ -222,7 +223,8 @@ impl Puller<'_> {
     }
 
     async fn copy(&self, body: &mut Blob, ingest: &mut Ingest, blob: &Descriptor) -> Result<(), PullError> {
-        let mut buffer = Vec::with_capacity(CHUNK);
+        let part = self.room.enter();
+        let mut buffer = Vec::with_capacity(part.chunk());
         loop {
             let next = body.next().await;
             if let Ok(Some(bytes)) = &next {
@@ -230,16 +232,15 @@ impl Puller<'_> {
                 if ingest.offset + buffer.len() as u64 > blob.size {
                     return Err(damaged(blob, format!("it is longer than {} bytes", blob.size)));
                 }
-                if buffer.len() < CHUNK {
+                if buffer.len() < part.chunk() {
                     continue;
                 }
             }
             // What came before a failure is kept for the next try too.
             if !buffer.is_empty() {
                 let length = buffer.len() as u64;
-                ingest
-                    .write(std::mem::replace(&mut buffer, Vec::with_capacity(CHUNK)))
-                    .await?;
+                let chunk = std::mem::replace(&mut buffer, Vec::with_capacity(part.chunk()));
+                ingest.write(chunk).await?;
                 self.progress.add(length);
             }
             if next?.is_none() {

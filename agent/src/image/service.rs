@@ -13,6 +13,7 @@ use super::errand::{Errand, Inner};
 use super::failure::{self, Failure};
 use super::holds::Leases;
 use super::registry::{Reach, Registries};
+use super::room::Room;
 use super::unpack::Unpacker;
 use super::{ImageError, Images, Machine, PullProgress, Reference};
 use crate::clock::Clock;
@@ -62,6 +63,7 @@ impl ContainerdImages {
                 snapshotter: node.snapshotter,
                 instance: node.instance,
             },
+            room: Room::default(),
             machine: Machine::new(&node.architecture, &node.variant),
             behavior: config.pull_behavior,
             timeout: config.pull_timeout,

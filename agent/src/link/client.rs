@@ -291,6 +291,14 @@ impl ControlLink for Link {
     }
 }
 
+/// Whether an error is about how a request was signed, so that nobody has looked at what it says.
+fn is_about_the_signature(code: &str) -> bool {
+    matches!(
+        code,
+        "InvalidSignatureException" | "IncompleteSignatureException" | "MissingAuthenticationTokenException"
+    )
+}
+
 /// What a failed call means to those who called.
 pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError {
     match error {
@@ -301,6 +309,12 @@ pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError
             },
             // Fresh credentials were refused too.
             Retry::WithNewCredentials => LinkError::Identity { operation, message },
+            // Not a word about the request itself: whoever mends what broke the signature, such as a proxy that changes
+            // the Host header, wants to have it then.
+            Retry::Never if is_about_the_signature(&code) => LinkError::Unavailable {
+                operation,
+                why: format!("{code}: {message}"),
+            },
             Retry::Never => LinkError::Refused {
                 operation,
                 code,

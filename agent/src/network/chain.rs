@@ -1,7 +1,6 @@
 //! The plugins of the bridge, in their order: bridge (with host-local), portmap, firewall; and loopback beside them.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -100,11 +99,6 @@ pub(super) fn result(addresses: &[IpAddr]) -> Value {
     json!({"cniVersion": CNI_VERSION, "ips": ips})
 }
 
-/// Where host-local keeps a file an address, with the container's id in it.
-pub(super) fn lease_dir(config: &NetworkConfig) -> PathBuf {
-    config.ipam_dir.join(&config.bridge)
-}
-
 /// A configuration with what the plugins before it made.
 pub(super) fn with_previous(config: &Value, result: &Value) -> Value {
     let mut config = config.clone();
@@ -120,12 +114,6 @@ pub(super) fn addresses(result: &Value) -> Vec<IpAddr> {
     list.iter()
         .filter_map(|ip| ip["address"].as_str()?.split('/').next()?.parse().ok())
         .collect()
-}
-
-/// The container that a lease file names: its first line.
-pub(super) fn lease_holder(path: &Path) -> std::io::Result<String> {
-    let text = std::fs::read_to_string(path)?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 #[cfg(test)]

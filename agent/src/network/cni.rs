@@ -25,10 +25,9 @@ use super::plugin::{Call, Plugins, Verb};
 use super::ports::PortKeeper;
 use super::record::{Found, Record};
 use super::resolv::{HostFiles, Names, write_files};
-use super::{Attach, Attachment, Network, NetworkError, chain, forward, namespace};
+use super::{Attach, Attachment, Network, NetworkError, chain, forward, leases, namespace, routes};
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
-use crate::files::absent_is_none;
 use crate::model::{ContainerId, Protocol};
 
 /// How often a plugin that works in shared chains is tried.
@@ -92,7 +91,7 @@ impl CniNetwork {
                 Found::Record(record) => Ok(record.boot_id != shared.boot_id),
                 // `host` and `none` have neither a namespace here nor a lease.
                 Found::Nothing | Found::Unreadable(_) => {
-                    let bridged = path.exists() || leases(&shared.network)?.contains_key(&id);
+                    let bridged = path.exists() || leases::held(&shared.network)?.contains_key(&id);
                     Ok(bridged && !namespace::is_mounted(&path))
                 }
             });
@@ -169,6 +168,7 @@ impl CniNetwork {
         let prepare = {
             let (folder, path, request) = (folder.clone(), path.clone(), request.clone());
             move |shared: &Shared| {
+                routes::check(&shared.network)?;
                 let bindings = shared.ports.hold(&request.container, &request.ports)?;
                 let plugins = chain::plugins(&shared.network, &bindings);
                 let record = Record::new(&shared.boot_id, plugins, bindings);
@@ -296,7 +296,7 @@ impl CniNetwork {
     }
 
     async fn leased(&self, container: &ContainerId) -> Result<Vec<IpAddr>, NetworkError> {
-        let mut leases = self.blocking(|shared| leases(&shared.network)).await?;
+        let mut leases = self.blocking(|shared| leases::held(&shared.network)).await?;
         Ok(leases.remove(container).unwrap_or_default())
     }
 
@@ -305,30 +305,10 @@ impl CniNetwork {
         self.locked(lock, move |shared| {
             remove_folder(&folder)?;
             shared.ports.release(&id);
-            Ok(())
+            leases::remove_nameless(&shared.network)
         })
         .await
     }
-}
-
-/// The containers of this agent that host-local has addresses for.
-fn leases(network: &NetworkConfig) -> Result<BTreeMap<ContainerId, Vec<IpAddr>>, NetworkError> {
-    let dir = chain::lease_dir(network);
-    let mut found = BTreeMap::<_, Vec<_>>::new();
-    for name in names(&dir)? {
-        // Beside the leases, which are named by their address, there are a lock and a cursor.
-        let Ok(address) = name.parse() else {
-            continue;
-        };
-        let path = dir.join(name);
-        let holder = absent_is_none(chain::lease_holder(&path));
-        let holder = holder.map_err(failed("cannot read", &path))?;
-        // Others' containers are named otherwise.
-        if let Some(Ok(container)) = holder.map(|holder| holder.parse()) {
-            found.entry(container).or_default().push(address);
-        }
-    }
-    Ok(found)
 }
 
 #[async_trait]
@@ -372,7 +352,7 @@ impl Network for CniNetwork {
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         self.blocking(|shared| {
-            let mut found: BTreeSet<_> = leases(&shared.network)?.into_keys().collect();
+            let mut found: BTreeSet<_> = leases::held(&shared.network)?.into_keys().collect();
             for dir in [&shared.layout.attachments, &shared.layout.namespaces] {
                 for name in names(dir)? {
                     match name.parse() {

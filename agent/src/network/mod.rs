@@ -8,12 +8,14 @@ mod cni;
 mod files;
 mod forward;
 mod holder;
+mod leases;
 mod lock;
 mod namespace;
 mod plugin;
 mod ports;
 mod record;
 mod resolv;
+mod routes;
 
 use std::path::PathBuf;
 
@@ -37,6 +39,21 @@ pub enum NetworkError {
         protocol: &'static str,
         /// Who has it, or what the kernel said.
         why: String,
+    },
+    /// The bridge's network would take addresses away from the machine.
+    #[error(
+        "{subnet} can't be the network of bridge {bridge}: this machine has {route} on {device}; set \
+         LONGSHORE_BRIDGE_SUBNET to a network that nobody here uses"
+    )]
+    Subnet {
+        /// The bridge.
+        bridge: String,
+        /// What it was to have, `ADDRESS/PREFIX`.
+        subnet: String,
+        /// The route that is within it.
+        route: String,
+        /// Where that leads to.
+        device: String,
     },
     /// A CNI plugin refused.
     #[error("CNI {command} of {container} by plugin {plugin} failed: {why}")]

@@ -4,6 +4,7 @@
 //! names everything that should be going on, and what is going on but isn't named is to be given up.
 
 mod admission;
+mod kept;
 mod start;
 mod stop;
 
@@ -14,6 +15,7 @@ use longshore_protocol::status::DesiredStatus;
 use crate::model::{ContainerFact, Fact, KnownStatus, Step, TaskState};
 
 pub use admission::{Admission, Needs};
+pub use kept::Kept;
 
 /// The time, as a plan may know it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,8 @@ pub struct Policy {
     pub stop_timeout: Duration,
     /// How long a stopped task's log files are kept.
     pub cleanup_wait: Duration,
+    /// What stopped until then, in milliseconds since 1970, is not kept any longer: there is no room for it.
+    pub forget_until: Option<i64>,
 }
 
 /// What to do next.
@@ -147,11 +151,12 @@ fn tear_down(state: &TaskState, now: Now<'_>, policy: Policy, plan: &mut Plan) {
         return;
     }
     let wait = i64::try_from(policy.cleanup_wait.as_millis()).unwrap_or(i64::MAX);
-    let due = state
-        .record
-        .stopped_at
-        .unwrap_or(now.at_millis)
-        .saturating_add(wait);
+    let stopped_at = state.record.stopped_at.unwrap_or(now.at_millis);
+    if policy.forget_until.is_some_and(|until| stopped_at <= until) {
+        plan.steps.push(Step::Clean);
+        return;
+    }
+    let due = stopped_at.saturating_add(wait);
     match u64::try_from(due.saturating_sub(now.at_millis)) {
         Ok(left) if left > 0 => plan.wake_at(now.since_boot + Duration::from_millis(left)),
         Ok(_) | Err(_) => plan.steps.push(Step::Clean),

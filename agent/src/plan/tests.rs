@@ -7,6 +7,7 @@ use crate::model::{Effect, Exit, Failure, Order, StopDeadline, apply, sample};
 const POLICY: Policy = Policy {
     stop_timeout: Duration::from_secs(30),
     cleanup_wait: Duration::from_secs(600),
+    forget_until: None,
 };
 
 fn now(seconds: u64) -> Now<'static> {

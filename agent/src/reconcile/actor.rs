@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{ContainerFact, Effect, Fact, Lane, Step, TaskState, apply};
-use crate::plan::{Needs, Now, Plan, Wait, plan};
+use crate::plan::{Needs, Now, Plan, Policy, Wait, plan};
 use crate::store::{StoreError, Write};
 
 use super::shared::Shared;
@@ -43,6 +43,9 @@ pub(super) struct Actor {
     facts: mpsc::Receiver<Fact>,
     view: watch::Sender<Arc<TaskView>>,
     freed: watch::Receiver<u64>,
+    forget_until: watch::Receiver<Option<i64>>,
+    /// Whether it is one of the stopped tasks that are kept for a while.
+    kept: bool,
     /// What is going on, one step a lane, and how to give it up.
     going_on: BTreeMap<Lane, (Step, CancellationToken)>,
     /// Whether a report is on its way.
@@ -69,6 +72,8 @@ impl Actor {
         let actor = Self {
             needs: state.task().map(|task| Needs::of(task)).unwrap_or_default(),
             freed: shared.freed.subscribe(),
+            forget_until: shared.forget_until.subscribe(),
+            kept: false,
             shared,
             state,
             facts,
@@ -100,6 +105,7 @@ impl Actor {
                     None => return Ok(()),
                 },
                 Ok(()) = self.freed.changed(), if self.lined_up => {}
+                Ok(()) = self.forget_until.changed(), if self.kept => {}
                 () = sleep_until(&self.shared, wake) => {}
             }
             while let Some(done) = self.work.try_join_next() {
@@ -152,7 +158,11 @@ impl Actor {
                 since_boot: now.since_boot,
                 at_millis: now.at_millis,
             };
-            let plan = plan(&self.state, now, self.shared.policy);
+            let policy = Policy {
+                forget_until: *self.forget_until.borrow_and_update(),
+                ..self.shared.policy
+            };
+            let plan = plan(&self.state, now, policy);
             if !plan.decisions.is_empty() {
                 for fact in plan.decisions {
                     self.apply(fact);
@@ -165,6 +175,7 @@ impl Actor {
             self.compare(&plan);
             self.report();
             self.publish(&plan.waits);
+            self.keep();
             return Ok(plan.wake);
         }
     }
@@ -258,6 +269,15 @@ impl Actor {
             let shared = Arc::clone(&self.shared);
             self.work
                 .spawn(async move { Done::Report(shared.reporter.deliver(&report).await) });
+        }
+    }
+
+    /// From when on nobody but people needs it.
+    fn keep(&mut self) {
+        let over = self.state.record.torn_down && self.state.is_acknowledged();
+        if let (true, false, Some(at)) = (over, self.kept, self.state.record.stopped_at) {
+            self.kept = true;
+            self.shared.keep(&self.state.assignment.arn.id, at);
         }
     }
 

@@ -107,7 +107,14 @@ impl Engine {
             boot_id: settings.boot_id,
         };
         let reporter = Reporter::new(deps.link, Arc::clone(&deps.clock));
-        let shared = Shared::new(deps.store, executor, reporter, settings.policy, contents.cursor);
+        let shared = Shared::new(
+            deps.store,
+            executor,
+            reporter,
+            settings.policy,
+            settings.kept,
+            contents.cursor,
+        );
         let shared = Arc::new(shared);
         let (sender, notices) = mpsc::channel(NOTICES);
         let watcher = Watcher {
@@ -185,6 +192,7 @@ impl Engine {
         self.mailboxes.remove(&arn.id);
         self.shared.remove_view(arn);
         self.shared.release(&arn.id);
+        self.shared.forget(&arn.id);
         self.intake.forget(arn);
         self.forgotten = Some(self.shared.clock().since_boot());
     }

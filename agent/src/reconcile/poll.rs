@@ -19,7 +19,7 @@ use super::{EngineHandle, TakeError};
 
 const FIRST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(60);
-/// An answer with nothing in it that comes sooner than this was not held; then the next poll waits as long.
+/// An answer that says nothing new and comes sooner than this was not held; then the next poll waits as long.
 const HELD: Duration = Duration::from_secs(1);
 /// The runtime's version is told where it is known at once; a poll does not wait for it.
 const VERSION: Duration = Duration::from_secs(2);
@@ -56,10 +56,10 @@ pub(super) async fn run(
                 Ok(response) => {
                     backoff.reset();
                     let quick = shared.clock().since_boot().saturating_sub(asked) < HELD;
-                    let idle = response.assignments.is_empty() && response.want_inventory == want_inventory;
-                    want_inventory = response.want_inventory;
+                    let asked_before = std::mem::replace(&mut want_inventory, response.want_inventory);
                     note_answer(shared, &response);
-                    handle.take(response).await?;
+                    let cursor = handle.take(response).await?;
+                    let idle = cursor == request.cursor && want_inventory == asked_before;
                     if quick && idle { HELD } else { Duration::ZERO }
                 }
                 Err(error) => {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::executor::Executor;
-use crate::plan::{Admission, Policy};
+use crate::plan::{Admission, Kept, Policy};
 use crate::report::Reporter;
 use crate::store::Store;
 
@@ -40,6 +40,10 @@ pub(super) struct Shared {
     pub(super) list_now: Arc<Notify>,
     /// Counts what was given back, so that those who wait ask again.
     pub(super) freed: watch::Sender<u64>,
+    /// What stopped until then has to go, in milliseconds since 1970.
+    pub(super) forget_until: watch::Sender<Option<i64>>,
+    most_kept: usize,
+    kept: Mutex<Kept>,
     admission: Mutex<Admission>,
     cursor: Mutex<Cursor>,
     link: Mutex<LinkStatus>,
@@ -57,6 +61,7 @@ impl Shared {
         executor: Executor,
         reporter: Reporter,
         policy: Policy,
+        most_kept: usize,
         cursor: Cursor,
     ) -> Self {
         Self {
@@ -66,6 +71,9 @@ impl Shared {
             policy,
             list_now: Arc::new(Notify::new()),
             freed: watch::Sender::new(0),
+            forget_until: watch::Sender::new(None),
+            most_kept,
+            kept: Mutex::default(),
             admission: Mutex::default(),
             cursor: Mutex::new(cursor),
             link: Mutex::default(),
@@ -92,6 +100,20 @@ impl Shared {
     pub(super) fn release(&self, task: &ResourceId) {
         self.admission().release(task);
         self.freed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// A stopped task could go. If there are too many of them, those that have to go are told.
+    pub(super) fn keep(&self, task: &ResourceId, stopped_at: i64) {
+        let until = lock(&self.kept).keep(task, stopped_at, self.most_kept);
+        if let Some(until) = until {
+            self.forget_until
+                .send_modify(|latest| *latest = (*latest).max(Some(until)));
+        }
+    }
+
+    /// A task is not there any more.
+    pub(super) fn forget(&self, task: &ResourceId) {
+        lock(&self.kept).forget(task);
     }
 
     pub(super) fn cursor(&self) -> Cursor {
@@ -126,6 +148,10 @@ impl Shared {
 
     pub(super) fn view(&self, id: &ResourceId) -> Option<Arc<TaskView>> {
         lock(&self.views).get(id).map(|view| Arc::clone(&view.borrow()))
+    }
+
+    pub(super) fn watch(&self, id: &ResourceId) -> Option<watch::Receiver<Arc<TaskView>>> {
+        lock(&self.views).get(id).cloned()
     }
 
     pub(super) fn views(&self) -> Vec<watch::Receiver<Arc<TaskView>>> {

@@ -5,8 +5,9 @@
 
 pub mod cgroup;
 pub mod containerd;
+pub mod exits;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -47,14 +48,32 @@ pub enum RuntimeError {
         /// The processes.
         pids: Vec<i32>,
     },
+    /// A file of an exit record: try again.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
 }
 
 impl RuntimeError {
+    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// Whether the same call can succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Unkillable { .. } => true,
+            Self::Unavailable { .. } | Self::Unkillable { .. } | Self::File { .. } => true,
             Self::Refused { .. } | Self::NotFound(_) => false,
         }
     }
@@ -144,7 +163,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Starts a container that was created; one that runs already is left alone.
     async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError>;
 
-    /// Sends a signal; to a container that has ended it is nothing.
+    /// Sends a signal; to a container that has ended it is nothing. One that is frozen goes on, so that it gets it.
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError>;
 
     /// After its first process has ended: kills what is left in its cgroup, waits until that is empty, and says how it

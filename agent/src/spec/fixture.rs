@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{CgroupVersion, LogOptions};
-
-const TASK: &str = "0123456789abcdef0123456789abcdef";
+use crate::model::{CgroupVersion, sample};
 
 pub(super) struct Fixture {
     pub(super) task: ResolvedTask,
@@ -18,58 +16,16 @@ pub(super) struct Fixture {
 
 fn container() -> ResolvedContainer {
     ResolvedContainer {
-        arn: format!(
-            "arn:aws:ecs:us-east-1:000000000000:container/default/{TASK}/01234567-89ab-4def-8123-456789abcdef"
-        )
-        .parse()
-        .unwrap(),
-        name: "web".to_owned(),
         image: "registry.example/web:1".to_owned(),
-        command: None,
-        entry_point: None,
-        environment: Vec::new(),
-        environment_files: Vec::new(),
-        cpu: 0,
-        memory: None,
-        memory_reservation: None,
-        essential: true,
-        user: None,
-        working_directory: None,
-        ulimits: Vec::new(),
-        mount_points: Vec::new(),
-        port_mappings: Vec::new(),
-        stop_timeout: None,
-        readonly_root_filesystem: false,
-        privileged: false,
-        gpu_ids: Vec::new(),
-        docker_labels: BTreeMap::new(),
-        log: LogOptions {
-            max_size: 1 << 20,
-            max_file: 3,
-        },
+        ..sample::container("web", true)
     }
 }
 
 pub(super) fn fixture() -> Fixture {
     Fixture {
         task: ResolvedTask {
-            arn: format!("arn:aws:ecs:us-east-1:000000000000:task/default/{TASK}")
-                .parse()
-                .unwrap(),
-            cluster_arn: "arn:aws:ecs:us-east-1:000000000000:cluster/default"
-                .parse()
-                .unwrap(),
-            definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/web:1"
-                .parse()
-                .unwrap(),
-            created_at_millis: 0,
-            group: "family:web".to_owned(),
-            started_by: None,
             network_mode: NetworkMode::None,
-            cpu: None,
-            memory: None,
-            containers: vec![container()],
-            volumes: Vec::new(),
+            ..sample::task(vec![container()])
         },
         image: ImageConfig {
             cmd: vec!["/bin/sh".to_owned()],

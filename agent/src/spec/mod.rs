@@ -133,16 +133,18 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
     Ok(spec)
 }
 
-/// The name that a container has inside: short and its own, but the machine's with the machine's network.
-#[must_use]
-pub fn hostname(id: &ContainerId, mode: NetworkMode, host: &HostFacts) -> String {
+/// The name that a container has inside: its own, but the machine's with the machine's network.
+fn hostname(id: &ContainerId, mode: NetworkMode, host: &HostFacts) -> String {
     match mode {
         NetworkMode::Host => host.hostname.clone(),
-        NetworkMode::Bridge | NetworkMode::None => {
-            let task: String = id.task().as_str().chars().take(12).collect();
-            format!("{task}-{}", id.index())
-        }
+        NetworkMode::Bridge | NetworkMode::None => own_hostname(id),
     }
+}
+
+/// Twelve digits of the task's id and the container's index: short, and different for each container of a node.
+#[must_use]
+pub fn own_hostname(id: &ContainerId) -> String {
+    format!("{:.12}-{}", id.task().as_str(), id.index())
 }
 
 /// The cgroup of a task, below the mount point of each hierarchy.

@@ -57,7 +57,9 @@ pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Mount>, SpecError> {
         mounts.push(kernel_mount(destination, kind, [options, &[access]].concat())?);
     }
     for (source, destination) in &input.attachment.files {
-        mounts.push(bind(source, destination, false)?);
+        // With a root that can't be written to, neither can the host's disk be filled through these.
+        let read_only = input.container.readonly_root_filesystem;
+        mounts.push(bind(source, destination, read_only)?);
     }
     // Parents first, or they would hide their children. The sort is stable, so of the rest the order stays.
     let mut volumes = input.mounts.to_vec();

@@ -119,7 +119,7 @@ fn the_network_mode_chooses_namespace_and_hostname() {
     assert_eq!(network(&fixture), Some(None));
     assert_eq!(
         fixture.build().unwrap().hostname().as_deref(),
-        Some("0123456789ab-0")
+        Some("000000000000-0")
     );
 
     fixture.attachment.mode = NetworkMode::Bridge;

@@ -1,29 +1,16 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::model::{LogOptions, Volume};
-use longshore_protocol::status::NetworkMode;
-
-const TASK: &str = "0123456789abcdef0123456789abcdef";
+use crate::model::{Volume, sample};
 
 fn task(volumes: &[(&str, VolumeSource)]) -> ResolvedTask {
-    let arn = |kind: &str| format!("arn:aws:ecs:us-east-1:000000000000:{kind}");
     let volume = |(name, source): &(&str, VolumeSource)| Volume {
         name: (*name).to_owned(),
         source: source.clone(),
     };
     ResolvedTask {
-        arn: arn(&format!("task/default/{TASK}")).parse().unwrap(),
-        cluster_arn: arn("cluster/default").parse().unwrap(),
-        definition_arn: arn("task-definition/web:1").parse().unwrap(),
-        created_at_millis: 0,
-        group: "family:web".into(),
-        started_by: None,
-        network_mode: NetworkMode::None,
-        cpu: None,
-        memory: None,
-        containers: Vec::new(),
         volumes: volumes.iter().map(volume).collect(),
+        ..sample::task(Vec::new())
     }
 }
 
@@ -34,35 +21,8 @@ fn container(points: &[(&str, &str)]) -> ResolvedContainer {
         read_only: false,
     };
     ResolvedContainer {
-        arn: format!(
-            "arn:aws:ecs:us-east-1:000000000000:container/default/{TASK}/01234567-89ab-4def-8123-456789abcdef"
-        )
-        .parse()
-        .unwrap(),
-        name: "web".into(),
-        image: "image".into(),
-        command: None,
-        entry_point: None,
-        environment: Vec::new(),
-        environment_files: Vec::new(),
-        cpu: 0,
-        memory: None,
-        memory_reservation: None,
-        essential: true,
-        user: None,
-        working_directory: None,
-        ulimits: Vec::new(),
         mount_points: points.iter().map(point).collect(),
-        port_mappings: Vec::new(),
-        stop_timeout: None,
-        readonly_root_filesystem: false,
-        privileged: false,
-        gpu_ids: Vec::new(),
-        docker_labels: Default::default(),
-        log: LogOptions {
-            max_size: 1,
-            max_file: 1,
-        },
+        ..sample::container("web", true)
     }
 }
 
@@ -82,7 +42,10 @@ async fn a_tasks_own_folder_is_shared_by_its_containers_and_goes_with_it() {
     assert!(first[0].source.join("kept").exists());
     assert_eq!(
         first[0].source,
-        data.path().join("volumes").join(TASK).join("scratch")
+        data.path()
+            .join("volumes")
+            .join(task.arn.id.as_str())
+            .join("scratch")
     );
     assert_eq!(mode(&first[0].source), TASK_MODE);
     assert_eq!(mode(first[0].source.parent().unwrap()), 0o700);

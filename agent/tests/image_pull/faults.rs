@@ -205,3 +205,22 @@ async fn a_pull_outlives_a_restart_of_containerd() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_is_not_kept_full() {
+    let lab = Lab::on_a_disk_of(12 << 20).await;
+    lab.push("a:v1", &Image::new(&[("a", &noise(1, 20 << 20))])).await;
+    let images = lab.images(PullBehavior::Default);
+    let error = ensure(&images, &lab.reference("a:v1"), 0).await.unwrap_err();
+    assert!(error.to_string().contains("no space left on device"), "{error}");
+    until("no lease of a pull is left", async || {
+        lab.leases("longshore-pull-").await.is_empty()
+    })
+    .await;
+    lab.collect().await;
+    let fetched = lab.ctr(&["content", "active"]).await;
+    assert!(!fetched.contains("layer-"), "{fetched}");
+    // What fits can still be had.
+    lab.push("b:v1", &Image::new(&[("b", &noise(2, 1 << 20))])).await;
+    ensure(&images, &lab.reference("b:v1"), 1).await.unwrap();
+}

@@ -17,6 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 pub enum Kind {
     Oci,
+    /// With layers that zstd has packed.
+    OciZstd,
     Docker,
 }
 
@@ -54,11 +56,22 @@ impl Image {
     }
 
     pub fn build(kind: Kind, architecture: &str, files: &[(&str, &[u8])]) -> Self {
+        let tars: Vec<_> = files.iter().map(|(name, bytes)| tar(name, bytes)).collect();
+        Self::of_tars(kind, architecture, &tars)
+    }
+
+    /// One layer for each archive.
+    pub fn of_tars(kind: Kind, architecture: &str, tars: &[Vec<u8>]) -> Self {
         let (manifest_type, config_type, layer_type) = match kind {
             Kind::Oci => (
                 "application/vnd.oci.image.manifest.v1+json",
                 "application/vnd.oci.image.config.v1+json",
                 "application/vnd.oci.image.layer.v1.tar+gzip",
+            ),
+            Kind::OciZstd => (
+                "application/vnd.oci.image.manifest.v1+json",
+                "application/vnd.oci.image.config.v1+json",
+                "application/vnd.oci.image.layer.v1.tar+zstd",
             ),
             Kind::Docker => (
                 "application/vnd.docker.distribution.manifest.v2+json",
@@ -66,8 +79,11 @@ impl Image {
                 "application/vnd.docker.image.rootfs.diff.tar.gzip",
             ),
         };
-        let tars: Vec<_> = files.iter().map(|(name, bytes)| tar(name, bytes)).collect();
-        let layers: Vec<_> = tars.iter().map(|tar| Blob::new(gzip(tar))).collect();
+        let pack = match kind {
+            Kind::Oci | Kind::Docker => gzip,
+            Kind::OciZstd => zstd,
+        };
+        let layers: Vec<_> = tars.iter().map(|tar| Blob::new(pack(tar))).collect();
         let config = Blob::new(
             json!({
                 "architecture": architecture, "os": "linux",
@@ -197,7 +213,17 @@ pub fn noise(seed: u32, length: usize) -> Vec<u8> {
 }
 
 /// An archive with one file.
-fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
+    archive(name, "0", "", bytes)
+}
+
+/// An archive with one symbolic link.
+pub fn link(name: &str, target: &str) -> Vec<u8> {
+    archive(name, "2", target, &[])
+}
+
+/// An archive with one entry of a type of `ustar`.
+fn archive(name: &str, kind: &str, target: &str, bytes: &[u8]) -> Vec<u8> {
     let mut head = [0_u8; 512];
     let mut put = |at: usize, text: &str| head[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
@@ -207,7 +233,8 @@ fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
     put(124, &format!("{:011o}", bytes.len()));
     put(136, "00000000000");
     put(148, "        ");
-    put(156, "0");
+    put(156, kind);
+    put(157, target);
     put(257, "ustar");
     put(263, "00");
     let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
@@ -230,4 +257,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         scope.spawn(move || input.write_all(bytes).unwrap());
         child.wait_with_output().unwrap().stdout
     })
+}
+
+/// A frame of one block that is stored as it is (RFC 8878), so that no program is needed.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    assert!(length < 128 << 10, "more than a block may have");
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+    frame.extend(length.to_le_bytes());
+    let last_and_raw = length << 3 | 1;
+    frame.extend(&last_and_raw.to_le_bytes()[..3]);
+    frame.extend(bytes);
+    frame
 }

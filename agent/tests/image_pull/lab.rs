@@ -13,6 +13,7 @@ use longshore_agent::containerd::Client;
 use longshore_agent::http::{CertificateClock, Client as Http, Trust, client_config};
 use longshore_agent::image::{ContainerdImages, ImageError, Images, Node, PullProgress, Reach};
 use longshore_agent::model::{ContainerId, PulledImage};
+use longshore_tests::programs;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -87,11 +88,25 @@ pub struct Lab {
 
 impl Lab {
     pub async fn start() -> Self {
+        Self::within(tempfile::tempdir().unwrap()).await
+    }
+
+    /// One whose containerd has a disk of so many bytes.
+    pub async fn on_a_disk_of(bytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let size = format!("size={bytes}");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("disk"), &root, Some("tmpfs"), flags, Some(&*size)).unwrap();
+        Self::within(folder).await
+    }
+
+    async fn within(folder: tempfile::TempDir) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "these tests unpack layers and need root"
         );
-        let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let config = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
@@ -222,8 +237,16 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Nothing is mounted there, unless it has a disk of its own.
+        let root = self.folder.path().join("root");
+        let _: nix::Result<()> = nix::mount::umount2(&root, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
 fn launch(root: &Path) -> Program {
-    let mut command = Command::new("containerd");
+    let mut command = programs::containerd();
     command.arg("--config").arg(root.join("config.toml"));
     Program::start(&mut command, &root.join("containerd.log"))
 }

@@ -199,6 +199,21 @@ fn whenever_an_attachment_is_broken_off_it_can_be_taken_back() {
 }
 
 #[test]
+fn a_lease_that_was_never_written_is_given_back() {
+    isolated(
+        "a_lease_that_was_never_written_is_given_back",
+        |place| async move {
+            let network = place.network();
+            network.attach(&bridge(0, &[])).await.unwrap();
+            // What host-local leaves that is killed between making and writing it.
+            std::fs::write(place.dir.path().join("ipam/ls-test0/172.29.0.77"), "").unwrap();
+            network.detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
 fn the_leases_of_an_earlier_boot_are_given_back() {
     isolated(
         "the_leases_of_an_earlier_boot_are_given_back",
@@ -301,6 +316,38 @@ fn a_plugins_refusal_is_told_in_its_words_and_leaves_nothing() {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains("install containernetworking-plugins"), "{error}");
+        },
+    );
+}
+
+#[test]
+fn a_network_that_the_machine_has_elsewhere_is_not_taken_over() {
+    isolated(
+        "a_network_that_the_machine_has_elsewhere_is_not_taken_over",
+        |mut place| async move {
+            // As DHCP clients set a link up: with a metric that any other route beats.
+            run("ip link add lan0 type veth peer name lan1; ip link set lan0 up; ip link set lan1 up");
+            run("ip addr add 172.29.0.9/16 dev lan0 noprefixroute");
+            run("ip route add 172.29.0.0/16 dev lan0 metric 100");
+            let network = place.network();
+            let attached = network.attach(&bridge(0, &[(80, None, Protocol::Tcp)])).await;
+            let way = run("ip route get 172.29.0.77");
+            assert!(way.contains("lan0"), "{way}");
+            let error = attached.unwrap_err();
+            assert!(matches!(error, NetworkError::Subnet { .. }), "{error}");
+            assert!(error.to_string().contains("172.29.0.0/16 on lan0"), "{error}");
+            assert_eq!(network.list().await.unwrap(), []);
+
+            // Another one is had, and again: the bridge's own route is nobody else's.
+            place.set(&[("LONGSHORE_BRIDGE_SUBNET", "172.28.0.0/16")]);
+            let network = place.network();
+            for index in [0, 1] {
+                network.attach(&bridge(index, &[])).await.unwrap();
+            }
+            for index in [0, 1] {
+                network.detach(&id(index)).await.unwrap();
+            }
+            run("ip link del lan0");
         },
     );
 }

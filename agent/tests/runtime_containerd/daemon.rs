@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use longshore_agent::model::{ImageConfig, PulledImage};
+use longshore_tests::programs;
 use serde_json::{Value, json};
 
 const IMAGE: &str = "registry.test/busybox:1";
@@ -164,14 +165,7 @@ impl Daemon {
         for name in ["bin", "etc", "tmp", "home/app"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-            .into_iter()
-            .find(|path| Path::new(path).exists());
-        std::fs::copy(
-            busybox.expect("busybox-static is installed"),
-            root.join("bin/busybox"),
-        )
-        .unwrap();
+        std::fs::copy(programs::busybox(), root.join("bin/busybox")).unwrap();
         for applet in APPLETS {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
@@ -234,7 +228,7 @@ fn launch(folder: &Path) -> Child {
         .append(true)
         .open(folder.join("log"))
         .unwrap();
-    Command::new("containerd")
+    programs::containerd()
         .arg("-c")
         .arg(folder.join("config.toml"))
         .stdin(Stdio::null())

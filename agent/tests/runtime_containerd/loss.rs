@@ -1,7 +1,11 @@
 //! What is true when containerd, the shim or both die.
 
+use std::time::Duration;
+
 use longshore_agent::model::Exit;
-use longshore_agent::runtime::{ObservedState, Runtime, RuntimeEvent};
+use longshore_agent::runtime::containerd::ContainerdRuntime;
+use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeEvent};
+use longshore_tests::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
@@ -16,8 +20,12 @@ async fn lost(events: &mut mpsc::Receiver<RuntimeEvent>) {
 }
 
 fn kill_shims(stage: &Stage) {
+    signal_shims(stage, Signal::SIGKILL);
+}
+
+fn signal_shims(stage: &Stage, signal: Signal) {
     for shim in stage.daemon.shims() {
-        kill(Pid::from_raw(shim), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(shim), signal).unwrap();
     }
 }
 
@@ -94,7 +102,12 @@ async fn when_shim_and_containerd_die_the_rest_is_killed_and_the_status_is_lost(
     assert!(!is_dead(started.pid), "nobody is left who would have killed it");
     stage.daemon.restart();
     let exit = stage.another().reap(&stage.id(0)).await.unwrap();
-    assert_unknown(&exit, "ExitStatusLost: ");
+    // Longshore's shim would have left a record, had it lived; others may only have been forgotten.
+    let reason = match binaries::shim() == binaries::STOCK_SHIM {
+        true => "ExitStatusLost: ",
+        false => "ShimDied: ",
+    };
+    assert_unknown(&exit, reason);
     assert!(is_dead(started.pid));
     stage.clear().await;
 }
@@ -114,5 +127,75 @@ async fn an_agent_that_was_away_finds_what_ended_meanwhile() {
     assert_eq!(agent.start(&stage.id(0)).await.unwrap().pid, started.pid);
     stage.exited(&mut events, 0).await;
     assert_eq!(agent.reap(&stage.id(0)).await.unwrap().code, Some(8));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shims_that_hang_hide_nothing() {
+    // containerd asks one after the other, and waits two seconds for each.
+    let mut stage = Stage::new(&["sleep", "1000"]);
+    let mut tasks = Vec::new();
+    for _ in 0..10 {
+        let id = uuid::Uuid::new_v4().simple();
+        let arn = format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}");
+        stage.task.arn = arn.parse().unwrap();
+        stage.run(0).await.unwrap();
+        tasks.push(stage.task.clone());
+    }
+    signal_shims(&stage, Signal::SIGSTOP);
+    let listed = stage.runtime.list().await;
+    signal_shims(&stage, Signal::SIGCONT);
+    assert_eq!(listed.unwrap().len(), tasks.len());
+    for task in tasks {
+        stage.runtime.remove(&task.container_id(0)).await.unwrap();
+        stage.runtime.remove_task(&task.arn.id).await.unwrap();
+    }
+    stage.clear().await;
+}
+
+/// What an agent does with a container that its list shows so: made anew where there is only a record.
+async fn bring_up(stage: &Stage, agent: &ContainerdRuntime) {
+    let found = agent.list().await.unwrap();
+    let bring = async {
+        let recorded = |found: &[Observed]| found.iter().any(|each| each.state == ObservedState::Recorded);
+        if found.is_empty() || recorded(&found) {
+            agent.create(stage.request(0)).await?;
+        }
+        agent.start(&stage.id(0)).await
+    };
+    let mut result = bring.await;
+    while let Err(error) = &result {
+        assert!(error.is_transient(), "{error}");
+        result = agent.start(&stage.id(0)).await;
+    }
+}
+
+// Invariant 3: containerd takes down what the dead agent was about to start, and tells of an exit with 137.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_its_agent_did_not_live_to_see_is_made_anew() {
+    let stage = Stage::new(&["sh", "-c", "exit 9"]);
+    stage.runtime.prepare_task(&stage.task).await.unwrap();
+    for millis in (0..200).step_by(20) {
+        let dying = stage.another();
+        dying.create(stage.request(0)).await.unwrap();
+        let id = stage.id(0);
+        let seen = tokio::time::timeout(Duration::from_millis(millis), dying.start(&id)).await;
+        drop(dying);
+
+        let agent = stage.another();
+        let mut events = agent.events().await.unwrap();
+        bring_up(&stage, &agent).await;
+        if seen.is_err() {
+            stage.exited(&mut events, 0).await;
+        }
+        let mut exit = agent.reap(&stage.id(0)).await;
+        while exit.is_err() {
+            tokio::task::yield_now().await;
+            exit = agent.reap(&stage.id(0)).await;
+        }
+        let exit = exit.unwrap();
+        assert_eq!((exit.code, exit.reason), (Some(9), None), "after {millis} ms");
+        agent.remove(&stage.id(0)).await.unwrap();
+    }
     stage.clear().await;
 }

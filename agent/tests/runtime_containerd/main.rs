@@ -7,9 +7,13 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+#[path = "../contract/mod.rs"]
+mod contract;
+mod contracts;
 mod daemon;
 mod inside;
 mod life;
 mod loss;
+mod records;
 mod speed;
 mod stage;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use longshore_agent::clock::{Clock, SystemClock};
 use longshore_agent::runtime::Runtime;
 
+use longshore_tests::binaries;
+
 use crate::daemon::Daemon;
 use crate::stage::{Stage, container};
 
@@ -29,7 +31,12 @@ fn calls(metrics: SocketAddr) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_costs_fewer_calls_than_ctr_takes() {
     let (daemon, metrics) = Daemon::counting();
-    let stage = Stage::with(daemon, &["sleep", "1000"], "/nonexistent".into());
+    let stage = Stage::with(
+        daemon,
+        &["sleep", "1000"],
+        binaries::shim(),
+        "/nonexistent".into(),
+    );
     let before = calls(metrics);
     stage.run(0).await.unwrap();
     let ours = calls(metrics) - before;

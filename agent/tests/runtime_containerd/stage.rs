@@ -7,16 +7,20 @@ use std::sync::Arc;
 use longshore_agent::clock::SystemClock;
 use longshore_agent::containerd::Client;
 use longshore_agent::model::{
-    BindMount, CgroupVersion, ContainerId, Exit, HostFacts, LogOptions, ResolvedContainer, ResolvedTask,
+    BindMount, CgroupVersion, ContainerId, Exit, HostFacts, ResolvedContainer, ResolvedTask,
 };
 use longshore_agent::network::Attachment;
 use longshore_agent::runtime::cgroup::Cgroups;
 use longshore_agent::runtime::containerd::{ContainerdRuntime, Settings};
+use longshore_agent::runtime::exits::Exits;
 use longshore_agent::runtime::{CreateContainer, Observed, Runtime, RuntimeError, RuntimeEvent, Started};
 use longshore_agent::spec::{self, SpecInput};
 use longshore_protocol::status::NetworkMode;
+use longshore_tests::binaries;
 use tokio::sync::mpsc;
 
+pub use crate::contract::container;
+use crate::contract::task;
 use crate::daemon::{Daemon, PATIENCE};
 
 /// Whose containers these are.
@@ -36,39 +40,29 @@ pub struct Stage {
 impl Stage {
     /// A task of one container that runs `command`.
     pub fn new(command: &[&str]) -> Self {
-        Self::with(Daemon::start(), command, PathBuf::from("/nonexistent"))
+        Self::with(
+            Daemon::start(),
+            command,
+            binaries::shim(),
+            PathBuf::from("/nonexistent"),
+        )
     }
 
-    pub fn with(daemon: Daemon, command: &[&str], log_writer: PathBuf) -> Self {
+    pub fn with(daemon: Daemon, command: &[&str], shim: String, log_writer: PathBuf) -> Self {
+        let exits = Exits::new(daemon.folder());
+        exits.prepare().unwrap();
         let settings = Settings {
             namespace: daemon.namespace.clone(),
             snapshotter: "overlayfs".to_owned(),
-            runtime: "io.containerd.runc.v2".to_owned(),
+            runtime: shim,
+            oci_runtime: None,
+            exits,
             cgroup_parent: format!("/{}", daemon.namespace),
             log_writer,
             task_pids_limit: None,
             identity: IDENTITY.to_owned(),
         };
-        let id = uuid::Uuid::new_v4().simple();
-        let task = ResolvedTask {
-            arn: format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}")
-                .parse()
-                .unwrap(),
-            cluster_arn: "arn:aws:ecs:us-east-1:000000000000:cluster/default"
-                .parse()
-                .unwrap(),
-            definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/web:3"
-                .parse()
-                .unwrap(),
-            created_at_millis: 0,
-            group: "family:web".to_owned(),
-            started_by: None,
-            network_mode: NetworkMode::None,
-            cpu: None,
-            memory: None,
-            containers: vec![container("main", command)],
-            volumes: Vec::new(),
-        };
+        let task = task(vec![container("main", command)]);
         Self {
             runtime: runtime(&daemon, &settings),
             cgroups: Cgroups::detect(&settings.cgroup_parent).unwrap(),
@@ -212,6 +206,18 @@ impl Drop for Stage {
     }
 }
 
+/// Whether a container's shell has set its trap: before, a first process does not even get the signal. The OCI runtime,
+/// which it is until it becomes the shell, catches it too.
+pub fn catches_sigterm(pid: u32) -> bool {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    if !read("cmdline").starts_with("sh\0") {
+        return false;
+    }
+    let status = read("status");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & (1 << 14) != 0
+}
+
 /// Waits until something is so.
 pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let wait = async {
@@ -227,42 +233,6 @@ pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 fn runtime(daemon: &Daemon, settings: &Settings) -> ContainerdRuntime {
     let client = Client::new(&daemon.socket(), &settings.namespace).unwrap();
     ContainerdRuntime::new(client, settings.clone(), Arc::new(SystemClock)).unwrap()
-}
-
-pub fn container(name: &str, command: &[&str]) -> ResolvedContainer {
-    let uuid = uuid::Uuid::new_v4();
-    ResolvedContainer {
-        arn: format!(
-            "arn:aws:ecs:us-east-1:000000000000:container/default/{}/{uuid}",
-            uuid.simple()
-        )
-        .parse()
-        .unwrap(),
-        name: name.to_owned(),
-        image: "registry.test/busybox:1".to_owned(),
-        command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
-        entry_point: None,
-        environment: Vec::new(),
-        environment_files: Vec::new(),
-        cpu: 0,
-        memory: None,
-        memory_reservation: None,
-        essential: true,
-        user: None,
-        working_directory: None,
-        ulimits: Vec::new(),
-        mount_points: Vec::new(),
-        port_mappings: Vec::new(),
-        stop_timeout: None,
-        readonly_root_filesystem: false,
-        privileged: false,
-        gpu_ids: Vec::new(),
-        docker_labels: BTreeMap::new(),
-        log: LogOptions {
-            max_size: 1 << 20,
-            max_file: 3,
-        },
-    }
 }
 
 fn host(cgroup: CgroupVersion) -> HostFacts {

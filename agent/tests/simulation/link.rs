@@ -30,6 +30,8 @@ pub struct FakeLink {
     inner: Mutex<Inner>,
     news: Notify,
     pub down: AtomicBool,
+    /// Whether it says again and again, at once, what was acknowledged long ago.
+    pub stuck: AtomicBool,
     pub calls: AtomicUsize,
     pub most_calls: AtomicUsize,
 }
@@ -41,6 +43,7 @@ impl FakeLink {
             inner: Mutex::default(),
             news: Notify::new(),
             down: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
         })
@@ -206,6 +209,13 @@ impl ControlLink for FakeLink {
             return Err(self.unavailable("poll"));
         }
         self.inner.lock().unwrap().polls.push(request.clone());
+        if self.stuck.load(Ordering::Relaxed) {
+            let mut asked = request.clone();
+            asked.cursor.cursor = 0;
+            let answer = self.answer(&asked).ok_or_else(|| self.unavailable("poll"))?;
+            let cursor = request.cursor.clone();
+            return Ok(PollResponse { cursor, ..answer });
+        }
         let held = Duration::from_secs(u64::from(request.wait_seconds));
         let until = tokio::time::Instant::now() + held;
         loop {

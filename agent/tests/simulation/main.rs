@@ -2,12 +2,17 @@
 //! the real one on a real disk.
 
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test: a panic is how it fails"
 )]
 
+#[path = "../contract/mod.rs"]
+mod contract;
+mod contracts;
 mod crashes;
+mod delays;
 mod life;
 mod link;
 mod machine;

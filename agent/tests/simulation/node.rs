@@ -36,6 +36,8 @@ pub struct Node {
     pub link: Arc<FakeLink>,
     pub boot_id: String,
     pub cleanup_wait: Duration,
+    /// How many stopped tasks the agent keeps.
+    pub kept: usize,
     folder: TempDir,
     agent: Option<Agent>,
     commits_before: u64,
@@ -64,6 +66,7 @@ impl Node {
             world,
             boot_id: "boot-1".to_owned(),
             cleanup_wait: Duration::from_secs(60),
+            kept: 1000,
             folder: tempfile::tempdir().unwrap(),
             agent: None,
             commits_before: 0,
@@ -100,12 +103,14 @@ impl Node {
             policy: Policy {
                 stop_timeout: Duration::from_secs(30),
                 cleanup_wait: self.cleanup_wait,
+                forget_until: None,
             },
             limits: Limits {
                 create: Duration::from_secs(240),
                 start: Duration::from_secs(180),
             },
             rules: Rules::default(),
+            kept: self.kept,
         };
         let handle = reconcile::start(deps, settings, &mut supervisor);
         let polling = CancellationToken::new();

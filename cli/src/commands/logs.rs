@@ -10,6 +10,7 @@ use crate::admin::{self, LogQuery, SERVICE_DATA_DIR, SOCKET};
 use crate::args::Logs;
 use crate::error::Error;
 use crate::input::task_id;
+use crate::settings::UP_DIR;
 use crate::{out, up};
 
 pub(super) async fn logs(options: &Logs) -> Result<(), Error> {
@@ -39,6 +40,7 @@ fn socket(options: &Logs) -> PathBuf {
         return of_up(folder.clone());
     }
     let mut usual = Vec::new();
+    usual.extend(std::env::var_os(UP_DIR).map(|folder| of_up(PathBuf::from(folder))));
     usual.extend(std::env::var_os("LONGSHORE_DATA_DIR").map(|folder| PathBuf::from(folder).join(SOCKET)));
     usual.extend([of_up(up_dir()), PathBuf::from(SERVICE_DATA_DIR).join(SOCKET)]);
     let there = usual.iter().find(|socket| socket.exists()).cloned();

@@ -43,6 +43,7 @@ pub(super) async fn run(options: Run) -> Result<(), Error> {
             tasks: Some(ended.clone()),
             failures: answer.failures.clone(),
         })?,
+        false if ended.is_empty() => {}
         false => out::line(ps::table(&ended))?,
     }
     if tell_failures(answer.failures.as_deref()) {

@@ -17,12 +17,23 @@ pub(super) async fn stop(options: &Stop) -> Result<(), Error> {
             reason: options.reason.clone(),
             force: options.force.then_some(true),
         };
-        let answer: ecs::StopTaskResponse = client.ecs("StopTask", &request).await?;
-        stopped.extend(answer.task);
+        match client.ecs::<_, ecs::StopTaskResponse>("StopTask", &request).await {
+            Ok(answer) => stopped.extend(answer.task),
+            // The others shall be stopped all the same.
+            Err(error) if error.is_about_the_request() => out::note(format_args!("{task}: {error}")),
+            Err(error) => return Err(error.into()),
+        }
     }
     match options.common.json {
         true => out::json(&serde_json::json!({ "tasks": stopped }))?,
+        false if stopped.is_empty() => {}
         false => out::line(ps::table(&stopped))?,
     }
-    Ok(())
+    let (left, all) = (options.tasks.len() - stopped.len(), options.tasks.len());
+    match left {
+        0 => Ok(()),
+        left => Err(Error::Tasks(format!(
+            "{left} of {all} tasks could not be stopped"
+        ))),
+    }
 }

@@ -16,8 +16,7 @@ use tokio::process::{Child as Process, Command};
 
 use super::UpError;
 
-/// The end of a log that an error shows: lines, and bytes at most.
-const TAIL_LINES: usize = 10;
+/// The most bytes of a log that are searched for its last line.
 const TAIL_BYTES: u64 = 8 * 1024;
 
 /// What to start.
@@ -42,6 +41,8 @@ pub struct Program {
 pub struct Child {
     name: &'static str,
     log: PathBuf,
+    /// How long the log was before it.
+    log_before: u64,
     process: Process,
 }
 
@@ -52,6 +53,7 @@ impl Program {
     /// [`UpError::File`] for the log, [`UpError::Spawn`].
     pub fn start(&self) -> Result<Child, UpError> {
         let log = open_log(&self.log).map_err(UpError::file(&self.log))?;
+        let log_before = log.metadata().map_err(UpError::file(&self.log))?.len();
         let output = log.try_clone().map_err(UpError::file(&self.log))?;
         let mut command = Command::new(&self.path);
         command
@@ -71,6 +73,7 @@ impl Program {
         Ok(Child {
             name: self.name,
             log: self.log.clone(),
+            log_before,
             process,
         })
     }
@@ -132,7 +135,7 @@ impl Child {
             name: self.name,
             status: status.map_or_else(|error| error.to_string(), |status| status.to_string()),
             log: self.log.clone(),
-            tail: tail(&self.log),
+            last_words: last_line(&self.log, self.log_before),
         }
     }
 }
@@ -155,19 +158,19 @@ fn open_log(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The last lines of a log.
-fn tail(path: &Path) -> String {
+/// The last line of a log behind an offset, where programs say why they end; nothing if there is none.
+fn last_line(path: &Path, from: u64) -> Option<String> {
     let read = || {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES).max(from)))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = read().unwrap_or_else(|error| error.to_string());
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map(str::to_owned)
 }
 
 /// What happens between fork and exec.
@@ -221,19 +224,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_the_log_is_shown_when_a_program_fails() {
+    async fn a_program_that_fails_has_the_last_word() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); done; exit 3";
-        let error = shell(folder.path(), script)
-            .run(Duration::from_secs(30))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("exit status: 3") && error.contains("line 19") && error.contains("line 10"),
-            "{error}"
-        );
-        assert!(!error.contains("line 9\n"), "{error}");
+        let run = async |script: &str| {
+            let program = shell(folder.path(), script);
+            program
+                .run(Duration::from_secs(30))
+                .await
+                .unwrap_err()
+                .to_string()
+        };
+        let error = run("echo first; echo 'sh: no bread'; echo; exit 3").await;
+        assert!(error.contains("(exit status: 3): sh: no bread. "), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        // What an earlier one said is not its own.
+        let error = run("exit 4").await;
+        assert!(error.contains("(exit status: 4). "), "{error}");
     }
 
     #[tokio::test]

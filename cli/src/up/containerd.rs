@@ -1,8 +1,8 @@
 //! Which containerd runs the containers: the one that is named, the system's where it answers, or a private one.
 //!
 //! A private containerd lives in a session of its own and outlives `up` as long as tasks need it. Its process id and
-//! socket lie in the folder, where the next `up` finds it again. Which containerd was taken is written down until all
-//! tasks are gone, since they can't move.
+//! socket lie in the folder, where the next `up` finds it again. One that dies is started again, and finds its containers
+//! by their shims. Which containerd was taken is written down until all tasks are gone, since they can't move.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::children::{Child, Program, signal};
 use super::folder::{self, Folder, check_socket};
+use super::services::{Deaths, before_another};
 use super::{UpError, mounts, namespace};
 use crate::out;
 
@@ -22,6 +23,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How often is looked whether it answers, or has ended.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often is looked whether one that runs for long has died.
+const WATCH: Duration = Duration::from_millis(500);
 
 /// The containerd in use.
 #[derive(Debug)]
@@ -37,6 +40,88 @@ struct Private {
     pid: u32,
     /// There if this `up` started it: then its end must be waited for.
     child: Option<Child>,
+    deaths: Deaths,
+}
+
+impl Private {
+    /// Starts one; it does not answer yet.
+    fn start(folder: &Folder, socket: &Path) -> Result<Self, UpError> {
+        folder.make("containerd")?;
+        folder::write(&config_path(folder), 0o600, config(folder, socket).as_bytes())?;
+        let program = Program {
+            name: "containerd",
+            path: super::preflight::find("containerd").unwrap_or_else(|| "containerd".into()),
+            arguments: vec!["--config".into(), config_path(folder).into()],
+            hidden: Vec::new(),
+            log: folder.log("containerd"),
+            outlives: true,
+        };
+        let child = program.start()?;
+        let pid = child.pid().unwrap_or_default();
+        folder::write(&pid_path(folder), 0o600, format!("{pid}\n").as_bytes())?;
+        Ok(Self {
+            pid,
+            child: Some(child),
+            deaths: Deaths::default(),
+        })
+    }
+
+    /// One that an earlier `up` started, if it still runs.
+    fn find(folder: &Folder) -> Option<Self> {
+        let pid = running(&pid_path(folder), &config_path(folder))?;
+        Some(Self {
+            pid,
+            child: None,
+            deaths: Deaths::default(),
+        })
+    }
+
+    /// Waits until it ends by itself, which nobody wants.
+    async fn failure(&mut self, folder: &Folder) -> UpError {
+        let Some(child) = &mut self.child else {
+            while is_ours(self.pid, &config_path(folder)) {
+                tokio::time::sleep(WATCH).await;
+            }
+            return UpError::Died {
+                name: "containerd",
+                pid: self.pid,
+            };
+        };
+        child.failure().await
+    }
+
+    /// Its version, once it answers.
+    async fn version(&mut self, folder: &Folder, socket: &Path) -> Result<String, UpError> {
+        let answers = async {
+            loop {
+                if let Ok(version) = namespace::version(socket).await {
+                    return version;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            failure = self.failure(folder) => Err(failure),
+            answer = tokio::time::timeout(START_DEADLINE, answers) => answer.map_err(|_| UpError::NotInTime {
+                what: "containerd's first answer",
+                seconds: START_DEADLINE.as_secs(),
+                log: folder.log("containerd"),
+            }),
+        }
+    }
+
+    async fn stop(&mut self, folder: &Folder) {
+        match &mut self.child {
+            Some(child) => child.stop(STOP_GRACE).await,
+            None => stop_stranger(self.pid, &config_path(folder)).await,
+        }
+    }
+}
+
+/// Whether a containerd holds tasks of this folder, or may: that of an `up` that runs, was killed, or kept its tasks.
+#[must_use]
+pub fn is_needed(folder: &Folder) -> bool {
+    choice_path(folder).exists()
 }
 
 impl Containerd {
@@ -45,7 +130,7 @@ impl Containerd {
     /// # Errors
     /// [`UpError`]: the one that is named does not answer, or a private one does not start.
     pub async fn find(folder: &Folder, named: Option<&Path>) -> Result<Self, UpError> {
-        let choice = folder.join("containerd-address");
+        let choice = choice_path(folder);
         let own = check_socket(folder.join("containerd/containerd.sock"))?;
         let chosen = std::fs::read_to_string(&choice)
             .ok()
@@ -97,59 +182,52 @@ impl Containerd {
     }
 
     async fn private(folder: &Folder, socket: PathBuf) -> Result<Self, UpError> {
-        let pid_file = folder.join("containerd/pid");
-        if let Some(pid) = running(&pid_file, &config_path(folder))
-            && let Ok(version) = namespace::version(&socket).await
-        {
-            let private = Some(Private { pid, child: None });
-            return Ok(Self {
+        let found = Private::find(folder);
+        if let Some(mut private) = found {
+            match private.version(folder, &socket).await {
+                Ok(version) => {
+                    let private = Some(private);
+                    return Ok(Self {
+                        socket,
+                        version,
+                        private,
+                    });
+                }
+                // It hangs, or has died meanwhile. Two can't share a folder.
+                Err(_) => private.stop(folder).await,
+            }
+        }
+        let mut private = Private::start(folder, &socket)?;
+        match private.version(folder, &socket).await {
+            Ok(version) => Ok(Self {
                 socket,
                 version,
-                private,
-            });
-        }
-        folder.make("containerd")?;
-        folder::write(&config_path(folder), 0o600, config(folder, &socket).as_bytes())?;
-        let program = Program {
-            name: "containerd",
-            path: super::preflight::find("containerd").unwrap_or_else(|| "containerd".into()),
-            arguments: vec!["--config".into(), config_path(folder).into()],
-            hidden: Vec::new(),
-            log: folder.log("containerd"),
-            outlives: true,
-        };
-        let mut child = program.start()?;
-        let pid = child.pid().unwrap_or_default();
-        folder::write(&pid_file, 0o600, format!("{pid}\n").as_bytes())?;
-        let ready = async {
-            loop {
-                if let Ok(version) = namespace::version(&socket).await {
-                    return version;
-                }
-                tokio::time::sleep(PAUSE).await;
+                private: Some(private),
+            }),
+            Err(error) => {
+                private.stop(folder).await;
+                Err(error)
             }
+        }
+    }
+
+    /// Starts a private one again whenever it dies; comes back when it dies too often. The system's is its own
+    /// service manager's.
+    pub async fn guard(&mut self, folder: &Folder) -> UpError {
+        let Some(private) = &mut self.private else {
+            return std::future::pending().await;
         };
-        let version = tokio::select! {
-            failure = child.failure() => return Err(failure),
-            answer = tokio::time::timeout(START_DEADLINE, ready) => answer.ok(),
-        };
-        let Some(version) = version else {
-            child.stop(STOP_GRACE).await;
-            return Err(UpError::NotInTime {
-                what: "containerd's first answer",
-                seconds: START_DEADLINE.as_secs(),
-                log: folder.log("containerd"),
-            });
-        };
-        let private = Some(Private {
-            pid,
-            child: Some(child),
-        });
-        Ok(Self {
-            socket,
-            version,
-            private,
-        })
+        loop {
+            let failure = private.failure(folder).await;
+            if private.deaths.are_too_many() {
+                return failure;
+            }
+            before_another("containerd", &failure).await;
+            match Private::start(folder, &self.socket) {
+                Ok(new) => (private.pid, private.child) = (new.pid, new.child),
+                Err(error) => return error,
+            }
+        }
     }
 
     /// No task needs it any more: a private one is stopped, and the choice is open again.
@@ -158,16 +236,13 @@ impl Containerd {
     /// [`UpError::File`], [`UpError::Leftovers`].
     pub async fn release(self, folder: &Folder) -> Result<(), UpError> {
         if let Some(mut private) = self.private {
-            match &mut private.child {
-                Some(child) => child.stop(STOP_GRACE).await,
-                None => stop_stranger(private.pid, &config_path(folder)).await,
-            }
-            folder::remove(&folder.join("containerd/pid"))?;
+            private.stop(folder).await;
+            folder::remove(&pid_path(folder))?;
             folder::remove(&self.socket)?;
             folder::remove(&folder.join("containerd/containerd.sock.ttrpc"))?;
             mounts::remove_below(&folder.join("containerd"))?;
         }
-        folder::remove(&folder.join("containerd-address"))
+        folder::remove(&choice_path(folder))
     }
 }
 
@@ -186,6 +261,15 @@ async fn stop_stranger(pid: u32, config: &Path) {
 
 fn config_path(folder: &Folder) -> PathBuf {
     folder.join("containerd/config.toml")
+}
+
+fn pid_path(folder: &Folder) -> PathBuf {
+    folder.join("containerd/pid")
+}
+
+/// Where it is written down which containerd was taken.
+fn choice_path(folder: &Folder) -> PathBuf {
+    folder.join("containerd-address")
 }
 
 /// The process of a pid file, if it is still the containerd with our configuration.

@@ -92,7 +92,7 @@ pub enum UpError {
         source: std::io::Error,
     },
     /// A program ended when it should not have.
-    #[error("{name} ended ({status}). The end of {}:\n{tail}", log.display())]
+    #[error("{name} ended ({status}){}. More in {}", colon(last_words.as_deref()), log.display())]
     Ended {
         /// Which.
         name: &'static str,
@@ -100,8 +100,16 @@ pub enum UpError {
         status: String,
         /// Its log.
         log: PathBuf,
-        /// The log's last lines.
-        tail: String,
+        /// What it said last, if it said anything.
+        last_words: Option<String>,
+    },
+    /// A program that an earlier `up` started is gone.
+    #[error("{name} (process {pid}) ended")]
+    Died {
+        /// Which.
+        name: &'static str,
+        /// Its process id.
+        pid: u32,
     },
     /// Something did not come about in time.
     #[error("{what} did not come about within {seconds} s; see {}", log.display())]
@@ -146,6 +154,13 @@ pub enum UpError {
         /// What, and why.
         what: Vec<String>,
     },
+}
+
+/// A colon and the words, if there are any; the sentence ends behind them.
+fn colon(words: Option<&str>) -> String {
+    words
+        .map(|words| format!(": {}", words.trim_end_matches('.')))
+        .unwrap_or_default()
 }
 
 impl UpError {

@@ -2,7 +2,7 @@
 //!
 //! Made from the distribution's own busybox, so that no internet is needed; the same busybox gives the same digests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longshore_protocol::sigv4::sha256_hex;
 use serde_json::json;
@@ -13,8 +13,6 @@ use super::{UpError, preflight};
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-/// The variable that names another busybox than the distribution's.
-const BUSYBOX: &str = "STATIC_BUSYBOX";
 /// What people call in a shell, as links to busybox.
 const APPLETS: [&str; 24] = [
     "cat", "date", "df", "env", "false", "free", "grep", "head", "hostname", "httpd", "id", "ip", "kill",
@@ -56,7 +54,7 @@ pub struct Image {
 /// # Errors
 /// [`UpError::File`], or [`UpError::Missing`] where busybox needs libraries.
 pub fn build() -> Result<Image, UpError> {
-    let path = busybox();
+    let path = preflight::find("busybox").unwrap_or_else(|| "/bin/busybox".into());
     let busybox = std::fs::read(&path).map_err(UpError::file(&path))?;
     if !is_static(&busybox) {
         return Err(UpError::Missing {
@@ -88,15 +86,6 @@ pub fn build() -> Result<Image, UpError> {
             bytes: manifest.to_string().into_bytes(),
         },
     })
-}
-
-fn busybox() -> PathBuf {
-    let named = std::env::var_os(BUSYBOX)
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from);
-    named
-        .or_else(|| preflight::find("busybox"))
-        .unwrap_or_else(|| "/bin/busybox".into())
 }
 
 /// The architecture's name in images.

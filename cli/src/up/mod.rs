@@ -48,6 +48,10 @@ use signals::Signals;
 
 /// How long the agent and the control plane may take to end. The agent gives its reports 5 s to get away.
 const STOP_GRACE: Duration = Duration::from_secs(15);
+/// How long containerd may take to answer when everything is to end; a private one may just be starting again.
+const CONTAINERD_DEADLINE: Duration = Duration::from_secs(20);
+/// How often it is asked.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The agent's data folder in a folder of `up`.
 #[must_use]
@@ -82,6 +86,10 @@ pub async fn up(options: Up) -> Result<(), UpError> {
     let path = options.data_dir.clone().unwrap_or_else(crate::commands::up_dir);
     let mut signals = Signals::listen()?;
     let mut system = System::new(&path)?;
+    if let Some(ready_file) = &options.ready_file {
+        // One that was killed has left its own.
+        folder::remove(ready_file)?;
+    }
     let progress = Progress::start();
     let outcome = tokio::select! {
         started = system.start(&options, &progress) => started,
@@ -133,6 +141,7 @@ impl System {
             control_plane,
             agent,
             registry,
+            containerd,
             ..
         } = self;
         let Some(client) = client else { return Ok(()) };
@@ -147,10 +156,11 @@ impl System {
                 return Ok(());
             }
             drop(progress);
-            let lines = sample::lines_to_copy(&folder.join(crate::settings::ENV_FILE), sample.as_ref());
+            let env_file = folder.join(crate::settings::ENV_FILE);
+            let lines = sample::lines_to_copy(&env_file, &preflight::own_name(), sample.as_ref());
             out::note(format_args!(
                 "\nLongshore runs at {}. Ctrl-C ends it.\n{lines}\n",
-                client.settings().ecs
+                client.settings().ecs.as_str().trim_end_matches('/')
             ));
             std::future::pending().await
         };
@@ -158,7 +168,12 @@ impl System {
             shown = show => shown,
             failure = guard(control_plane) => Err(failure),
             failure = guard(agent) => Err(failure),
-            () = signals.next() => Ok(()),
+            failure = guard_containerd(containerd, folder) => Err(failure),
+            () = signals.next() => {
+                // The terminal has shown ^C.
+                out::note("");
+                Ok(())
+            }
         }
     }
 
@@ -169,14 +184,9 @@ impl System {
         if let Some(ready_file) = &options.ready_file {
             failures.note(folder::remove(ready_file));
         }
-        let namespace = self.namespace().await;
-        if let (Some(client), true, false) = (&self.client, self.ready, options.keep_tasks) {
-            failures.note(shutdown::stop_tasks(client, signals, &progress).await);
-            if let Some(namespace) = &namespace {
-                progress.say("waiting until nothing is left of the tasks");
-                failures
-                    .note(shutdown::wait_for_tear_down(namespace, &agent_data_dir(self.folder.path())).await);
-            }
+        let namespace = failures.note(self.namespace().await).flatten();
+        if self.ready && !options.keep_tasks {
+            failures.note(self.stop_tasks(namespace.as_ref(), signals, &progress).await);
         }
         for service in [&mut self.agent, &mut self.control_plane, &mut self.registry]
             .into_iter()
@@ -185,42 +195,89 @@ impl System {
             progress.say(format!("stopping {}", service.name()));
             service.stop(STOP_GRACE).await;
         }
-        let tasks = match &namespace {
-            Some(namespace) => failures.note(namespace.tasks().await).unwrap_or(usize::MAX),
-            None => 0,
-        };
         drop(progress);
-        if let Some(containerd) = self.containerd.take() {
-            match tasks {
-                0 => failures.note(self.clear(containerd, namespace).await),
-                usize::MAX => None,
-                tasks => {
+        let cleared = match (self.containerd.take(), namespace) {
+            (Some(containerd), Some(namespace)) => match failures.note(namespace.tasks().await) {
+                Some(0) => failures.note(self.clear(containerd, namespace).await).is_some(),
+                Some(tasks) => {
                     out::note(format_args!(
                         "containers that go on running: {tasks}; the next `longshore up` in {} finds them",
                         self.folder.path().display()
                     ));
-                    None
+                    false
                 }
-            };
-        }
-        if options.clean && tasks == 0 {
+                None => false,
+            },
+            // Nobody knows what runs there, so nothing may be taken from it.
+            (Some(_), None) => false,
+            // None was looked for. An earlier `up` may have left tasks.
+            (None, _) => !containerd::is_needed(&self.folder),
+        };
+        if cleared && options.clean {
             failures.note(mounts::remove_below(self.folder.path()).and_then(|()| self.folder.remove()));
+        } else if cleared && self.ready {
+            out::note(format_args!(
+                "Everything has ended. {} stays for the next start.",
+                self.folder.path().display()
+            ));
         }
         failures.first()
     }
 
-    async fn namespace(&self) -> Option<Namespace> {
-        let containerd = self.containerd.as_ref()?;
-        Namespace::connect(containerd.socket(), &self.names.namespace)
-            .await
-            .ok()
+    /// Stops the tasks by their full stop sequence. A containerd that dies meanwhile is started again, since they can't
+    /// be stopped without.
+    async fn stop_tasks(
+        &mut self,
+        namespace: Option<&Namespace>,
+        signals: &mut Signals,
+        progress: &Progress,
+    ) -> Result<(), UpError> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let agent_data_dir = agent_data_dir(self.folder.path());
+        let stopped = async {
+            let stopped = shutdown::stop_tasks(client, signals, progress).await;
+            if let Some(namespace) = namespace {
+                progress.say("waiting until nothing is left of the tasks");
+                shutdown::wait_for_tear_down(namespace, &agent_data_dir).await;
+            }
+            stopped
+        };
+        tokio::select! {
+            stopped = stopped => stopped,
+            failure = guard_containerd(&mut self.containerd, &self.folder) => Err(failure),
+        }
+    }
+
+    /// Our namespace, once containerd answers; `None` where there is no containerd yet.
+    async fn namespace(&mut self) -> Result<Option<Namespace>, UpError> {
+        let Some(containerd) = &mut self.containerd else {
+            return Ok(None);
+        };
+        let (socket, name) = (containerd.socket().to_owned(), &self.names.namespace);
+        let answers = async {
+            loop {
+                if let Ok(namespace) = Namespace::connect(&socket, name).await {
+                    return namespace;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(CONTAINERD_DEADLINE, answers) => answer,
+            failure = containerd.guard(&self.folder) => return Err(failure),
+        };
+        match answer {
+            Ok(namespace) => Ok(Some(namespace)),
+            // Once more, for its words.
+            Err(_) => Namespace::connect(&socket, name).await.map(Some),
+        }
     }
 
     /// No task is left: everything outside of the folder goes.
-    async fn clear(&self, containerd: Containerd, namespace: Option<Namespace>) -> Result<(), UpError> {
+    async fn clear(&self, containerd: Containerd, namespace: Namespace) -> Result<(), UpError> {
         let mut failures = Failures::default();
         // A private containerd keeps its images in the folder.
-        if let (Some(namespace), false) = (&namespace, containerd.is_private()) {
+        if !containerd.is_private() {
             failures.note(namespace.remove().await);
         }
         let private = containerd.is_private();
@@ -255,6 +312,13 @@ async fn show_sample(
 async fn guard(service: &mut Option<Service>) -> UpError {
     match service {
         Some(service) => service.guard().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn guard_containerd(containerd: &mut Option<Containerd>, folder: &Folder) -> UpError {
+    match containerd {
+        Some(containerd) => containerd.guard(folder).await,
         None => std::future::pending().await,
     }
 }

@@ -86,6 +86,17 @@ pub fn sibling(name: &str) -> Result<PathBuf, UpError> {
     }
 }
 
+/// How a shell starts this program: by its name if it is the one that PATH has, else by its path.
+#[must_use]
+pub fn own_name() -> PathBuf {
+    let name = PathBuf::from("longshore");
+    let Ok(own) = std::env::current_exe() else {
+        return name;
+    };
+    let in_path = find("longshore").and_then(|path| path.canonicalize().ok());
+    if in_path.as_ref() == Some(&own) { name } else { own }
+}
+
 /// Finds out whether the address is free, and which port a port 0 means.
 ///
 /// # Errors

@@ -204,10 +204,11 @@ fn definition(image: &str) -> Result<ecs::RegisterTaskDefinitionRequest, UpError
     serde_json::from_value(definition).map_err(|error| failed(error.to_string()))
 }
 
-/// What to copy to look around: for the AWS CLI and for ours.
+/// What to copy to look around: for the AWS CLI and for ours, which goes by `longshore`.
 #[must_use]
-pub fn lines_to_copy(env_file: &Path, sample: Option<&Sample>) -> String {
+pub fn lines_to_copy(env_file: &Path, longshore: &Path, sample: Option<&Sample>) -> String {
     let env_file = crate::env_file::quote(&env_file.to_string_lossy());
+    let longshore = crate::env_file::quote(&longshore.to_string_lossy());
     let mut lines = vec![
         "In another terminal, as root:".to_owned(),
         String::new(),
@@ -222,9 +223,9 @@ pub fn lines_to_copy(env_file: &Path, sample: Option<&Sample>) -> String {
             "  aws ecs run-task --task-definition {FAMILY} --launch-type EXTERNAL"
         ));
         lines.push(format!("  aws ecs stop-task --task {task}"));
-        lines.push(format!("  longshore logs {task} --follow"));
+        lines.push(format!("  {longshore} logs {task} --follow"));
     }
-    lines.push("  longshore ps".to_owned());
+    lines.push(format!("  {longshore} ps"));
     lines.join("\n")
 }
 
@@ -255,10 +256,11 @@ mod tests {
         let sample = Sample {
             task: "arn:aws:ecs:r:a:task/default/0a".into(),
         };
-        let text = lines_to_copy(Path::new("/a b/env"), Some(&sample));
+        let text = lines_to_copy(Path::new("/a b/env"), Path::new("/c d/longshore"), Some(&sample));
         assert!(
             text.contains("\n  . '/a b/env'\n") && text.contains("--tasks 0a\n"),
             "{text}"
         );
+        assert!(text.ends_with("\n  '/c d/longshore' ps"), "{text}");
     }
 }

@@ -30,12 +30,34 @@ pub const AGENT: &str = "longshore-agent";
 /// What the agent starts beside each container.
 pub const LOG_WRITER: &str = "longshore-log";
 
+/// When a program died, lately.
+#[derive(Debug, Default)]
+pub struct Deaths(VecDeque<Instant>);
+
+impl Deaths {
+    /// Counts one more; whether these are too many.
+    pub fn are_too_many(&mut self) -> bool {
+        let now = Instant::now();
+        self.0.push_back(now);
+        self.0.retain(|death| now.duration_since(*death) < WINDOW);
+        self.0.len() > MAX_DEATHS
+    }
+}
+
+/// Says what died, and waits a little before it is started again.
+pub async fn before_another(name: &str, failure: &UpError) {
+    out::note(format_args!(
+        "longshore: {failure}\nlongshore: starting {name} again"
+    ));
+    tokio::time::sleep(PAUSE).await;
+}
+
 /// A program that is started again when it dies.
 #[derive(Debug)]
 pub struct Service {
     program: Program,
     child: Child,
-    deaths: VecDeque<Instant>,
+    deaths: Deaths,
 }
 
 impl Service {
@@ -48,7 +70,7 @@ impl Service {
         Ok(Self {
             program,
             child,
-            deaths: VecDeque::new(),
+            deaths: Deaths::default(),
         })
     }
 
@@ -67,17 +89,10 @@ impl Service {
     pub async fn guard(&mut self) -> UpError {
         loop {
             let failure = self.child.failure().await;
-            let now = Instant::now();
-            self.deaths.push_back(now);
-            self.deaths.retain(|death| now.duration_since(*death) < WINDOW);
-            if self.deaths.len() > MAX_DEATHS {
+            if self.deaths.are_too_many() {
                 return failure;
             }
-            out::note(format_args!(
-                "longshore: {failure}\nlongshore: starting {} again",
-                self.child.name()
-            ));
-            tokio::time::sleep(PAUSE).await;
+            before_another(self.child.name(), &failure).await;
             match self.program.start() {
                 Ok(child) => self.child = child,
                 Err(error) => return error,

@@ -94,20 +94,16 @@ async fn left(client: &Client, cluster: &str) -> Result<Vec<String>, ApiError> {
     Ok(left.filter_map(|task| task.task_arn).collect())
 }
 
-/// Waits until no container is left in the namespace, and no network namespace of one. What doesn't go in time is told
-/// by whoever takes the rest away.
-///
-/// # Errors
-/// [`UpError::Containerd`].
-pub async fn wait_for_tear_down(namespace: &Namespace, agent_data_dir: &Path) -> Result<(), UpError> {
+/// Waits until no container is left in the namespace, and no network namespace of one. What doesn't go in time, or a
+/// containerd that doesn't answer, is told by whoever takes the rest away.
+pub async fn wait_for_tear_down(namespace: &Namespace, agent_data_dir: &Path) {
     // The agent removes a network's name once all that the plugins made is gone.
     let networks = agent_data_dir.join("netns");
     let attached = || std::fs::read_dir(&networks).map_or(0, Iterator::count);
     let gone = async {
-        while namespace.tasks().await? > 0 || attached() > 0 {
+        while !matches!(namespace.tasks().await, Ok(0)) || attached() > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     };
-    tokio::time::timeout(TEAR_DOWN, gone).await.unwrap_or(Ok(()))
+    let _ = tokio::time::timeout(TEAR_DOWN, gone).await;
 }

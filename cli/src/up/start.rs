@@ -1,7 +1,7 @@
 //! The way up, step by step.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longshore_protocol::sigv4::Credentials;
@@ -18,7 +18,7 @@ use crate::args::Up;
 use crate::commands::{ROLE, describe_instances};
 use crate::env_file;
 use crate::progress::Progress;
-use crate::settings::{DEFAULT_REGION, ENV_FILE, Settings};
+use crate::settings::{DEFAULT_REGION, ENV_FILE, Settings, UP_DIR};
 
 /// How long the control plane may take to answer.
 const CONTROL_PLANE_DEADLINE: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ impl System {
         };
         self.start_agent(&settings, options, known, progress).await?;
         if let Some(client) = &self.client {
-            let text = env_text(client.settings());
+            let text = env_text(client.settings(), self.folder.path());
             folder::write(&self.folder.join(ENV_FILE), 0o600, text.as_bytes())?;
         }
         if let Some(ready_file) = &options.ready_file {
@@ -126,7 +126,10 @@ impl System {
             })??,
         };
         self.client = Some(client);
-        progress.done(format_args!("control plane    {endpoint}"));
+        progress.done(format_args!(
+            "control plane    {}",
+            endpoint.as_str().trim_end_matches('/')
+        ));
         Ok(endpoint)
     }
 
@@ -222,7 +225,7 @@ fn endpoint(listen: SocketAddr, tls: bool) -> Result<url::Url, UpError> {
 
 fn settings(
     endpoint: &url::Url,
-    credentials_file: &std::path::Path,
+    credentials_file: &Path,
     ca_bundle: Option<PathBuf>,
     cluster: &str,
 ) -> Result<Settings, UpError> {
@@ -258,7 +261,7 @@ fn credentials(text: &str) -> Option<Credentials> {
 }
 
 /// What a shell sources. The last line takes away what would be sent along with our key, or win over it.
-fn env_text(settings: &Settings) -> String {
+fn env_text(settings: &Settings, folder: &Path) -> String {
     let endpoint = settings.ecs.as_str().trim_end_matches('/').to_owned();
     let mut values = vec![
         ("AWS_ENDPOINT_URL_ECS", endpoint.clone()),
@@ -272,6 +275,7 @@ fn env_text(settings: &Settings) -> String {
             settings.credentials.secret_access_key.clone(),
         ),
         ("LONGSHORE_CLUSTER", settings.cluster.clone()),
+        (UP_DIR, folder.to_string_lossy().into_owned()),
     ];
     if let Some(bundle) = &settings.ca_bundle {
         values.push(("AWS_CA_BUNDLE", bundle.to_string_lossy().into_owned()));
@@ -282,7 +286,7 @@ fn env_text(settings: &Settings) -> String {
     )
 }
 
-fn read_text(path: &std::path::Path) -> Result<String, UpError> {
+fn read_text(path: &Path) -> Result<String, UpError> {
     std::fs::read_to_string(path).map_err(UpError::file(path))
 }
 
@@ -302,7 +306,7 @@ mod tests {
         )
         .unwrap();
         let written = settings(&endpoint, &file, Some("/a b/tls.crt".into()), "default").unwrap();
-        std::fs::write(folder.path().join(ENV_FILE), env_text(&written)).unwrap();
+        std::fs::write(folder.path().join(ENV_FILE), env_text(&written, folder.path())).unwrap();
         let read = Settings::of_folder(folder.path()).unwrap();
         assert_eq!(
             (&read.ecs, &read.ssm, &read.region),

@@ -18,6 +18,9 @@ use crate::error::{ApiError, Code};
 use crate::store::instances::{self, Instance};
 use crate::store::{Connection, StoreError, assignments, system, tasks};
 
+/// The most characters of a version that are kept.
+const MAX_VERSION: usize = 255;
+
 /// Serves one poll of a node.
 ///
 /// # Errors
@@ -139,9 +142,10 @@ async fn note_versions(
     request: &PollRequest,
 ) -> Result<(), ApiError> {
     let mut info = instance.registration.version_info.clone();
-    info.agent_version = Some(request.agent_version.clone());
+    let cut = |version: &str| Some(version.chars().take(MAX_VERSION).collect());
+    info.agent_version = cut(&request.agent_version);
     if !request.runtime_version.is_empty() {
-        info.docker_version = Some(request.runtime_version.clone());
+        info.docker_version = cut(&request.runtime_version);
     }
     if info == instance.registration.version_info {
         return Ok(());

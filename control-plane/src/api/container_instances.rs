@@ -241,7 +241,7 @@ pub(super) async fn deregister(
         }
         abandon_tasks(&mut transaction, &instance, call.now()).await?;
         assignments::clear(&mut transaction, &instance.id).await?;
-        instances::set_status(&mut transaction, &instance.id, InstanceStatus::Inactive).await?;
+        instances::deregister(&mut transaction, &instance.id, call.now()).await?;
     }
     let now = instances::get(&mut transaction, &cluster.name, id.as_str())
         .await?

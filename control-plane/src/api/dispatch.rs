@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::request::Parts;
+use longshore_protocol::arn::is_valid_name;
 use longshore_protocol::check::{Check, Path};
 use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 
+use super::body::Held;
 use super::{
     Call, activations, base_url, clusters, container_instances, managed_instances, parse, register_instance,
     reports, run_task, tags, task_definitions, tasks, write,
@@ -46,7 +48,10 @@ macro_rules! operations {
             match (service, name) {
                 // Boxed: the futures of forty operations are not to lie in one.
                 $((Service::$service, $name) => Box::pin(answer(service, name, call, body, $handler)).await,)+
-                _ => Err(unknown()),
+                _ => {
+                    tracing::error!(name, "an operation that was let in has no handler");
+                    Err(ApiError::server())
+                }
             }
         }
     };
@@ -89,14 +94,20 @@ operations! {
     Ssm "AddTagsToResource" Operator managed_instances::add_tags,
 }
 
+/// Who may make the call whose head this is; `None` if it names no operation.
+pub(super) fn access_of(parts: &Parts) -> Option<Access> {
+    let (service, name) = target(parts)?;
+    access(service, name)
+}
+
 /// Serves one call of the API.
 pub(super) async fn dispatch(
     plane: &Arc<ControlPlane>,
     parts: &Parts,
-    body: bytes::Bytes,
+    body: Held,
 ) -> Result<Vec<u8>, ApiError> {
-    let (service, name) = target(parts).ok_or_else(unknown)?;
-    let access = access(service, name).ok_or_else(unknown)?;
+    let (service, name) = target(parts).ok_or_else(|| unknown(parts))?;
+    let access = access(service, name).ok_or_else(|| unknown(parts))?;
     let signed = SignedRequest { parts, body: &body };
     let principal = plane
         .auth
@@ -118,12 +129,7 @@ pub(super) async fn dispatch(
 }
 
 fn target(parts: &Parts) -> Option<(Service, &str)> {
-    let (prefix, name) = parts
-        .headers
-        .get("x-amz-target")?
-        .to_str()
-        .ok()?
-        .split_once('.')?;
+    let (prefix, name) = target_words(parts)?;
     match prefix {
         ECS_TARGET => Some((Service::Ecs, name)),
         SSM_TARGET => Some((Service::Ssm, name)),
@@ -131,11 +137,24 @@ fn target(parts: &Parts) -> Option<(Service, &str)> {
     }
 }
 
-fn unknown() -> ApiError {
-    ApiError::new(
-        Code::UnknownOperation,
-        "X-Amz-Target names no operation that this control plane serves.",
-    )
+/// `PREFIX.Operation`.
+fn target_words(parts: &Parts) -> Option<(&str, &str)> {
+    parts.headers.get("x-amz-target")?.to_str().ok()?.split_once('.')
+}
+
+/// What is not served, by its name where it has one.
+pub(super) fn unknown(parts: &Parts) -> ApiError {
+    let text = match target_words(parts) {
+        Some((_, name)) if parts.uri.path() == "/" && is_valid_name(name) => {
+            format!("{name} is not served by this control plane.")
+        }
+        _ => format!(
+            "{} {} with this X-Amz-Target is no call that this control plane serves.",
+            parts.method,
+            parts.uri.path()
+        ),
+    };
+    ApiError::new(Code::UnknownOperation, text)
 }
 
 async fn answer<Request, Answer, Handler, Done>(

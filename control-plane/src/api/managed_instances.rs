@@ -12,6 +12,7 @@ use longshore_protocol::{Timestamp, sigv4, ssm};
 use super::page::Page;
 use super::{Call, activations};
 use crate::auth::{self, Principal};
+use crate::definition::MAX_TAGS;
 use crate::error::{ApiError, Code};
 use crate::store::nodes::{self, Node};
 use crate::store::{Connection, instances};
@@ -71,6 +72,8 @@ pub(super) async fn register(
 ) -> Result<RegisterManagedInstanceResponse, ApiError> {
     let public_key = public_key(request.public_key_type.as_deref(), request.public_key.as_deref())?;
     let now = call.now();
+    // Anybody may call this: who has no activation is not to take the write lock.
+    activation(&mut *call.plane.store.read().await?, &request).await?;
     let mut transaction = call.plane.store.write().await?;
     let activation = activation(&mut transaction, &request).await?;
     // The same key again is the same machine, whose answer got lost.
@@ -319,6 +322,12 @@ pub(super) async fn add_tags(
     node.tags
         .retain(|tag| !new.iter().any(|each| each.key == tag.key));
     node.tags.extend(new);
+    if node.tags.len() > MAX_TAGS {
+        return Err(ApiError::new(
+            Code::TooManyTags,
+            format!("A resource can have at most {MAX_TAGS} tags."),
+        ));
+    }
     nodes::update(&mut transaction, &node).await?;
     transaction.commit().await?;
     Ok(ssm::AddTagsToResourceResult {})

@@ -4,6 +4,7 @@
 //! Every answer carries a request id and the time (which clients correct their clocks by).
 
 mod activations;
+mod body;
 mod clusters;
 mod container_instances;
 mod dispatch;
@@ -20,10 +21,9 @@ mod task_definitions;
 mod tasks;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -38,10 +38,12 @@ use crate::app::ControlPlane;
 use crate::auth::{Access, Principal, SignedRequest};
 use crate::error::{ApiError, Code};
 
+pub(crate) use body::Bodies;
+
 /// The most bytes of an API request: a task definition of 64 KiB, escaped at its worst, fits many times.
 const MAX_BODY: usize = 1024 * 1024;
-/// How long a client may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of a request that nobody signs: a key, a code and a few words.
+const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 
 /// Who calls, and where: what every operation gets beside its request.
 #[derive(Clone, Debug)]
@@ -79,13 +81,19 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/", post(api))
         .route(PATH, post(poll))
         .route("/healthz", get(health))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(nothing_here)
         .with_state(plane)
 }
 
 async fn api(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let result = async {
-        let body = read(body, MAX_BODY).await?;
+        let limit = match dispatch::access_of(&parts) {
+            Some(Access::Anonymous) => MAX_ANONYMOUS_BODY,
+            Some(Access::Operator | Access::Node | Access::NodeKey) | None => MAX_BODY,
+        };
+        let body = plane.bodies.read(body, limit).await?;
         dispatch::dispatch(&plane, &parts, body).await
     };
     respond(&plane, result.await)
@@ -94,7 +102,7 @@ async fn api(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> 
 async fn poll(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let result = async {
-        let body = read(body, MAX_REQUEST_BYTES).await?;
+        let body = plane.bodies.read(body, MAX_REQUEST_BYTES).await?;
         let signed = SignedRequest {
             parts: &parts,
             body: &body,
@@ -112,6 +120,8 @@ async fn poll(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) ->
             }
         };
         let request: PollRequest = parse(&body)?;
+        // Not while the poll waits.
+        drop(body);
         let response = agents::poll::serve(&plane, &node, request).await?;
         write(&response)
     };
@@ -128,18 +138,9 @@ async fn health(State(plane): State<Arc<ControlPlane>>) -> Response {
     respond(&plane, result.await)
 }
 
-async fn read(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(ApiError::new(
-            Code::TooLarge,
-            format!("The body could not be read whole; at most {limit} bytes are taken."),
-        )),
-        Err(_) => Err(ApiError::new(
-            Code::Serialization,
-            "The body did not arrive in time.",
-        )),
-    }
+async fn nothing_here(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    respond(&plane, Err(dispatch::unknown(&parts)))
 }
 
 /// A JSON object as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.

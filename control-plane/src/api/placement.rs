@@ -202,7 +202,7 @@ fn make(
         id: ResourceId::from_random(uuid::Uuid::new_v4()),
     };
     let definition_arn = TaskDefinitionArn {
-        scope: scope.clone(),
+        scope,
         family: definition.family.clone().unwrap_or_default(),
         revision: definition.revision.unwrap_or_default(),
     };
@@ -211,30 +211,6 @@ fn make(
         .iter()
         .map(|each| container(&task_arn, each, &placement.gpus))
         .collect();
-    let assigned = containers
-        .iter()
-        .zip(definition.container_definitions.iter().flatten());
-    let assigned = assigned.map(|(container, definition)| AssignedContainer {
-        container_arn: container.arn.clone(),
-        definition: definition.clone(),
-        gpu_ids: container.gpu_ids.clone(),
-    });
-    let spec = TaskSpec {
-        cluster_arn: ClusterArn {
-            scope,
-            cluster: order.cluster.clone(),
-        },
-        task_definition_arn: definition_arn.clone(),
-        created_at: Timestamp::from_millis(now),
-        group: order.group.clone(),
-        started_by: order.started_by.clone(),
-        network_mode: network_mode(definition),
-        cpu: own_amount(definition.cpu.as_deref()),
-        memory: own_amount(definition.memory.as_deref()),
-        containers: assigned.collect(),
-        volumes: definition.volumes.clone().unwrap_or_default(),
-        overrides: order.overrides.clone(),
-    };
     let task = Task {
         arn: task_arn,
         instance: arn(call, &instance.cluster, &instance.id)?,
@@ -256,7 +232,38 @@ fn make(
             ..Times::default()
         },
     };
+    let spec = spec(&task, order);
     Ok((task, spec))
+}
+
+/// A task as its node is told of it: the definition's containers, and what was chosen for them.
+fn spec(task: &Task, order: &Order) -> TaskSpec {
+    let definition = &order.definition;
+    let containers = task
+        .containers
+        .iter()
+        .zip(definition.container_definitions.iter().flatten());
+    let assigned = containers.map(|(container, definition)| AssignedContainer {
+        container_arn: container.arn.clone(),
+        definition: definition.clone(),
+        gpu_ids: container.gpu_ids.clone(),
+    });
+    TaskSpec {
+        cluster_arn: ClusterArn {
+            scope: task.arn.scope.clone(),
+            cluster: task.arn.cluster.clone(),
+        },
+        task_definition_arn: task.definition.clone(),
+        created_at: Timestamp::from_millis(task.times.created),
+        group: task.group.clone(),
+        started_by: task.started_by.clone(),
+        network_mode: network_mode(definition),
+        cpu: own_amount(definition.cpu.as_deref()),
+        memory: own_amount(definition.memory.as_deref()),
+        containers: assigned.collect(),
+        volumes: definition.volumes.clone().unwrap_or_default(),
+        overrides: task.overrides.clone(),
+    }
 }
 
 fn container(task: &TaskArn, effective: &ecs::ContainerDefinition, grants: &[GpuGrant]) -> Container {

@@ -15,6 +15,9 @@ use crate::error::{ApiError, Code};
 use crate::store::instances::{self, Instance, Registration};
 use crate::store::{Connection, nodes};
 
+/// The most bytes of what a node says of itself, as JSON: hundreds of attributes and ten thousand reserved ports fit.
+const MAX_REGISTRATION: usize = 256 * 1024;
+
 pub(super) async fn register(
     call: Call,
     request: ecs::RegisterContainerInstanceRequest,
@@ -148,13 +151,28 @@ fn registration(request: &ecs::RegisterContainerInstanceRequest) -> Result<Regis
     for ports in ["PORTS", "PORTS_UDP"] {
         container_instances::ports(&resources, ports)?;
     }
-    Ok(Registration {
+    let registration = Registration {
         cpu: integer(&resources, "CPU")?,
         memory: integer(&resources, "MEMORY")?,
         resources,
         attributes: request.attributes.clone().unwrap_or_default(),
         version_info: request.version_info.clone().unwrap_or_default(),
-    })
+    };
+    check_size(&registration)?;
+    Ok(registration)
+}
+
+/// All of it is read, for every instance, with every RunTask.
+fn check_size(registration: &Registration) -> Result<(), ApiError> {
+    let size = super::write(&registration.resources)?.len()
+        + super::write(&registration.attributes)?.len()
+        + super::write(&registration.version_info)?.len();
+    if size <= MAX_REGISTRATION {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Resources, attributes and versions together can have at most {MAX_REGISTRATION} bytes as JSON, but have {size}."
+    )))
 }
 
 fn integer(resources: &[ecs::Resource], name: &str) -> Result<i64, ApiError> {

@@ -138,11 +138,14 @@ async fn take(
         None => system::tombstone(&mut transaction, id).await?,
     };
     let instance = instance.ok_or_else(task_api::not_found)?;
-    let owner = owner(&mut transaction, &cluster, &instance).await?;
-    match (call.require_own(&owner), found) {
+    let own = match owner(&mut transaction, &cluster, &instance).await? {
+        Some(owner) => call.require_own(&owner).map(|()| owner),
+        None => Err(task_api::not_found()),
+    };
+    match (own, found) {
         (Err(denied), _) if !ordered => return Err(denied),
-        (Err(_), _) | (Ok(()), None) => transaction.commit().await?,
-        (Ok(()), Some(task)) => {
+        (Err(_), _) | (Ok(_), None) => transaction.commit().await?,
+        (Ok(owner), Some(task)) => {
             let effect = settle(&mut transaction, call, task, report).await?;
             if stopped {
                 // Also where an operator reports for the node.
@@ -193,8 +196,12 @@ async fn settle(
     Ok(effect)
 }
 
-/// The node that an instance is, or was.
-async fn owner(connection: &mut Connection, cluster: &str, instance: &str) -> Result<InstanceId, ApiError> {
+/// The node that an instance is, or was; long after its end that isn't known any more.
+async fn owner(
+    connection: &mut Connection,
+    cluster: &str,
+    instance: &str,
+) -> Result<Option<InstanceId>, ApiError> {
     let found = instances::get(connection, cluster, instance).await?;
-    Ok(found.ok_or_else(task_api::not_found)?.node)
+    Ok(found.map(|found| found.node))
 }

@@ -102,10 +102,7 @@ pub(super) async fn describe(
     })
 }
 
-pub(super) async fn list(
-    call: Call,
-    request: ecs::ListTasksRequest,
-) -> Result<ecs::ListTasksResponse, ApiError> {
+fn refuse_services(request: &ecs::ListTasksRequest) -> Result<(), ApiError> {
     for (name, given) in [
         ("serviceName", &request.service_name),
         ("daemonName", &request.daemon_name),
@@ -116,6 +113,14 @@ pub(super) async fn list(
             )));
         }
     }
+    Ok(())
+}
+
+pub(super) async fn list(
+    call: Call,
+    request: ecs::ListTasksRequest,
+) -> Result<ecs::ListTasksResponse, ApiError> {
+    refuse_services(&request)?;
     let mut connection = call.plane.store.read().await?;
     let cluster = refs::cluster(&mut connection, &call.plane.scope, request.cluster.as_deref()).await?;
     let instance = match request.container_instance.as_deref() {

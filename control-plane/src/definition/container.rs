@@ -19,6 +19,7 @@ pub(super) fn check(container: &ecs::ContainerDefinition, volumes: &[ecs::Volume
     let name = container.name.as_deref().unwrap_or_default();
     check_name_and_image(name, container.image.as_deref().unwrap_or_default())?;
     let invalid = |what: String| Refusal::client(format!("Invalid setting for container '{name}'. {what}"));
+    check_words(container).map_err(invalid)?;
     if let Some(cpu) = container.cpu.filter(|cpu| *cpu < 0) {
         return Err(invalid(format!("The 'cpu' must not be negative, but is {cpu}.")));
     }
@@ -71,6 +72,30 @@ fn check_name_and_image(name: &str, image: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// No word that a process is started with may hold NUL: the kernel would end it there.
+fn check_words(container: &ecs::ContainerDefinition) -> Result<(), String> {
+    let image = container.image.as_slice();
+    let command = container.command.as_deref().unwrap_or_default();
+    let entry_point = container.entry_point.as_deref().unwrap_or_default();
+    let user = container.user.as_slice();
+    for (member, words) in [
+        ("image", image),
+        ("command", command),
+        ("entryPoint", entry_point),
+        ("user", user),
+    ] {
+        check_no_nul(member, words)?;
+    }
+    Ok(())
+}
+
+pub(super) fn check_no_nul(member: &str, words: &[String]) -> Result<(), String> {
+    match words.iter().find(|word| word.contains('\0')) {
+        Some(word) => Err(format!("The '{member}' must not contain NUL, but has {word:?}.")),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn check_environment(environment: &[ecs::KeyValuePair]) -> Result<(), String> {
     for pair in environment {
         let name = pair.name.as_deref().unwrap_or_default();
@@ -95,10 +120,11 @@ pub(super) fn check_environment_files(files: &[ecs::EnvironmentFile]) -> Result<
         ));
     }
     for file in files {
+        // ECS knows no other type; where the file lies is in the value.
         let kind = file.r#type.as_deref().unwrap_or_default();
-        if !matches!(kind, "s3" | "file") {
+        if kind != "s3" {
             return Err(format!(
-                "The 'environmentFiles' type should be one of [s3,file], but is {kind:?}."
+                "The 'environmentFiles' type should be one of [s3], but is {kind:?}."
             ));
         }
         let value = file.value.as_deref().unwrap_or_default();

@@ -26,7 +26,7 @@ use longshore_protocol::ecs;
 
 pub use effective::{Effective, effective};
 pub use overrides::check_overrides;
-pub use tags::check_tags;
+pub use tags::{MAX_TAGS, check_tags};
 
 pub(crate) use attributes::EXTERNAL as EXTERNAL_ATTRIBUTE;
 pub(crate) use ports::mappings as port_mappings;

@@ -56,6 +56,7 @@ fn check_container(each: &ecs::ContainerOverride, name: &str) -> Result<(), Refu
     if let Some(cpu) = each.cpu.filter(|cpu| *cpu < 0) {
         return Err(invalid(format!("The 'cpu' must not be negative, but is {cpu}.")));
     }
+    container::check_no_nul("command", each.command.as_deref().unwrap_or_default()).map_err(invalid)?;
     container::check_environment(each.environment.as_deref().unwrap_or_default()).map_err(invalid)?;
     container::check_environment_files(each.environment_files.as_deref().unwrap_or_default())
         .map_err(invalid)?;

@@ -7,7 +7,7 @@ use longshore_protocol::ecs;
 use super::Refusal;
 
 /// The most tags of a resource.
-const MAX_TAGS: usize = 50;
+pub const MAX_TAGS: usize = 50;
 const MAX_KEY_CHARS: usize = 128;
 const MAX_VALUE_CHARS: usize = 256;
 

@@ -210,6 +210,37 @@ pub async fn set_status(connection: &mut Connection, id: &str, status: InstanceS
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes an instance INACTIVE for good.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn deregister(connection: &mut Connection, id: &str, now: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE container_instances SET status = 'INACTIVE', deregistered_at = ?2, version = version + 1 WHERE id = ?1",
+    )
+    .bind(id)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes instances that were deregistered before a time (milliseconds since 1970), once their tasks are removed too.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune(connection: &mut Connection, before: i64) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM container_instances WHERE deregistered_at < ?
+           AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.instance = container_instances.id)
+           AND NOT EXISTS (SELECT 1 FROM assignments WHERE assignments.instance = container_instances.id)",
+    )
+    .bind(before)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Changes an instance's versions of agent and runtime.
 ///
 /// # Errors

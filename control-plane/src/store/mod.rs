@@ -23,7 +23,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
 /// How long a statement waits for another process's lock, such as a backup's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// The schema can't be brought up to date.
-    #[error("can't migrate the database {path}: {source}. A newer Longshore may have written it")]
+    #[error("can't bring the database {path} up to date{}: {source}", newer(source))]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -60,6 +60,14 @@ pub enum StoreError {
     /// A stored word is none that we know.
     #[error("a stored value is not known: {0}")]
     Value(String),
+}
+
+/// What is likely where a migration is recorded that we don't have.
+fn newer(error: &sqlx::migrate::MigrateError) -> &'static str {
+    match error {
+        sqlx::migrate::MigrateError::VersionMissing(_) => ", which a newer Longshore has written",
+        _ => "",
+    }
 }
 
 /// The result of everything here.
@@ -104,7 +112,11 @@ impl Store {
                 .max_connections(most)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
         };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        // SQLite ends a transaction by itself when the disk is full or fails; sqlx then counts one for ever, and would
+        // begin no other. Such a connection is thrown away, so that writing goes on once there is room.
+        let writer =
+            pool(1).before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
+        let writer = writer.connect_with(options.clone()).await.map_err(open)?;
         let migrations = sqlx::migrate!("./migrations");
         migrations
             .run(&writer)
@@ -166,4 +178,36 @@ fn signed(number: u64) -> i64 {
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As much of a full disk as SQLite sees: it ends the transaction by itself.
+    async fn fill(store: &Store) -> sqlx::Error {
+        let mut transaction = store.write().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO settings (name, value) VALUES ('large', zeroblob(10000000))")
+            .execute(&mut *transaction)
+            .await
+            .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_broke_off_does_not_end_all_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db")).await.unwrap();
+        let full = fill(&store).await.to_string();
+        assert!(full.contains("full"), "{full}");
+        let mut transaction = store.write().await.unwrap();
+        system::token_key(&mut transaction, &[1]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let mut transaction = store.write().await.unwrap();
+        let stored = system::token_key(&mut transaction, &[2]).await.unwrap();
+        assert_eq!(stored, [1]);
+    }
 }

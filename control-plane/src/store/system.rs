@@ -1,8 +1,9 @@
 //! What concerns the whole control plane: its secret key and its incarnations.
 
+use longshore_protocol::arn::Scope;
 use sqlx::Row as _;
 
-use super::{Connection, Result, unsigned};
+use super::{Connection, Result, StoreError, unsigned};
 
 /// How many incarnations are remembered. A cursor of an older one gets every live assignment again, which is only work.
 const KEPT_INCARNATIONS: i64 = 100;
@@ -10,7 +11,7 @@ const KEPT_INCARNATIONS: i64 = 100;
 /// The key that node credentials and page tokens are made from; `fresh` becomes it at the first start.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn token_key(connection: &mut Connection, fresh: &[u8]) -> Result<Vec<u8>> {
     sqlx::query("INSERT INTO settings (name, value) VALUES ('token_key', ?) ON CONFLICT DO NOTHING")
         .bind(fresh)
@@ -22,10 +23,38 @@ pub async fn token_key(connection: &mut Connection, fresh: &[u8]) -> Result<Vec<
     Ok(row.try_get(0)?)
 }
 
+/// The region and account that all names in here are of: those of the first start.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn scope(connection: &mut Connection, fresh: &Scope) -> Result<Scope> {
+    for (name, value) in [("region", &fresh.region), ("account", &fresh.account)] {
+        sqlx::query("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(value.as_bytes())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let (region, account) = (
+        text(connection, "region").await?,
+        text(connection, "account").await?,
+    );
+    Ok(Scope::new(&region, &account))
+}
+
+async fn text(connection: &mut Connection, name: &str) -> Result<String> {
+    let row = sqlx::query("SELECT value FROM settings WHERE name = ?")
+        .bind(name)
+        .fetch_one(connection)
+        .await?;
+    let bytes: Vec<u8> = row.try_get(0)?;
+    String::from_utf8(bytes).map_err(|_| StoreError::Value(format!("the setting {name} is no text")))
+}
+
 /// Ends the incarnation before, recording where every instance's sequence stands, and begins this one.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn begin_incarnation(connection: &mut Connection, id: &str, now: i64) -> Result<()> {
     sqlx::query(
         "INSERT INTO incarnation_ends (incarnation, instance, last_seq)
@@ -50,7 +79,7 @@ pub async fn begin_incarnation(connection: &mut Connection, id: &str, now: i64) 
 /// Where an incarnation that is over ended for an instance; `None` if it is not known, or is not over.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn end_of(connection: &mut Connection, incarnation: &str, instance: &str) -> Result<Option<u64>> {
     let row = sqlx::query("SELECT last_seq FROM incarnation_ends WHERE incarnation = ? AND instance = ?")
         .bind(incarnation)
@@ -64,7 +93,7 @@ pub async fn end_of(connection: &mut Connection, incarnation: &str, instance: &s
 /// since 1970).
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn forget(connection: &mut Connection, burial: i64, token: i64) -> Result<()> {
     sqlx::query("DELETE FROM tombstones WHERE buried_at < ?")
         .bind(burial)
@@ -80,7 +109,7 @@ pub async fn forget(connection: &mut Connection, burial: i64, token: i64) -> Res
 /// Records that a task is over for good.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn bury(connection: &mut Connection, task: &str, instance: &str, now: i64) -> Result<()> {
     sqlx::query("INSERT INTO tombstones (task, instance, buried_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
         .bind(task)
@@ -94,7 +123,7 @@ pub async fn bury(connection: &mut Connection, task: &str, instance: &str, now: 
 /// The instance that a task which is over for good was on.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn tombstone(connection: &mut Connection, task: &str) -> Result<Option<String>> {
     let row = sqlx::query("SELECT instance FROM tombstones WHERE task = ?")
         .bind(task)
@@ -106,7 +135,7 @@ pub async fn tombstone(connection: &mut Connection, task: &str) -> Result<Option
 /// Takes the next sequence number of an instance.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn next_seq(connection: &mut Connection, instance: &str) -> Result<u64> {
     let row = sqlx::query(
         "UPDATE container_instances SET next_seq = next_seq + 1 WHERE id = ? RETURNING next_seq - 1",
@@ -120,7 +149,7 @@ pub async fn next_seq(connection: &mut Connection, instance: &str) -> Result<u64
 /// The sequence number that was given last to an instance's assignments: 0 before the first.
 ///
 /// # Errors
-/// [`super::StoreError`].
+/// [`StoreError`].
 pub async fn head(connection: &mut Connection, instance: &str) -> Result<u64> {
     let row = sqlx::query("SELECT next_seq - 1 FROM container_instances WHERE id = ?")
         .bind(instance)

@@ -137,15 +137,17 @@ pub async fn list(
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Removes the records of tasks that were over before a time (milliseconds since 1970); says how many. Their
-/// tombstones stay.
+/// Removes the records of up to `most` tasks that were over before a time (milliseconds since 1970); says how many.
+/// Their tombstones stay.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn prune(connection: &mut Connection, before: i64) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM tasks WHERE stopped_at < ?")
-        .bind(before)
-        .execute(connection)
-        .await?;
+pub async fn prune(connection: &mut Connection, before: i64, most: i64) -> Result<u64> {
+    let done =
+        sqlx::query("DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE stopped_at < ? LIMIT ?)")
+            .bind(before)
+            .bind(most)
+            .execute(connection)
+            .await?;
     Ok(done.rows_affected())
 }

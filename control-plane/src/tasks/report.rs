@@ -7,6 +7,9 @@ use longshore_protocol::status::{DesiredStatus, ReportedStatus, StopCode, TaskSt
 
 use super::{Container, Stop, Task, cut_reason};
 
+/// The most port bindings of a container that are kept: more than a definition of 64 KiB can have, on two addresses each.
+const MAX_BINDINGS: usize = 2000;
+
 /// What a node says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
@@ -105,7 +108,7 @@ fn merge(container: &mut Container, news: &ContainerReport) {
     if let Some(bindings) = &news.network_bindings
         && (!late || container.network_bindings.is_empty())
     {
-        container.network_bindings.clone_from(bindings);
+        container.network_bindings = bindings.iter().take(MAX_BINDINGS).cloned().collect();
     }
     container.status = container.status.max(news.status.unwrap_or(container.status));
 }
@@ -271,6 +274,17 @@ mod tests {
                 prop_assert_eq!(apply(&mut task, report, 20), Effect::Nothing);
             }
         }
+    }
+
+    #[test]
+    fn a_report_is_kept_as_far_as_it_makes_sense() {
+        let mut task = task();
+        let mut wild = container("a", ReportedStatus::Running, None);
+        wild.network_bindings = Some(vec![ecs::NetworkBinding::default(); 20_000]);
+        let wild = report(None, vec![wild]);
+        apply(&mut task, &wild, 5);
+        assert_eq!(task.containers[0].network_bindings.len(), MAX_BINDINGS);
+        assert_eq!(apply(&mut task, &wild, 6), Effect::Nothing);
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! How long what is over is remembered.
 //!
-//! Records of stopped tasks are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
+//! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
 //! may come back from a shelf with a task that is long over.
 
 use std::time::Duration;
 
 use crate::app::ControlPlane;
-use crate::store::{StoreError, system, tasks};
+use crate::store::{StoreError, instances, system, tasks};
 
-/// How long a stopped task can be described.
+/// How long a stopped task or a deregistered instance can be described.
 pub const RECORDS: Duration = Duration::from_secs(24 * 3600);
 /// How long it is known that a task is over.
 pub const TOMBSTONES: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long a client token is remembered.
 pub const CLIENT_TOKENS: Duration = Duration::from_secs(24 * 3600);
+/// How many records are removed under one write lock: some ten milliseconds of it. After a long time out of use there
+/// may be a day's worth.
+const AT_ONCE: i64 = 200;
 /// How often the janitor looks.
 const INTERVAL: Duration = Duration::from_secs(300);
 
@@ -25,8 +28,20 @@ pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
     let before =
         |age: Duration| plane.clock.now_millis() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let mut transaction = plane.store.write().await?;
-    let removed = tasks::prune(&mut transaction, before(RECORDS)).await?;
     system::forget(&mut transaction, before(TOMBSTONES), before(CLIENT_TOKENS)).await?;
+    transaction.commit().await?;
+    let mut removed = 0;
+    while !plane.shutdown.is_cancelled() {
+        let mut transaction = plane.store.write().await?;
+        let some = tasks::prune(&mut transaction, before(RECORDS), AT_ONCE).await?;
+        transaction.commit().await?;
+        removed += some;
+        if some == 0 {
+            break;
+        }
+    }
+    let mut transaction = plane.store.write().await?;
+    instances::prune(&mut transaction, before(RECORDS)).await?;
     transaction.commit().await?;
     Ok(removed)
 }

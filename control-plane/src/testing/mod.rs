@@ -20,7 +20,7 @@ pub(crate) use clock::ManualClock;
 pub(crate) use node::{Node, held, register_request};
 
 use crate::api;
-use crate::app::{CREDENTIALS, ControlPlane, Settings};
+use crate::app::{CREDENTIALS, ControlPlane, OpenError, Settings};
 use crate::clock::Clock;
 
 pub(crate) const HOST: &str = "cp.test:8474";
@@ -37,23 +37,29 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
-async fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Arc<ControlPlane> {
+async fn open(
+    folder: &std::path::Path,
+    clock: &Arc<ManualClock>,
+    scope: Scope,
+) -> Result<Arc<ControlPlane>, OpenError> {
     let settings = Settings {
         data_dir: folder.to_owned(),
-        scope: Scope::new(REGION, "000000000000"),
+        scope,
         public_url: None,
         scheme: "http",
     };
-    ControlPlane::open(settings, Arc::<ManualClock>::clone(clock))
-        .await
-        .unwrap()
+    ControlPlane::open(settings, Arc::<ManualClock>::clone(clock)).await
+}
+
+fn scope() -> Scope {
+    Scope::new(REGION, "000000000000")
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new());
-        let plane = open(folder.path(), &clock).await;
+        let plane = open(folder.path(), &clock, scope()).await.unwrap();
         let text = std::fs::read_to_string(folder.path().join(CREDENTIALS)).unwrap();
         let value = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -78,7 +84,12 @@ impl World {
         self.plane.operations.close();
         self.plane.operations.wait().await;
         self.plane.store.close().await;
-        self.plane = open(self.folder.path(), &self.clock).await;
+        self.plane = self.open_as(scope()).await.unwrap();
+    }
+
+    /// Another start on the same folder.
+    pub(crate) async fn open_as(&self, scope: Scope) -> Result<Arc<ControlPlane>, OpenError> {
+        open(self.folder.path(), &self.clock, scope).await
     }
 
     pub(crate) async fn ecs(&self, operation: &str, body: Value) -> Answer {

@@ -80,6 +80,52 @@ async fn it_serves_where_the_ready_file_says_and_ends_when_told() {
 }
 
 #[tokio::test]
+async fn a_start_that_finds_its_address_taken_leaves_the_data_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config {
+        listen: taken.local_addr().unwrap(),
+        ..config(folder.path(), Transport::Plain)
+    };
+    let (never, mut nobody) = (std::future::pending(), std::io::sink());
+    let refused = serve(config, Arc::new(SystemClock::new()), &mut nobody, never).await;
+    assert!(matches!(refused, Err(ServeError::Listen { .. })));
+    assert!(!folder.path().join("data").join(crate::app::DATABASE).exists());
+}
+
+#[tokio::test]
+async fn it_opens_as_many_files_as_the_system_lets_it() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 200, hard).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (end, mut out) = (CancellationToken::new(), Vec::new());
+    let served = serve(
+        config(folder.path(), Transport::Plain),
+        Arc::new(SystemClock::new()),
+        &mut out,
+        end.clone().cancelled_owned(),
+    );
+    let client = async {
+        let url = ready(folder.path()).await;
+        let address = url.strip_prefix("http://").unwrap();
+        // Both ends of each are in this process.
+        let mut idle = Vec::new();
+        for _ in 0..150 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(HEALTH).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        end.cancel();
+    };
+    let (served, ()) = tokio::join!(served, client);
+    served.unwrap();
+}
+
+#[tokio::test]
 async fn it_speaks_tls_by_its_own_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (end, mut out) = (CancellationToken::new(), Vec::new());

@@ -29,6 +29,9 @@ pub enum InvalidAuthorization {
         "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/aws4_request."
     )]
     Credential,
+    /// A name stands twice, out of order, or not in lower case.
+    #[error("'SignedHeaders' must be lower-case names, sorted, each of them once.")]
+    SignedHeaders,
 }
 
 impl std::str::FromStr for Authorization {
@@ -48,7 +51,8 @@ impl std::str::FromStr for Authorization {
         };
         let (access_key_id, scope) =
             credential(find("Credential")?).ok_or(InvalidAuthorization::Credential)?;
-        let signed_headers = find("SignedHeaders")?.split(';').map(str::to_owned).collect();
+        let signed_headers =
+            signed_headers(find("SignedHeaders")?).ok_or(InvalidAuthorization::SignedHeaders)?;
         let signature = find("Signature")?.to_owned();
         Ok(Self {
             access_key_id,
@@ -78,6 +82,15 @@ fn credential(text: &str) -> Option<(String, CredentialScope)> {
             service,
         },
     ))
+}
+
+/// Names as every client writes them. Anything else is refused here, before a canonical request is made of it: a header
+/// that is named again and again would make that as large as the sender likes.
+fn signed_headers(text: &str) -> Option<Vec<String>> {
+    let names: Vec<_> = text.split(';').map(str::to_owned).collect();
+    let plain = |name: &String| !name.is_empty() && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let once = names.windows(2).all(|pair| pair[0] < pair[1]);
+    (once && names.iter().all(plain)).then_some(names)
 }
 
 impl std::fmt::Display for Authorization {

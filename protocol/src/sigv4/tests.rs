@@ -89,6 +89,24 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn a_header_is_signed_once() {
+    // Repeating one is how a small request would become a canonical request of gigabytes.
+    for names in [
+        "host;x-amz-date;x-amz-date",
+        "x-amz-date;host",
+        "host;",
+        "Host",
+        ";host",
+    ] {
+        let text = format!(
+            "AWS4-HMAC-SHA256 Credential=k/20261124/r/ecs/aws4_request, SignedHeaders={names}, Signature=1"
+        );
+        let error = text.parse::<Authorization>().unwrap_err();
+        assert_eq!(error, InvalidAuthorization::SignedHeaders, "{names}");
+    }
+}
+
+#[test]
 fn dates_round_trip() {
     let time = parse_amz_date("20261124T131202Z").unwrap();
     assert_eq!(amz_date(time), "20261124T131202Z");

@@ -66,7 +66,11 @@ impl Shim {
     }
 
     fn container_ended(self: &Arc<Self>, container: &Arc<Container>, exit: Exit) {
-        container.state().ending = true;
+        let ran = {
+            let mut state = container.state();
+            state.ending = true;
+            state.init.phase != Phase::Created
+        };
         let undead = self.empty(container);
         let until = clock::monotonic() + EXECS;
         while undead.is_empty() && execs_run(container) && clock::monotonic() < until {
@@ -80,9 +84,14 @@ impl Shim {
                 container.id, record.undead
             );
             self.logger.warn(&text);
-            self.look_again(container, record.clone());
         }
-        self.write(container, record);
+        // What was made and never started has ended no run: whoever finds a record may not start it again.
+        if ran {
+            if !record.undead.is_empty() {
+                self.look_again(container, record.clone());
+            }
+            self.write(container, record);
+        }
         self.publish_oom(container);
         self.show(container, "", exit);
     }

@@ -18,8 +18,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::frame::{self, Code, Parsed, Request, Response, Status};
 
-/// How long an answer may take to be written.
-pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an answer may take to be written. Long, since containerd takes a shim that it has lost for dead, and has its
+/// containers killed: a machine that swaps must not come to that.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(120);
 /// How much is read at once.
 const READ: usize = 16 * 1024;
 

@@ -21,3 +21,4 @@ mod output;
 mod rootfs;
 mod storms;
 mod through_containerd;
+mod undead;

@@ -11,6 +11,7 @@
 )]
 
 mod aws_cli;
+mod deaths;
 mod errors;
 mod gpu;
 mod images;
@@ -19,5 +20,6 @@ mod network;
 mod overrides;
 mod process;
 mod restarts;
+mod shims;
 mod stop;
 mod system;

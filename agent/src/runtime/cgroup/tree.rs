@@ -63,7 +63,35 @@ impl Cgroups {
         for pid in &pids {
             kill_member(*pid, group.trim_end_matches('/'));
         }
+        if self.version == CgroupVersion::V1 {
+            // There a frozen process does not even die of SIGKILL.
+            self.thaw(path)?;
+        }
         Ok(pids)
+    }
+
+    /// Lets `path` and what is below it go on, if it is frozen: by `ctr task pause`, or by a runc that was killed while
+    /// it signalled all processes (v1).
+    ///
+    /// # Errors
+    /// What the kernel says, but for a group that has gone.
+    pub fn thaw(&self, path: &str) -> Result<(), CgroupError> {
+        let (name, thawed) = match self.version {
+            CgroupVersion::V1 => ("freezer.state", "THAWED"),
+            CgroupVersion::V2 => ("cgroup.freeze", "0"),
+        };
+        for root in self.roots(path) {
+            for folder in below(&root)? {
+                let file = folder.join(name);
+                // Only one hierarchy has it.
+                let state = present(fs::read_to_string(&file), "read", &file)?;
+                if state.is_some_and(|state| state.trim() != thawed) {
+                    present(fs::write(&file, thawed), "write", &file)?;
+                    tracing::info!(group = %folder.display(), "was frozen, and goes on to get a signal");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads what a group tells, before it is removed.

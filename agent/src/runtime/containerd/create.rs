@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use longshore_protocol::exit_record;
 use oci_spec::runtime::Spec;
 use prost_types::Any;
 
 use super::record::{Record, TASK_EXTENSION, json, labels};
-use super::{ContainerdRuntime, fit, layers, refused, user};
+use super::{ContainerdRuntime, fit, is_longshore, layers, refused, user};
 use crate::containerd::services::v1::container::Runtime as ContainerRuntime;
 use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
 use crate::containerd::services::v1::{Container, CreateContainerRequest};
@@ -18,7 +19,7 @@ use crate::runtime::{CreateContainer, RuntimeError};
 /// As containerd's own clients call the OCI runtime spec.
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
-/// containers of one task share a shim by this annotation (runc's v2 shim reads it; others ignore it).
+/// Containers of one task share a shim by this annotation (Longshore's and runc's v2 shim read it; others ignore it).
 const GROUP_ANNOTATION: &str = "io.containerd.runc.v2.group";
 
 /// Keeps the garbage collector from the snapshot until the record that names it is there, and costs no call.
@@ -98,9 +99,15 @@ impl ContainerdRuntime {
     /// The spec as this machine and the image's files have it.
     fn fitted(&self, container: &CreateContainer, id: &str, mounts: &[Mount]) -> Result<Spec, RuntimeError> {
         let mut spec = container.spec.clone();
-        let group = container.id.task().to_string();
         let annotations = spec.annotations_mut().get_or_insert_default();
-        annotations.insert(GROUP_ANNOTATION.to_owned(), group);
+        annotations.insert(GROUP_ANNOTATION.to_owned(), container.id.task().to_string());
+        if is_longshore(&self.settings.runtime) {
+            let exits = self.settings.exits.folder().to_string_lossy().into_owned();
+            annotations.insert(exit_record::EXITS.to_owned(), exits);
+            if let Some(oci_runtime) = &self.settings.oci_runtime {
+                annotations.insert(exit_record::RUNTIME.to_owned(), oci_runtime.clone());
+            }
+        }
 
         let folders = layers::folders(mounts);
         let identity = user::look_up(&container.user, folders.as_deref());
@@ -125,7 +132,10 @@ impl ContainerdRuntime {
     /// Removes what an earlier try left. What has run since then is no leftover.
     async fn clear_leftover(&self, container: &CreateContainer, id: &str) -> Result<(), RuntimeError> {
         self.record(id).await?;
-        let process = self.process(id).await?;
+        let process = match self.watch.is_ours(&container.id) {
+            true => self.process(id).await?,
+            false => self.settled(id).await?,
+        };
         match process.map(|process| process.status()) {
             None | Some(Status::Created) => self.remove_container(&container.id).await,
             Some(Status::Running | Status::Paused | Status::Pausing | Status::Stopped | Status::Unknown) => {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::watch::{Told, Watch};
 use super::{ContainerdRuntime, reap};
-use crate::containerd::events::{TaskDelete, TaskExit, TaskOom};
+use crate::containerd::events::{TaskDelete, TaskExit, TaskOom, TaskStart};
 use crate::containerd::services::v1::{PublishRequest, SubscribeRequest};
 use crate::containerd::types::Envelope;
 use crate::containerd::{QUICK, call};
@@ -18,6 +18,7 @@ use crate::runtime::{RuntimeError, RuntimeEvent};
 /// A thousand containers that end at once fit; when more are not taken, listing again is cheaper than memory.
 const CAPACITY: usize = 1024;
 
+const START: &str = "/tasks/start";
 const EXIT: &str = "/tasks/exit";
 const DELETE: &str = "/tasks/delete";
 const OUT_OF_MEMORY: &str = "/tasks/oom";
@@ -30,7 +31,7 @@ impl ContainerdRuntime {
         let namespace = &self.settings.namespace;
         let filter = |topic: &str| format!("namespace=={namespace:?},topic=={topic:?}");
         let request = SubscribeRequest {
-            filters: [EXIT, DELETE, OUT_OF_MEMORY, KNOCK].map(filter).into(),
+            filters: [START, EXIT, DELETE, OUT_OF_MEMORY, KNOCK].map(filter).into(),
         };
         let mut events = self.client.events();
         let mut stream = tokio::select! {
@@ -93,17 +94,21 @@ impl ContainerdRuntime {
 }
 
 /// Notes what an event tells and says what is to be passed on: the end of a container's first process. Those of other
-/// processes, which have ids of their own, are nobody's business here.
+/// processes, which have ids of their own, are nobody's business here; nor is what no list has named yet, since the list
+/// will tell (it asks for tasks after it has read the records).
 fn interpret(watch: &Watch, envelope: &Envelope) -> Option<RuntimeEvent> {
     let bytes = envelope.event.as_ref()?.value.as_slice();
     match envelope.topic.as_str() {
+        START => {
+            watch.started(&TaskStart::decode(bytes).ok()?.container_id.parse().ok()?);
+            None
+        }
         EXIT => {
             let event = TaskExit::decode(bytes).ok()?;
             let id: ContainerId = event.container_id.parse().ok()?;
-            (event.id == event.container_id).then(|| {
-                watch.exited(&id, told(event.exit_status, event.exited_at));
-                RuntimeEvent::Exited(id)
-            })
+            let of_a_run =
+                event.id == event.container_id && watch.exited(&id, told(event.exit_status, event.exited_at));
+            of_a_run.then_some(RuntimeEvent::Exited(id))
         }
         DELETE => {
             let event = TaskDelete::decode(bytes).ok()?;
@@ -157,6 +162,16 @@ mod tests {
             ..TaskExit::default()
         };
         watch.know(&ID.parse().unwrap());
+        assert_eq!(
+            interpret(&watch, &envelope(EXIT, &exit(ID, ID))),
+            None,
+            "never started"
+        );
+        let start = TaskStart {
+            container_id: ID.to_owned(),
+            pid: 7,
+        };
+        assert_eq!(interpret(&watch, &envelope(START, &start)), None);
         assert_eq!(interpret(&watch, &envelope(EXIT, &exit(ID, "exec-1"))), None);
         assert_eq!(interpret(&watch, &envelope(EXIT, &exit("other", "other"))), None);
         assert_eq!(watch.told(&ID.parse().unwrap()), None);

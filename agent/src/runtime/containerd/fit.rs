@@ -2,6 +2,7 @@
 //!
 //! Everything that is taken away here is logged, since it was asked for.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -106,13 +107,16 @@ pub(super) fn become_user(spec: &mut Spec, identity: &Identity) {
     }
 }
 
-/// Gives a privileged container the machine's device nodes.
+/// Gives a privileged container the machine's device nodes, beside those that it has (a GPU's).
 ///
 /// # Errors
 /// The OCI types refuse a node.
 pub(super) fn add_host_devices(spec: &mut Spec) -> Result<(), OciSpecError> {
-    let devices = devices(Path::new("/dev"))?;
+    let machines = devices(Path::new("/dev"))?;
     if let Some(linux) = spec.linux_mut() {
+        let mut devices = linux.devices().clone().unwrap_or_default();
+        let own: BTreeSet<_> = devices.iter().map(|device| device.path().clone()).collect();
+        devices.extend(machines.into_iter().filter(|device| !own.contains(device.path())));
         linux.set_devices(Some(devices));
     }
     Ok(())
@@ -236,6 +240,23 @@ mod tests {
             (LinuxDeviceType::C, 1, 3)
         );
         assert!(!devices.iter().any(|device| device.path().starts_with("/dev/pts")));
+    }
+
+    #[test]
+    fn a_device_that_a_container_was_given_stays_beside_the_machines() {
+        let given = |path: &str| {
+            let device = LinuxDeviceBuilder::default().path(path).typ(LinuxDeviceType::C);
+            device.major(195).minor(7).build().unwrap()
+        };
+        let mut spec = Spec::default();
+        // One under a name that the machine does not have, one under a name that it has for another.
+        let gpus = vec![given("/dev/gpu-of-the-task"), given("/dev/zero")];
+        spec.linux_mut().as_mut().unwrap().set_devices(Some(gpus.clone()));
+        add_host_devices(&mut spec).unwrap();
+        let devices = spec.linux().clone().unwrap().devices().clone().unwrap();
+        assert_eq!(devices[..2], gpus);
+        let count = |path: &str| devices.iter().filter(|one| one.path() == Path::new(path)).count();
+        assert_eq!((count("/dev/zero"), count("/dev/null")), (1, 1));
     }
 
     #[test]

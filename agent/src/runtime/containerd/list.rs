@@ -1,28 +1,37 @@
 //! What of ours containerd has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::ContainerdRuntime;
 use super::record::{INSTANCE_LABEL, Record, read_exit};
+use super::{ContainerdRuntime, SLOW};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, QUICK, call};
 use crate::model::ContainerId;
+use crate::runtime::exits::Exits;
 use crate::runtime::{Observed, ObservedState, RuntimeError};
 
 impl ContainerdRuntime {
-    /// Two calls, however many there are.
+    /// Two calls, however many there are. A container that containerd does not know any more and that left an exit
+    /// record is listed too: how it ended can be asked, and its record wants to be removed.
     pub(super) async fn list_containers(&self) -> Result<Vec<Observed>, RuntimeError> {
         let request = ListContainersRequest {
             filters: vec![format!("labels.{INSTANCE_LABEL:?}=={:?}", self.settings.identity)],
         };
+        let records = self.records(request).await?;
+        // Before the tasks are asked for: what an event tells from here on is noted, and what it told before shows in
+        // the answer.
+        for id in records.iter().filter_map(|record| record.id.parse().ok()) {
+            self.watch.know(&id);
+        }
         let mut tasks = self.client.tasks();
-        let (records, processes) = tokio::join!(
-            self.records(request),
-            call("ListTasks", "", QUICK, tasks.list(ListTasksRequest::default())),
-        );
+        // containerd asks one shim after the other, and waits two seconds for one that hangs.
+        let request = tasks.list(ListTasksRequest::default());
+        let processes = call("ListTasks", "", SLOW, request).await?.tasks;
         let by_id = |process: Process| (process.id.clone(), process);
-        let processes: HashMap<_, _> = processes?.tasks.into_iter().map(by_id).collect();
+        let processes: HashMap<_, _> = processes.into_iter().map(by_id).collect();
+        // After the containers: what is made and ends meanwhile has ended.
+        let mut written = self.exits(Exits::list).await?;
         let observe = |record: Container| {
             let Ok(id) = record.id.parse::<ContainerId>() else {
                 tracing::warn!(
@@ -31,14 +40,40 @@ impl ContainerdRuntime {
                 );
                 return None;
             };
-            self.watch.know(&id);
+            let state = self.state(&record, processes.get(&record.id), written.remove(&id));
+            if matches!(state, ObservedState::Running(_) | ObservedState::Exited) {
+                self.watch.started(&id);
+            }
             Some(Observed {
-                state: self.state(&record, processes.get(&record.id)),
+                state,
                 task: Record::read(&record).map(|record| record.task),
                 id,
             })
         };
-        Ok(records?.into_iter().filter_map(observe).collect())
+        let mut observed: Vec<_> = records.into_iter().filter_map(observe).collect();
+        observed.extend(self.gone(written).await?);
+        Ok(observed)
+    }
+
+    /// Of containers that are not in the list, those that containerd does not have.
+    async fn gone(&self, written: BTreeSet<ContainerId>) -> Result<Vec<Observed>, RuntimeError> {
+        let mut gone = Vec::new();
+        for id in written {
+            match self.record(&id.to_string()).await {
+                Ok(None) => {
+                    tracing::warn!(container = %id, "there is an exit record, and containerd knows no such container");
+                    gone.push(Observed {
+                        id,
+                        task: None,
+                        state: ObservedState::Exited,
+                    });
+                }
+                // It was made since the list, or is another agent's.
+                Ok(Some(_)) | Err(RuntimeError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gone)
     }
 
     /// As a stream, since a thousand records are more than one message may hold.
@@ -55,13 +90,15 @@ impl ContainerdRuntime {
         }
     }
 
-    fn state(&self, record: &Container, process: Option<&Process>) -> ObservedState {
+    fn state(&self, record: &Container, process: Option<&Process>, written: bool) -> ObservedState {
         match process.map(|process| (process.status(), process)) {
-            // A run that has ended and was forgotten by containerd is in the record.
-            None if read_exit(record).is_some() => ObservedState::Exited,
+            // A run that has ended and was forgotten by containerd is in the record, or in that of its shim.
+            None if written || read_exit(record).is_some() => ObservedState::Exited,
             None => ObservedState::Recorded,
             Some((Status::Created, _)) => ObservedState::Created,
             Some((Status::Stopped, _)) => ObservedState::Exited,
+            // The shim wrote it down and does not answer any more.
+            Some((Status::Unknown, _)) if written => ObservedState::Exited,
             // A shim that does not answer is no proof of death; if it is dead, its task will be gone soon.
             Some((Status::Running | Status::Paused | Status::Pausing | Status::Unknown, process)) => {
                 ObservedState::Running(self.started(process.pid))

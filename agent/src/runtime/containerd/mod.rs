@@ -1,14 +1,20 @@
-//! The runtime on containerd, with any shim that speaks its v2 protocol.
+//! The runtime on containerd, with Longshore's shim or any other that speaks its v2 protocol.
 //!
 //! A container is a record (labels, the whole task, the OCI spec), a snapshot of the same key, and while it runs a task.
-//! The containers of a task share one shim where the shim can (runc's v2), so the death of that shim ends them all.
+//! The containers of a task share one shim where the shim can (Longshore's, runc's v2), so the death of that shim ends
+//! them all.
+//!
+//! A container keeps the runtime that it was made with, which containerd's record names: what it is started with, where
+//! its output goes and what its end is known by follow from that, whatever the settings are by now. So settings and
+//! programs can change while it runs.
 //!
 //! Invariants: an exit is written into the record before containerd is told to forget the task, so that a crash between
-//! loses nothing and asking again gives the same answer. Evidence is read from the cgroup before the shim removes it.
+//! loses nothing and asking again gives the same answer. What the shim has written about an exit (see
+//! [`super::exits`]) goes before what containerd says. Evidence is read from the cgroup before the shim removes it.
 //! An exit code is the kernel's or absent: a 137 that containerd makes up for a dead shim is told apart (see `watch`).
 //!
-//! Limits: what containerd ≥ 1.7 throws away at its own restart while the agent is away is lost, reason
-//! `ExitStatusLost`.
+//! Limits: with another shim than Longshore's, what containerd ≥ 1.7 throws away at its own restart while the agent is
+//! away is lost, reason `ExitStatusLost`.
 
 mod create;
 mod events;
@@ -32,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::cgroup::{CgroupError, Cgroups, TaskLimits};
+use super::exits::Exits;
 use super::{CreateContainer, Observed, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -57,8 +64,12 @@ pub struct Settings {
     pub namespace: String,
     /// Which snapshotter holds writable layers.
     pub snapshotter: String,
-    /// The shim, such as `io.containerd.runc.v2`.
+    /// The shim of new containers: an absolute path, or a name such as `io.containerd.runc.v2`.
     pub runtime: String,
+    /// The OCI runtime that Longshore's shim calls; `None` is runc.
+    pub oci_runtime: Option<String>,
+    /// Where Longshore's shim writes how containers ended.
+    pub exits: Exits,
     /// The cgroup above all tasks, absolute.
     pub cgroup_parent: String,
     /// The program that writes logs.
@@ -70,13 +81,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// From the agent's configuration and its identity.
+    /// From the agent's configuration, with programs filled in, and its identity.
     #[must_use]
     pub fn new(config: &Config, identity: &str) -> Self {
         Self {
             namespace: config.containerd_namespace.clone(),
             snapshotter: config.snapshotter.clone(),
-            runtime: config.runtime.clone(),
+            runtime: config.runtime.clone().unwrap_or_default(),
+            oci_runtime: config.oci_runtime.clone(),
+            exits: Exits::new(&config.data_dir),
             cgroup_parent: config.cgroup_parent.clone(),
             log_writer: config.log_writer.clone(),
             task_pids_limit: config.task_pids_limit,
@@ -216,9 +229,34 @@ impl ContainerdRuntime {
         }
     }
 
+    /// Works on the exit records, which lie on a disk that may be slow.
+    async fn exits<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Exits) -> Result<T, RuntimeError> + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let exits = self.settings.exits.clone();
+        let worked = tokio::task::spawn_blocking(move || work(&exits)).await;
+        worked.unwrap_or_else(|error| Err(refused("exit records", "all containers", &error)))
+    }
+
     fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The file name of Longshore's shim; its runtime type is `io.containerd.longshore.v1`.
+pub const SHIM: &str = "containerd-shim-longshore-v1";
+
+/// Whether a runtime, by path or type, is Longshore's own.
+#[must_use]
+pub fn is_longshore(runtime: &str) -> bool {
+    runtime == "io.containerd.longshore.v1"
+        || runtime.starts_with('/') && runtime.ends_with(&format!("/{SHIM}"))
+}
+
+/// The runtime that a container was made with.
+fn made_with(record: &Container) -> &str {
+    record.runtime.as_ref().map_or("", |runtime| &runtime.name)
 }
 
 /// A container's cgroup below the parent.
@@ -294,17 +332,20 @@ impl Runtime for ContainerdRuntime {
         if sigkill {
             self.watch.killed(id);
         }
-        match scope {
-            SignalScope::Init => self.signal(&id.to_string(), signal, false).await,
-            // The cgroup does not need containerd, and misses nobody.
-            SignalScope::All if sigkill => {
-                let killed = self.cgroups.kill(&cgroup(id));
-                killed
-                    .map(drop)
-                    .map_err(|error| refused("kill", &id.to_string(), &error))
+        let (name, group) = (id.to_string(), cgroup(id));
+        let done = match scope {
+            SignalScope::Init => {
+                self.signal(&name, signal, false).await?;
+                self.cgroups.thaw(&group)
             }
-            SignalScope::All => self.signal(&id.to_string(), signal, true).await,
-        }
+            // The cgroup does not need containerd, and misses nobody.
+            SignalScope::All if sigkill => self.cgroups.kill(&group).map(drop),
+            SignalScope::All => {
+                self.signal(&name, signal, true).await?;
+                self.cgroups.thaw(&group)
+            }
+        };
+        done.map_err(|error| refused("kill", &name, &error))
     }
 
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use longshore_protocol::exit_record::ExitRecord;
+
 use super::record::read_exit;
-use super::watch::{Ending, Told};
-use super::{ContainerdRuntime, cgroup};
+use super::watch::{Ending, Told, is_clean_up};
+use super::{ContainerdRuntime, cgroup, is_longshore, made_with};
 use crate::containerd::types::v1::{Process, Status};
 use crate::model::{ContainerId, Exit, OutOfMemory};
 use crate::runtime::RuntimeError;
@@ -12,14 +14,21 @@ use crate::runtime::cgroup::Evidence;
 
 /// 128 + SIGKILL.
 const KILLED: u32 = 137;
+const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
 
 /// The delete that tells a dead shim from a killed process follows its exit at once.
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// What is known of the status of a first process.
 enum Known {
+    /// As Longshore's shim wrote it down.
+    Written(Box<ExitRecord>),
+    /// As containerd tells it.
     Status(Told),
-    Unknown { at_nanos: Option<i128>, reason: String },
+    Unknown {
+        at_nanos: Option<i128>,
+        reason: String,
+    },
 }
 
 impl ContainerdRuntime {
@@ -32,16 +41,25 @@ impl ContainerdRuntime {
             self.forget_task(id, &name, process.is_some()).await?;
             return Ok(exit);
         }
-        let known = match &process {
-            Some(process) => Known::Status(ended(process, &name)?),
-            None if record.is_none() => return Err(RuntimeError::NotFound(name)),
-            None => self.known_from_events(id).await,
+        // After containerd was asked: it is there before containerd can know of an exit.
+        let asked = id.clone();
+        let written = self.exits(move |exits| exits.read(&asked)).await?;
+        let known = match (written, &process) {
+            (Some(exit), None) => Known::Written(Box::new(exit)),
+            (Some(exit), Some(process)) if has_ended(process.status()) => Known::Written(Box::new(exit)),
+            (_, Some(process)) => Known::Status(ended(process, &name)?),
+            (None, None) => match &record {
+                Some(record) => self.known_from_events(id, is_longshore(made_with(record))).await,
+                None => return Err(RuntimeError::NotFound(name)),
+            },
         };
         // While the group is there: the shim removes it with the task.
         let evidence = self.cgroups.evidence(&cgroup(id));
         self.empty_cgroup(&name, &cgroup(id)).await?;
         let exit = self.exit(id, known, evidence);
-        self.write_exit(&name, Some(&exit)).await?;
+        if record.is_some() {
+            self.write_exit(&name, Some(&exit)).await?;
+        }
         self.forget_task(id, &name, process.is_some()).await?;
         Ok(exit)
     }
@@ -55,17 +73,16 @@ impl ContainerdRuntime {
         Ok(())
     }
 
-    /// containerd has no task: either events have told how it ended, or nobody can know.
-    async fn known_from_events(&self, id: &ContainerId) -> Known {
+    /// containerd has no task, and there is no exit record: either events have told how it ended, or nobody can know.
+    /// Longshore's shim writes a record of every end that it sees, so without one it did not see the end.
+    async fn known_from_events(&self, id: &ContainerId, longshore: bool) -> Known {
         let listening = self.streams().open().next().is_some();
         let doubt = if listening { DOUBT } else { Duration::ZERO };
         let ending = tokio::time::timeout(doubt, self.watch.ending(id)).await;
         match (ending, self.watch.told(id)) {
             (Ok(Ending::Known(told)), _) => Known::Status(told),
-            (Ok(Ending::ShimDied(told)), _) => Known::Unknown {
-                at_nanos: Some(told.at_nanos),
-                reason: "ShimDied: the container's shim was killed, and the exit status with it".to_owned(),
-            },
+            (Ok(Ending::ShimDied(told)), _) => shim_died(Some(told)),
+            (Err(_), told) if longshore && told.is_none_or(is_clean_up) => shim_died(told),
             // No delete came, so this was no clean-up.
             (Err(_), Some(told)) if listening => Known::Status(told),
             (Err(_), told) => Known::Unknown {
@@ -80,15 +97,25 @@ impl ContainerdRuntime {
     fn exit(&self, id: &ContainerId, known: Known, evidence: Evidence) -> Exit {
         let now = self.clock.now().as_millisecond();
         let millis = |nanos: i128| i64::try_from(nanos / 1_000_000).unwrap_or(now);
+        let evidence = known.evidence(evidence);
         // The event is a last resort: on v1 every container below a limit gets it, whoever the victim was.
         let told = || self.watch.was_out_of_memory(id);
         let killed_for_memory = evidence.memory_kills.map_or_else(told, |kills| kills > 0);
-        let (code, at_millis, reason) = match known {
-            Known::Status(told) => (Some(told.status), millis(told.at_nanos), None),
-            Known::Unknown { at_nanos, reason } => (None, at_nanos.map_or(now, millis), Some(reason)),
+        let (code, killed, at_millis, reason) = match known {
+            Known::Written(exit) => (
+                Some(exit.status),
+                exit.signal == Some(SIGKILL),
+                exit.exited_at.wall.as_millisecond(),
+                undead(&exit.undead),
+            ),
+            Known::Status(told) => {
+                let killed = told.status == KILLED;
+                (Some(told.status), killed, millis(told.at_nanos), None)
+            }
+            Known::Unknown { at_nanos, reason } => (None, false, at_nanos.map_or(now, millis), Some(reason)),
         };
         // A SIGKILL that was sent from here explains itself; the kernel's victim was another process then.
-        let by_kernel = code == Some(KILLED) && !self.watch.was_killed(id);
+        let by_kernel = killed && !self.watch.was_killed(id);
         let victim = if by_kernel {
             OutOfMemory::Init
         } else {
@@ -101,6 +128,44 @@ impl ContainerdRuntime {
             peak_memory: evidence.peak_memory,
             reason,
         }
+    }
+}
+
+impl Known {
+    /// What is known of memory: by the shim, which looked when the first process had just ended, or else by now.
+    fn evidence(&self, now: Evidence) -> Evidence {
+        match self {
+            Self::Written(exit) => exit.memory.as_ref().map_or(now, |memory| Evidence {
+                memory_kills: Some(memory.oom_kills),
+                peak_memory: memory.peak.or(now.peak_memory),
+            }),
+            Self::Status(_) | Self::Unknown { .. } => now,
+        }
+    }
+}
+
+fn shim_died(told: Option<Told>) -> Known {
+    Known::Unknown {
+        at_nanos: told.map(|told| told.at_nanos),
+        reason: "ShimDied: the container's shim was killed, and the exit status with it".to_owned(),
+    }
+}
+
+/// Why an end took long that has come by now.
+fn undead(pids: &[i32]) -> Option<String> {
+    (!pids.is_empty()).then(|| {
+        format!(
+            "UndeadProcesses: processes {pids:?} of the container outlived SIGKILL for a while: they hung in the kernel"
+        )
+    })
+}
+
+/// Whether a shim that says this can have seen the end of its container's first process.
+fn has_ended(status: Status) -> bool {
+    match status {
+        // It does not answer any more.
+        Status::Stopped | Status::Unknown => true,
+        Status::Created | Status::Running | Status::Paused | Status::Pausing => false,
     }
 }
 

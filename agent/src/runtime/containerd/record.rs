@@ -68,6 +68,17 @@ pub(super) fn json(kind: &str, value: &impl Serialize) -> Result<Any, serde_json
     })
 }
 
+/// What containerd takes of a label's name and value together.
+const LABEL_LIMIT: usize = 4096;
+
+/// Labels that tell containerd what to keep and what to collect: not for definitions to set.
+const CONTAINERDS: &str = "containerd.io/";
+
+/// Whether containerd can have a label of the definition. The record holds all of them.
+fn is_taken((name, value): &(String, String)) -> bool {
+    !name.is_empty() && name.len() + value.len() <= LABEL_LIMIT && !name.starts_with(CONTAINERDS)
+}
+
 /// The definition's labels, those that Docker users know from ECS, and ours, which nobody can overwrite.
 pub(super) fn labels(identity: &str, id: &ContainerId, task: &ResolvedTask) -> HashMap<String, String> {
     let container = task.containers.get(usize::from(id.index()));
@@ -75,6 +86,7 @@ pub(super) fn labels(identity: &str, id: &ContainerId, task: &ResolvedTask) -> H
         .map(|container| container.docker_labels.clone())
         .unwrap_or_default()
         .into_iter()
+        .filter(is_taken)
         .collect();
     let name = container
         .map(|container| container.name.clone())

@@ -27,6 +27,8 @@ impl ContainerdRuntime {
         removed.map_err(|error| refused("remove the cgroup", &name, &error))?;
 
         self.remove_snapshot(&name).await?;
+        let gone = id.clone();
+        self.exits(move |exits| exits.remove(&gone)).await?;
         if record.is_some() {
             let mut containers = self.client.containers();
             let request = DeleteContainerRequest { id: name.clone() };

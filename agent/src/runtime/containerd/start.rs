@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use longshore_protocol::exit_record::LOG_SCHEME;
+
 use super::record::{EXIT_EXTENSION, Record, json, read_exit};
-use super::{ContainerdRuntime, SLOW, refused};
+use super::{ContainerdRuntime, SLOW, is_longshore, made_with, refused};
 use crate::containerd::services::v1::snapshots::MountsRequest;
 use crate::containerd::services::v1::{
     Container, CreateTaskRequest, DeleteTaskRequest, StartRequest, UpdateContainerRequest,
@@ -17,6 +19,11 @@ use crate::runtime::{RuntimeError, RuntimeEvent, Started};
 
 /// A shim ends within milliseconds of its last container.
 const SHIM_ENDS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+/// containerd gives itself 5 s to take down a task that could not be made.
+const CLEAN_UP: Duration = Duration::from_secs(6);
+/// After the task is off its list, containerd runs the shim once more to remove what it left, by the container's name.
+const AFTERMATH: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(50);
 
 impl ContainerdRuntime {
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
@@ -25,23 +32,91 @@ impl ContainerdRuntime {
         let record = record?.ok_or_else(|| RuntimeError::NotFound(name.clone()))?;
         let task = self.task_request(&name, &record, mounts?)?;
         if read_exit(&record).is_some() {
+            // An earlier run, which is known: its shim's record first, since alone it would be taken for this run's.
+            self.forget_exit(id).await?;
             self.write_exit(&name, None).await?;
+        } else if let Some(started) = self.ended_already(id, &name).await? {
+            return Ok(started);
         }
         // Before the task is there, so that no event of this run comes too early.
         self.watch.begin(id);
-        let created = self.create_task_with_patience(&task).await;
-        match created {
+        match self.create_task_with_patience(&task).await {
             Ok(()) => {}
-            Err(error) if error.class == Class::AlreadyExists => {
-                if let Some(process) = self.process(&name).await?
-                    && process.status() != Status::Created
-                {
-                    return Ok(self.already_started(id, &process));
+            Err(error) if error.class == Class::AlreadyExists => match self.settled(&name).await? {
+                Some(process) if process.status() == Status::Created => {}
+                Some(process) => return Ok(self.already_started(id, &process)),
+                None => {
+                    return Err(RuntimeError::Unavailable {
+                        operation: "CreateTask",
+                        subject: name,
+                        why: "an earlier attempt was still being taken down".to_owned(),
+                    });
+                }
+            },
+            Err(error) => {
+                self.forget_failed_start(id, &error).await?;
+                return Err(error.into());
+            }
+        }
+        let started = self.start_task(id, &name).await?;
+        self.watch.started(id);
+        Ok(started)
+    }
+
+    /// A start that was lost on its way back, of what has ended since and is known by its shim's record alone.
+    async fn ended_already(&self, id: &ContainerId, name: &str) -> Result<Option<Started>, RuntimeError> {
+        let asked = id.clone();
+        let Some(exit) = self.exits(move |exits| exits.read(&asked)).await? else {
+            return Ok(None);
+        };
+        if let Some(process) = self.process(name).await? {
+            return Ok(Some(self.already_started(id, &process)));
+        }
+        self.tell_exit(id);
+        Ok(Some(Started {
+            pid: 0,
+            at_millis: exit.exited_at.wall.as_millisecond(),
+        }))
+    }
+
+    async fn forget_exit(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let id = id.clone();
+        self.exits(move |exits| exits.remove(&id)).await
+    }
+
+    /// Nothing ran, and nothing must be left that looks as if something had.
+    async fn forget_failed_start(&self, id: &ContainerId, error: &CallError) -> Result<(), RuntimeError> {
+        match error.class {
+            Class::Failed => self.forget_exit(id).await,
+            Class::Unavailable
+            | Class::NotFound
+            | Class::AlreadyExists
+            | Class::FailedPrecondition
+            | Class::Invalid => Ok(()),
+        }
+    }
+
+    /// A task that somebody else asked for, once it stays as it is; `None` if it went away. containerd takes down what
+    /// it makes when whoever asked for it is gone: what is about to be started again must not be caught up in that.
+    pub(super) async fn settled(&self, name: &str) -> Result<Option<Process>, RuntimeError> {
+        let until = self.clock.since_boot() + CLEAN_UP;
+        let mut gone = None;
+        loop {
+            let process = self.process(name).await?;
+            let now = self.clock.since_boot();
+            match process {
+                None if gone.is_some_and(|since| now >= since + AFTERMATH) => return Ok(None),
+                None => _ = gone.get_or_insert(now),
+                Some(process) => {
+                    gone = None;
+                    let unsettled = matches!(process.status(), Status::Created | Status::Unknown);
+                    if !unsettled || now >= until {
+                        return Ok(Some(process));
+                    }
                 }
             }
-            Err(error) => return Err(error.into()),
+            self.clock.sleep(LOOK).await;
         }
-        self.start_task(&name).await
     }
 
     async fn mounts(&self, id: &str) -> Result<Vec<Mount>, RuntimeError> {
@@ -54,7 +129,8 @@ impl ContainerdRuntime {
         Ok(response.mounts)
     }
 
-    /// Both streams go to one log writer; with no options nobody reads them and they go nowhere.
+    /// Both streams go to one log, which Longshore's shim writes itself and others have a program for; with no options
+    /// nobody reads them and they go nowhere.
     fn task_request(
         &self,
         id: &str,
@@ -63,6 +139,7 @@ impl ContainerdRuntime {
     ) -> Result<CreateTaskRequest, RuntimeError> {
         let output = match Record::read(record).and_then(|record| record.log_options) {
             None => String::new(),
+            Some(options) if is_longshore(made_with(record)) => format!("{LOG_SCHEME}{}", options.display()),
             Some(options) => log_uri(&self.settings.log_writer, &options)
                 .map_err(|error| refused("CreateTask", id, &error))?,
         };
@@ -95,13 +172,13 @@ impl ContainerdRuntime {
             .map(drop)
     }
 
-    async fn start_task(&self, id: &str) -> Result<Started, RuntimeError> {
+    async fn start_task(&self, id: &ContainerId, name: &str) -> Result<Started, RuntimeError> {
         let request = StartRequest {
-            container_id: id.to_owned(),
+            container_id: name.to_owned(),
             exec_id: String::new(),
         };
         let mut tasks = self.client.tasks();
-        match call("StartTask", id, SLOW, tasks.start(request)).await {
+        match call("StartTask", name, SLOW, tasks.start(request)).await {
             Ok(response) => Ok(Started {
                 pid: response.pid,
                 at_millis: self.clock.now().as_millisecond(),
@@ -109,13 +186,14 @@ impl ContainerdRuntime {
             Err(error) => {
                 if error.class == Class::Failed {
                     // Nothing ran, and nothing must be left that looks as if it could still be started.
-                    let deleted = self.delete_task(id).await;
+                    let deleted = self.delete_task(name).await;
                     tracing::debug!(
-                        container = id,
+                        container = name,
                         ?deleted,
                         "removed a task that could not be started"
                     );
                 }
+                self.forget_failed_start(id, &error).await?;
                 Err(error.into())
             }
         }
@@ -136,14 +214,19 @@ impl ContainerdRuntime {
     /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
     /// anybody knew that it would.
     fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
+        self.watch.started(id);
         if process.status() == Status::Stopped {
-            for subscriber in self.streams().open() {
-                // A full channel means that Lost is on its way, which says the same.
-                let told = subscriber.try_send(RuntimeEvent::Exited(id.clone()));
-                tracing::debug!(container = %id, ?told, "had ended before it was seen to start");
-            }
+            self.tell_exit(id);
         }
         self.started(process.pid)
+    }
+
+    fn tell_exit(&self, id: &ContainerId) {
+        for subscriber in self.streams().open() {
+            // A full channel means that Lost is on its way, which says the same.
+            let told = subscriber.try_send(RuntimeEvent::Exited(id.clone()));
+            tracing::debug!(container = %id, ?told, "had ended before it was seen to start");
+        }
     }
 
     /// When a process began, by the kernel's account; now, if it has gone.

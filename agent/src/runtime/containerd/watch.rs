@@ -5,6 +5,10 @@
 //! unasked delete whose time is the exit's own is a dead shim (tried on 1.6.20), while an exit that was told before, at
 //! another time, is the process's own.
 //!
+//! What was made and never started ends with an exit of 137 as well, when containerd takes it down: because whoever
+//! asked for it died meanwhile, say. That is no end of a run, so an exit counts only after a start. Shims tell of a start
+//! before its exit (containerd's shim protocol demands both events).
+//!
 //! Invariants: only containers that were started or listed here are kept, so this is bounded by what exists; the first
 //! exit of a run counts. All of it is memory: without it the answer is "unknown", never a guess.
 
@@ -26,6 +30,10 @@ pub(super) struct Told {
 /// What is known of a container's current run.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// Whether it was made here, and not found.
+    ours: bool,
+    /// Whether it began to run.
+    started: bool,
     exit: Option<Told>,
     deleted: Option<Told>,
     out_of_memory: bool,
@@ -49,9 +57,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// A container begins to run: what was told of an earlier run is forgotten.
+    /// A container is about to run: what was told of an earlier run is forgotten.
     pub(super) fn begin(&self, id: &ContainerId) {
-        self.lock().insert(id.clone(), Seen::default());
+        let seen = Seen {
+            ours: true,
+            ..Seen::default()
+        };
+        self.lock().insert(id.clone(), seen);
+    }
+
+    /// Whether a container was made by this agent since it began.
+    pub(super) fn is_ours(&self, id: &ContainerId) -> bool {
+        self.lock().get(id).is_some_and(|seen| seen.ours)
+    }
+
+    /// A container runs, or ran.
+    pub(super) fn started(&self, id: &ContainerId) {
+        self.update(id, |seen| seen.started = true);
     }
 
     /// A container is known to be there.
@@ -63,14 +85,24 @@ impl Watch {
         self.lock().remove(id);
     }
 
-    pub(super) fn exited(&self, id: &ContainerId, told: Told) {
+    /// Says whether this is the end of a run.
+    pub(super) fn exited(&self, id: &ContainerId, told: Told) -> bool {
+        let mut ended = false;
         self.update(id, |seen| {
-            seen.exit.get_or_insert(told);
+            ended = seen.started;
+            if seen.started {
+                seen.exit.get_or_insert(told);
+            }
         });
+        ended
     }
 
     pub(super) fn deleted(&self, id: &ContainerId, told: Told) {
-        self.update(id, |seen| seen.deleted = Some(told));
+        self.update(id, |seen| {
+            if seen.started {
+                seen.deleted = Some(told);
+            }
+        });
     }
 
     pub(super) fn out_of_memory(&self, id: &ContainerId) {
@@ -125,15 +157,18 @@ impl Watch {
 /// What containerd reports when it cleans up after a shim.
 const CLEANUP_STATUS: [u32; 2] = [137, 255];
 
+/// Whether an exit can be one that nobody but containerd has seen.
+pub(super) fn is_clean_up(told: Told) -> bool {
+    CLEANUP_STATUS.contains(&told.status)
+}
+
 fn certain(seen: &Seen) -> Option<Ending> {
     match (seen.exit, seen.deleted) {
-        (Some(exit), Some(deleted)) if exit == deleted && CLEANUP_STATUS.contains(&exit.status) => {
-            Some(Ending::ShimDied(exit))
-        }
+        (Some(exit), Some(deleted)) if exit == deleted && is_clean_up(exit) => Some(Ending::ShimDied(exit)),
         (Some(exit), Some(_)) => Some(Ending::Known(exit)),
-        (Some(exit), None) => (!CLEANUP_STATUS.contains(&exit.status)).then_some(Ending::Known(exit)),
+        (Some(exit), None) => (!is_clean_up(exit)).then_some(Ending::Known(exit)),
         // The exit that came before the delete was told before anybody listened.
-        (None, Some(deleted)) if CLEANUP_STATUS.contains(&deleted.status) => Some(Ending::ShimDied(deleted)),
+        (None, Some(deleted)) if is_clean_up(deleted) => Some(Ending::ShimDied(deleted)),
         (None, Some(deleted)) => Some(Ending::Known(deleted)),
         (None, None) => None,
     }
@@ -151,10 +186,29 @@ mod tests {
         Told { status, at_nanos }
     }
 
+    fn run(watch: &Watch) {
+        watch.begin(&id());
+        watch.started(&id());
+    }
+
+    #[test]
+    fn what_never_ran_has_no_end() {
+        let watch = Watch::default();
+        watch.know(&id());
+        assert!(!watch.exited(&id(), told(137, 0)));
+        watch.deleted(&id(), told(0, 0));
+        watch.begin(&id());
+        assert!(!watch.exited(&id(), told(137, 0)));
+        assert_eq!(watch.told(&id()), None);
+        watch.started(&id());
+        assert!(watch.exited(&id(), told(3, 1)));
+        assert_eq!(watch.told(&id()), Some(told(3, 1)));
+    }
+
     #[tokio::test]
     async fn a_clean_up_of_containerds_is_a_dead_shim() {
         let watch = Watch::default();
-        watch.begin(&id());
+        run(&watch);
         watch.exited(&id(), told(137, 5));
         watch.deleted(&id(), told(137, 5));
         assert_eq!(watch.ending(&id()).await, Ending::ShimDied(told(137, 5)));
@@ -163,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn an_exit_told_before_the_shim_died_is_the_processes_own() {
         let watch = Watch::default();
-        watch.begin(&id());
+        run(&watch);
         watch.exited(&id(), told(137, 3));
         watch.exited(&id(), told(137, 5));
         watch.deleted(&id(), told(137, 5));
@@ -173,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn doubt_waits_for_the_next_event() {
         let watch = Watch::default();
-        watch.begin(&id());
+        run(&watch);
         watch.exited(&id(), told(137, 5));
         let id = id();
         let (ending, ()) = tokio::join!(watch.ending(&id), async {
@@ -186,10 +240,10 @@ mod tests {
     #[tokio::test]
     async fn a_new_run_forgets_the_one_before() {
         let watch = Watch::default();
-        watch.begin(&id());
+        run(&watch);
         watch.exited(&id(), told(1, 1));
         watch.killed(&id());
-        watch.begin(&id());
+        run(&watch);
         assert_eq!(watch.told(&id()), None);
         assert!(!watch.was_killed(&id()));
         watch.exited(&id(), told(2, 2));

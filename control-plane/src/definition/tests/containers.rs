@@ -15,6 +15,16 @@ fn a_container_keeps_to_its_rules() {
             "Container.image should not be null or empty.",
         ),
         (json!({"image": "i".repeat(256)}), "at most 255"),
+        (json!({"image": "a\0b"}), "'image' must not contain NUL"),
+        (
+            json!({"command": ["sh", "a\0b"]}),
+            "'command' must not contain NUL",
+        ),
+        (
+            json!({"entryPoint": ["a\0b"]}),
+            "'entryPoint' must not contain NUL",
+        ),
+        (json!({"user": "a\0b"}), "'user' must not contain NUL"),
         (json!({"cpu": -1}), "'cpu' must not be negative"),
         (
             json!({"memory": null}),
@@ -52,12 +62,12 @@ fn what_a_container_gets_keeps_to_its_rules() {
             "file:///absolute/path",
         ),
         (
-            json!({"environmentFiles": [{"value": "file://rel", "type": "file"}]}),
+            json!({"environmentFiles": [{"value": "file://rel", "type": "s3"}]}),
             "file:///absolute/path",
         ),
         (
             json!({"environmentFiles": [{"value": "file:///x", "type": "ftp"}]}),
-            "one of [s3,file]",
+            "one of [s3]",
         ),
         (
             json!({"ulimits": [{"name": "x", "softLimit": 1, "hardLimit": 1}]}),

@@ -106,6 +106,10 @@ fn container_overrides_keep_to_the_rules_of_registration() {
             "'cpu' must not be negative",
         ),
         (
+            json!({"containerOverrides": [{"name": "web", "command": ["a\0"]}]}),
+            "'command' must not contain NUL",
+        ),
+        (
             json!({"containerOverrides": [{"name": "web", "cpu": 257}]}),
             "The sum of all container 'cpu' values",
         ),

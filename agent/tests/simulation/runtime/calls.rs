@@ -1,0 +1,185 @@
+//! What the engine asks of the fake runtime.
+
+use async_trait::async_trait;
+
+use super::*;
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn version(&self) -> Result<String, RuntimeError> {
+        Ok("simulated 1.0".to_owned())
+    }
+
+    async fn prepare_task(&self, task: &ResolvedTask) -> Result<(), RuntimeError> {
+        let id = task.arn.id.to_string();
+        self.enter("prepare", &id).await?;
+        {
+            let mut inner = self.inner.lock().unwrap();
+            if !inner.cgroups.contains(&task.arn.id) {
+                inner.cgroups.push(task.arn.id.clone());
+            }
+        }
+        self.leave("prepare", &id, ()).await
+    }
+
+    async fn create(&self, create: CreateContainer) -> Result<(), RuntimeError> {
+        let subject = create.id.to_string();
+        self.enter("create", &subject).await?;
+        {
+            let mut inner = self.inner.lock().unwrap();
+            assert!(
+                inner.cgroups.contains(create.id.task()),
+                "{subject} is created before its task's cgroup"
+            );
+            if behaviour(&create.task, &create.id)
+                .first()
+                .is_some_and(|word| word == "uncreatable")
+            {
+                return Err(refused("create", &create.id, "simulated refusal"));
+            }
+            let old = inner.containers.get(&create.id).map(|container| container.state);
+            match old {
+                None | Some(ObservedState::Recorded) => {}
+                Some(state) => panic!("{subject} is made anew while it is {state:?}"),
+            }
+            inner.pids += 1;
+            let container = Container {
+                task: create.task,
+                state: ObservedState::Recorded,
+                code: None,
+                kill_works_from: 0,
+                pid: inner.pids,
+            };
+            inner.containers.insert(create.id.clone(), container);
+            inner.history.entry(create.id).or_default();
+        }
+        self.leave("create", &subject, ()).await
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
+        let subject = id.to_string();
+        self.enter("start", &subject).await?;
+        let started = {
+            let mut inner = self.inner.lock().unwrap();
+            let inner = &mut *inner;
+            let Some(container) = inner.containers.get_mut(id) else {
+                return Err(RuntimeError::NotFound(subject));
+            };
+            match container.state {
+                ObservedState::Running(started) => started,
+                ObservedState::Exited => return Err(refused("start", id, "it has ended")),
+                ObservedState::Created => return Err(self.unavailable("start", &subject)),
+                ObservedState::Recorded => {
+                    if behaviour(&container.task, id)[0] == "unstartable" {
+                        return Err(refused("start", id, "exec: \"nothing\": no such file"));
+                    }
+                    container.state = ObservedState::Created;
+                    let pid = container.pid;
+                    let slow = self.slowness("start");
+                    let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
+                    let started = Started { pid, at_millis };
+                    // It goes on whatever becomes of the one who asked.
+                    match slow.is_zero() {
+                        true => self.begin(inner, id, started),
+                        false => self.begin_after(inner, id, started, slow),
+                    }
+                    started
+                }
+            }
+        };
+        self.leave("start", &subject, started).await
+    }
+
+    async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError> {
+        let subject = id.to_string();
+        self.enter("kill", &subject).await?;
+        {
+            let mut inner = self.inner.lock().unwrap();
+            let inner = &mut *inner;
+            let Some(container) = inner.containers.get(id) else {
+                return Err(RuntimeError::NotFound(subject));
+            };
+            let words = behaviour(&container.task, id);
+            let (pid, works_from) = (container.pid, container.kill_works_from);
+            let now = self.world.millis();
+            inner.history.get_mut(id).unwrap().signals.push((signal, now));
+            let code = match (signal, words[0].as_str()) {
+                (9, _) => {
+                    assert_eq!(scope, SignalScope::All, "SIGKILL goes to every process");
+                    (now >= works_from).then_some(137)
+                }
+                (_, "stubborn" | "undead") => None,
+                (_, "graceful") => Some(words[1].parse().unwrap()),
+                (_, _) => Some(128 + signal),
+            };
+            if let Some(code) = code {
+                self.end_after(inner, id, pid, Duration::from_millis(1), code);
+            }
+        }
+        self.leave("kill", &subject, ()).await
+    }
+
+    async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
+        let subject = id.to_string();
+        self.enter("reap", &subject).await?;
+        let exit = {
+            let inner = self.inner.lock().unwrap();
+            let Some(container) = inner.containers.get(id) else {
+                return Err(RuntimeError::NotFound(subject));
+            };
+            assert!(
+                !matches!(container.state, ObservedState::Running(_)),
+                "{subject} is reaped while it runs"
+            );
+            Exit {
+                code: container.code.map(|(code, _)| code),
+                at_millis: container.code.map_or(self.world.millis(), |(_, at)| at),
+                out_of_memory: None,
+                peak_memory: None,
+                reason: None,
+            }
+        };
+        self.leave("reap", &subject, exit).await
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let subject = id.to_string();
+        self.enter("remove", &subject).await?;
+        {
+            let mut inner = self.inner.lock().unwrap();
+            let removed = inner.containers.remove(id);
+            if removed.is_some_and(|container| matches!(container.state, ObservedState::Running(_))) {
+                let at = self.world.millis();
+                inner.history.get_mut(id).unwrap().ended_at = Some(at);
+            }
+        }
+        self.leave("remove", &subject, ()).await
+    }
+
+    async fn remove_task(&self, task: &ResourceId) -> Result<(), RuntimeError> {
+        self.enter("remove_task", task.as_str()).await?;
+        self.inner.lock().unwrap().cgroups.retain(|id| id != task);
+        self.leave("remove_task", task.as_str(), ()).await
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, RuntimeError> {
+        self.enter("list", "").await?;
+        let observed = {
+            let inner = self.inner.lock().unwrap();
+            let observed = inner.containers.iter().map(|(id, container)| Observed {
+                id: id.clone(),
+                task: Some(container.task.clone()),
+                state: container.state,
+            });
+            observed.collect()
+        };
+        self.leave("list", "", observed).await
+    }
+
+    async fn events(&self) -> Result<mpsc::Receiver<RuntimeEvent>, RuntimeError> {
+        self.enter("events", "").await?;
+        let (sender, events) = mpsc::channel(64);
+        self.inner.lock().unwrap().listeners.push(sender);
+        self.leave("events", "", events).await
+    }
+}

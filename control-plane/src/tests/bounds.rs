@@ -1,0 +1,174 @@
+//! What nobody can use up or hold up, and what is bounded however often it is done.
+
+use axum::body::Body;
+use http::Request;
+use longshore_protocol::arn::Scope;
+use longshore_protocol::poll::Cursor;
+use longshore_protocol::status::{DesiredStatus, ReportedStatus};
+use longshore_protocol::{ECS_TARGET, SSM_TARGET};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::api;
+use crate::app::OpenError;
+use crate::tasks::retention;
+use crate::testing::{Node, World, code, held, refusal, register_request};
+
+#[tokio::test]
+async fn a_wrong_activation_code_does_not_wait_for_the_write_lock() {
+    let world = World::new().await;
+    let activation =
+        json!({"ActivationId": uuid::Uuid::new_v4().to_string(), "ActivationCode": "x".repeat(40)});
+    let target = format!("{SSM_TARGET}.RegisterManagedInstance");
+    let body = register_request(&activation).to_string();
+    let _held = world.plane.store.write().await.unwrap();
+    let answer = world.deliver("/", Some(&target), body.as_bytes(), vec![]).await;
+    assert_eq!(code(answer), "InvalidActivationId");
+}
+
+#[tokio::test]
+async fn a_node_has_at_most_fifty_tags() {
+    let world = World::new().await;
+    let node = Node::activate(&world).await;
+    let tags = |from: i32, to: i32| -> Vec<_> {
+        (from..to)
+            .map(|number| json!({"Key": format!("k{number}"), "Value": "v"}))
+            .collect()
+    };
+    let add = async |tags: Vec<_>| {
+        let body = json!({"ResourceType": "ManagedInstance", "ResourceId": node.id, "Tags": tags});
+        world.ssm("AddTagsToResource", body).await
+    };
+    add(tags(0, 40)).await.unwrap();
+    assert_eq!(code(add(tags(40, 51)).await), "TooManyTagsError");
+    // The same keys again are no more than before.
+    add(tags(30, 50)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_path_or_method_that_is_not_served_is_told_so() {
+    let world = World::new().await;
+    let answer = world.deliver("/nowhere", None, b"{}", vec![]).await;
+    assert_eq!(code(answer), "UnknownOperationException");
+    let services = format!("{ECS_TARGET}.ListServices");
+    let (_, text) = refusal(world.deliver("/", Some(&services), b"{}", vec![]).await);
+    assert!(text.starts_with("ListServices is not served"), "{text}");
+    let get = Request::get("/").body(Body::empty()).unwrap();
+    let response = api::router(std::sync::Arc::clone(&world.plane))
+        .oneshot(get)
+        .await
+        .unwrap();
+    assert!(response.headers().contains_key("x-amzn-requestid"));
+    let kind = response.headers()["x-amzn-errortype"].to_str().unwrap();
+    assert_eq!(kind, "UnknownOperationException");
+}
+
+#[tokio::test]
+async fn an_anonymous_body_is_small() {
+    let world = World::new().await;
+    let target = format!("{SSM_TARGET}.RegisterManagedInstance");
+    let body = json!({"Fingerprint": "f".repeat(100_000)}).to_string();
+    let answer = world.deliver("/", Some(&target), body.as_bytes(), vec![]).await;
+    assert_eq!(code(answer), "RequestEntityTooLargeException");
+}
+
+#[tokio::test]
+async fn a_data_folder_keeps_its_region_and_account() {
+    let world = World::new().await;
+    for scope in [
+        Scope::new("eu-west-1", "000000000000"),
+        Scope::new("us-east-1", "111111111111"),
+    ] {
+        let refused = world.open_as(scope).await.unwrap_err();
+        assert!(matches!(refused, OpenError::OtherScope { .. }), "{refused}");
+    }
+    world
+        .open_as(Scope::new("us-east-1", "000000000000"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn any_number_of_old_records_is_removed() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 6).await;
+    let task = world.run("f").await;
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    let mut transaction = world.plane.store.write().await.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 450)
+         INSERT INTO tasks SELECT id || n, cluster, instance, family, started_by, desired_status, last_status,
+             reserved_cpu, reserved_memory, stopped_at, record, spec FROM tasks, numbers",
+    )
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(retention::sweep(&world.plane).await.unwrap(), 0);
+    world.advance(25 * 3600);
+    assert_eq!(retention::sweep(&world.plane).await.unwrap(), 451);
+}
+
+#[tokio::test]
+async fn deregistered_instances_go_and_what_runs_of_them_is_still_ended() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 6).await;
+    let task = world.run("f").await;
+    let first = std::mem::take(&mut node.arn);
+    let gone = json!({"containerInstance": first, "force": true});
+    world.ecs("DeregisterContainerInstance", gone).await.unwrap();
+    node.register(&world, json!([])).await;
+    world.advance(23 * 3600);
+    retention::sweep(&world.plane).await.unwrap();
+    let describe = json!({"containerInstances": [first]});
+    let shown = world
+        .ecs("DescribeContainerInstances", describe.clone())
+        .await
+        .unwrap();
+    assert_eq!(shown["containerInstances"][0]["status"], "INACTIVE");
+
+    world.advance(2 * 3600);
+    retention::sweep(&world.plane).await.unwrap();
+    let shown = world.ecs("DescribeContainerInstances", describe).await.unwrap();
+    assert_eq!(shown["failures"][0]["reason"], "MISSING");
+
+    node.renew(&world).await;
+    node.held = vec![held(&task, ReportedStatus::Running)];
+    let orders = node.poll(&world).await.assignments;
+    assert_eq!(orders.len(), 1);
+    assert_eq!(orders[0].desired_status, DesiredStatus::Stopped);
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    node.cursor = Cursor::default();
+    assert_eq!(node.poll(&world).await.assignments, []);
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_itself_is_bounded() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    let resources = json!([{"name": "CPU", "type": "INTEGER", "integerValue": 1},
+        {"name": "MEMORY", "type": "INTEGER", "integerValue": 1}]);
+    let many: Vec<_> = (0..20_000)
+        .map(|number| json!({"name": format!("attribute-{number}")}))
+        .collect();
+    let body = json!({"cluster": "default", "totalResources": resources, "attributes": many});
+    let (code, text) = refusal(node.ecs(&world, "RegisterContainerInstance", body).await);
+    assert_eq!(code, "InvalidParameterException");
+    assert!(text.contains("at most 262144 bytes"), "{text}");
+
+    let mut request = node.request(true);
+    request.agent_version = "v".repeat(100_000);
+    node.send(&world, &request).await.unwrap();
+    let describe = json!({"containerInstances": [node.arn]});
+    let shown = world.ecs("DescribeContainerInstances", describe).await.unwrap();
+    let version = &shown["containerInstances"][0]["versionInfo"]["agentVersion"];
+    assert_eq!(version.as_str().unwrap().len(), 255);
+}
