@@ -26,6 +26,10 @@ use waiting::{LISTENER, Loop, SIGNALS, WAKE};
 const CALLS: usize = 32;
 /// How many wait before them; a client that has more gets an error.
 const WAITING_CALLS: usize = 1024;
+/// How many signals are sent at once: none waits for anything but a freeze.
+const KILLS: usize = 4;
+/// How many ends of execs are seen to at once: each waits for the disk only.
+const EXEC_EXITS: usize = 4;
 /// How many ends are seen to at once: each may wait for a process that doesn't die.
 const EXITS: usize = 16;
 /// How long events that containerd has not taken yet keep a shim that is done.
@@ -104,7 +108,9 @@ fn serve_with(
         logger: Arc::clone(logger),
         mounts: Mounts::of_this_process(),
         calls: Pool::new("call", CALLS, WAITING_CALLS),
+        kills: Pool::new("kill", KILLS, WAITING_CALLS),
         exits: Pool::new("exit", EXITS, usize::MAX),
+        exec_exits: Pool::new("exec exit", EXEC_EXITS, usize::MAX),
         waiting: Arc::clone(&waiting) as _,
         table: Mutex::new(Table::default()),
     });

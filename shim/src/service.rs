@@ -78,8 +78,12 @@ pub struct Shim {
     pub mounts: Mounts,
     /// Does what was asked for.
     pub calls: Pool,
-    /// Sees to ends: apart, so that calls can't keep them waiting.
+    /// Sends signals: apart, so that no calls that hang keep anybody from killing.
+    pub kills: Pool,
+    /// Sees to ends of containers: apart, so that calls can't keep them waiting.
     pub exits: Pool,
+    /// Sees to ends of execs, which those of containers wait for.
+    pub exec_exits: Pool,
     /// The thread that waits.
     pub waiting: Arc<dyn Waiting>,
     /// Everything that there is.
@@ -146,6 +150,7 @@ impl Shim {
     }
 
     fn queue(self: &Arc<Self>, method: String, payload: Vec<u8>, responder: Responder) {
+        let kill = method == "Kill";
         let shim = Arc::clone(self);
         let slot = Arc::new(Mutex::new(Some(responder)));
         let taken = Arc::clone(&slot);
@@ -155,7 +160,8 @@ impl Shim {
                 shim.dispatch(&method, &payload, responder);
             }
         });
-        if self.calls.submit(job).is_err() {
+        let pool = if kill { &self.kills } else { &self.calls };
+        if pool.submit(job).is_err() {
             let responder = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(responder) = responder {
                 let text = "too many calls wait for this shim: call again later";

@@ -26,11 +26,12 @@ impl Shim {
     /// A process of a container was reaped. Returns at once; the rest is done by the pool.
     pub fn ended(self: &Arc<Self>, owner: Owner, pid: i32, exit: Exit) {
         let shim = Arc::clone(self);
+        let pool = match owner.exec {
+            None => &self.exits,
+            Some(_) => &self.exec_exits,
+        };
         // Its bound is the number of processes.
-        if let Err(job) = self
-            .exits
-            .submit(Box::new(move || shim.end_of(&owner, pid, exit)))
-        {
+        if let Err(job) = pool.submit(Box::new(move || shim.end_of(&owner, pid, exit))) {
             job();
         }
     }

@@ -3,33 +3,48 @@
 //! Invariants:
 //! - Whoever takes a [`Responder`] answers it once; one that is dropped answers INTERNAL, so that no client waits for
 //!   ever for a call that was forgotten.
-//! - A client that does not read its answers is cut off after [`WRITE_DEADLINE`]; it holds up only what is answered to it.
+//! - Nobody who answers waits for the client. One that does not read its answers has them kept, [`MAX_UNREAD`] at most,
+//!   by a thread that is there as long as it reads too slowly; after [`WRITE_DEADLINE`] without a byte it is cut off.
 //!
 //! Limits: calls that stream are refused; containerd's task API has none.
 
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prost::Message;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use super::frame::{self, Code, Parsed, Request, Response, Status};
 
 /// How long an answer may take to be written. Long, since containerd takes a shim that it has lost for dead, and has its
 /// containers killed: a machine that swaps must not come to that.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(120);
+/// How many bytes of answers are kept for a client: some thousands of answers. containerd waits for far fewer.
+pub const MAX_UNREAD: usize = 4 * frame::MAX_MESSAGE;
 /// How much is read at once.
 const READ: usize = 16 * 1024;
+/// Of the thread that writes; it calls nothing that goes deep.
+const STACK: usize = 64 * 1024;
 
 /// A client's connection, the writing half.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
     /// Held while a frame is written, so that frames don't mix.
-    writing: Mutex<()>,
+    unread: Mutex<Unread>,
+}
+
+/// What a client has no room for.
+#[derive(Debug, Default)]
+struct Unread {
+    frames: Vec<u8>,
+    /// A thread writes them.
+    writing: bool,
 }
 
 /// The reading half.
@@ -74,7 +89,7 @@ impl Reader {
         stream.set_nonblocking(true)?;
         let connection = Arc::new(Connection {
             stream,
-            writing: Mutex::new(()),
+            unread: Mutex::default(),
         });
         Ok(Self {
             connection,
@@ -201,21 +216,79 @@ fn failed(code: Code, message: String) -> Response {
 }
 
 impl Connection {
-    /// Writes a frame, or cuts the client off: half a frame can't be gone on from.
-    fn write(&self, mut bytes: &[u8]) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        while !bytes.is_empty() {
-            // MSG_NOSIGNAL: a client that has gone is no SIGPIPE.
-            match rustix::net::send(&self.stream, bytes, rustix::net::SendFlags::NOSIGNAL) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) if self.writable() => {}
-                Err(_) => {
-                    let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a frame, now or as the client reads.
+    fn write(self: &Arc<Self>, frame: &[u8]) {
+        let mut unread = self.unread();
+        if !unread.writing {
+            match self.send(frame) {
+                Ok(sent) if sent == frame.len() => return,
+                Ok(sent) => unread.frames.extend_from_slice(&frame[sent..]),
+                Err(_) => return self.cut_off(&mut unread),
+            }
+            let connection = Arc::clone(self);
+            let thread = std::thread::Builder::new()
+                .name("answers".into())
+                .stack_size(STACK);
+            unread.writing = thread.spawn(move || connection.write_unread()).is_ok();
+            if !unread.writing {
+                self.cut_off(&mut unread);
+            }
+        } else if unread.frames.len() + frame.len() <= MAX_UNREAD {
+            unread.frames.extend_from_slice(frame);
+        } else {
+            self.cut_off(&mut unread);
+        }
+    }
+
+    /// Writes what is kept, until nothing is.
+    fn write_unread(&self) {
+        loop {
+            let frames = {
+                let mut unread = self.unread();
+                if unread.frames.is_empty() {
+                    unread.writing = false;
                     return;
+                }
+                std::mem::take(&mut unread.frames)
+            };
+            let mut rest = frames.as_slice();
+            while !rest.is_empty() {
+                match self.send(rest) {
+                    Ok(0) if self.writable() => {}
+                    Ok(sent) if sent > 0 => rest = &rest[sent..],
+                    Ok(_) | Err(_) => {
+                        let mut unread = self.unread();
+                        unread.writing = false;
+                        return self.cut_off(&mut unread);
+                    }
                 }
             }
         }
+    }
+
+    /// Writes as much as there is room for now.
+    fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            // MSG_NOSIGNAL: a client that has gone is no SIGPIPE.
+            match rustix::net::send(&self.stream, &bytes[sent..], SendFlags::NOSIGNAL) {
+                Ok(count) => sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Half a frame can't be gone on from.
+    fn cut_off(&self, unread: &mut Unread) {
+        unread.frames = Vec::new();
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 
     fn writable(&self) -> bool {

@@ -4,6 +4,8 @@ use longshore_shim::api::task::{
     CloseIoRequest, Empty, KillRequest, PidsRequest, PidsResponse, ResizePtyRequest,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::kit::{exec_request, on_a_host, until};
 
 #[test]
@@ -58,6 +60,45 @@ fn the_ends_of_execs_come_before_that_of_their_container() {
         let exits = shims.exit_events();
         assert_eq!(exits.len(), 4);
         assert_eq!(exits.last().unwrap(), &("c".to_owned(), 137));
+    });
+}
+
+#[test]
+fn so_they_do_when_many_containers_end_at_once() {
+    on_a_host(|shims| {
+        let ids: Vec<_> = (0..24).map(|number| format!("c{number}")).collect();
+        let member = |id: &String| {
+            shims
+                .container(id, "exec sleep 1000")
+                .in_hosts_pids()
+                .in_group("g")
+        };
+        let mut shim = shims.shim(&member(&ids[0]));
+        let mut pids = Vec::new();
+        for id in &ids {
+            shim.create(&member(id)).unwrap();
+            pids.push(shim.begin(id, "").unwrap());
+            let exec = format!("e-{id}");
+            shim.exec(id, &exec, "exec sleep 1000").unwrap();
+            shim.begin(id, &exec).unwrap();
+        }
+        // All at once: the shim looks only when all have been killed.
+        let own = Pid::from_raw(shim.pid()).unwrap();
+        kill_process(own, Signal::STOP).unwrap();
+        for pid in pids {
+            kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+        }
+        kill_process(own, Signal::CONT).unwrap();
+        for id in &ids {
+            assert_eq!(shim.wait(id, ""), 137);
+            shim.delete(id, "").unwrap();
+        }
+        shim.end();
+        let exits = shims.exit_events();
+        let place = |id: &str| exits.iter().position(|(other, _)| other == id).unwrap();
+        for id in &ids {
+            assert!(place(&format!("e-{id}")) < place(id), "{id} in {exits:?}");
+        }
     });
 }
 

@@ -11,6 +11,7 @@
 
 mod attach;
 mod bad_input;
+mod clients;
 mod crash;
 mod ends;
 mod execs;

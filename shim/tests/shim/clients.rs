@@ -1,0 +1,93 @@
+//! What one client or one container does holds up no other.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use longshore_shim::api::task::{SERVICE, StartRequest, StateRequest, Status};
+use longshore_shim::ttrpc::frame::{self, REQUEST, Request};
+
+use crate::kit::{Shim, Shims, on_a_host, until};
+
+/// A call as its bytes.
+fn call(stream: u32, method: &str, request: &impl longshore_shim::api::Message) -> Vec<u8> {
+    let request = Request {
+        service: SERVICE.into(),
+        method: method.into(),
+        payload: request.encode_to_vec(),
+        timeout_nano: 0,
+    };
+    frame::frame(stream, REQUEST, &request)
+}
+
+#[test]
+fn a_client_that_reads_no_answers_holds_up_nobody() {
+    on_a_host(|shims| {
+        let mut shim = shims.running(&shims.container("c", "exec sleep 1000"));
+        let deaf = UnixStream::connect(&shim.socket).unwrap();
+        // Where the shim stops reading, the rest need not be sent.
+        deaf.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        let state = StateRequest {
+            id: "c".into(),
+            exec_id: String::new(),
+        };
+        let calls = call(1, "State", &state).repeat(5000);
+        let _ = (&deaf).write_all(&calls);
+        assert!(
+            shim.is("c", Status::Running),
+            "answered, while another client does not read"
+        );
+        shim.kill("c", 9, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        shim.delete("c", "").unwrap();
+        drop(deaf);
+        shim.end();
+    });
+}
+
+/// An OCI runtime whose `exec` hangs until a file is there.
+fn runtime_that_hangs(shims: &Shims) -> (std::path::PathBuf, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (program, gate) = (
+        shims.host.dir().join("oci-runtime"),
+        shims.host.dir().join("gate"),
+    );
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' exec '*) while [ ! -e {gate} ]; do sleep 0.1; done; exit 1;; esac\nexec runc \"$@\"\n",
+        gate = gate.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (program, gate)
+}
+
+#[test]
+fn calls_that_hang_keep_nobody_from_killing() {
+    on_a_host(|shims| {
+        let (program, gate) = runtime_that_hangs(&shims);
+        let mut container = shims.container("c", "exec sleep 1000");
+        container.config["annotations"]["longshore.runtime"] = program.to_str().unwrap().into();
+        let mut shim = shims.running(&container);
+        let pid = shim.pid();
+        let mut hanging = UnixStream::connect(&shim.socket).unwrap();
+        for number in 0..40_u32 {
+            shim.exec("c", &format!("e{number}"), "true").unwrap();
+        }
+        for number in 0..40_u32 {
+            let start = StartRequest {
+                id: "c".into(),
+                exec_id: format!("e{number}"),
+            };
+            let bytes = call(number * 2 + 1, "Start", &start);
+            hanging.write_all(&bytes).unwrap();
+        }
+        let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        until("as many execs hang as ever will", || threads() >= 32);
+        Shim::connect(&shim.socket).kill("c", 9, false).unwrap();
+        std::fs::write(gate, "").unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        until("it can be deleted", || shim.delete("c", "").is_ok());
+        drop(hanging);
+        shim.end();
+    });
+}
