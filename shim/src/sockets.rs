@@ -4,6 +4,7 @@
 //! two `start` commands of one group end up with one shim, and none is handed the address of one that is about to go.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -123,8 +124,14 @@ pub fn find(path: &Path, container: &str) -> Result<Found, SocketError> {
 
 /// Tells a shim that a container will come; false if nobody listens.
 fn announce(path: &Path, container: &str) -> Result<bool, SocketError> {
-    let Ok(mut client) = Client::connect(path, ANSWER) else {
-        return Ok(false);
+    let silent = |source| SocketError::Silent {
+        path: path.to_owned(),
+        source,
+    };
+    let mut client = match Client::connect(path, ANSWER) {
+        Ok(client) => client,
+        Err(error) if is_nobody(&error) => return Ok(false),
+        Err(error) => return Err(silent(CallError::Broken(error))),
     };
     let request = StateRequest {
         id: container.to_owned(),
@@ -135,17 +142,20 @@ fn announce(path: &Path, container: &str) -> Result<bool, SocketError> {
         Ok(_) => Ok(true),
         Err(error) if error.is(Code::Unimplemented) => Ok(true),
         // It went while we spoke to it: killed, for one that ends does so under the lock.
-        Err(CallError::Broken(source)) if source.kind() != std::io::ErrorKind::WouldBlock => Ok(false),
-        Err(source) => Err(SocketError::Silent {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(CallError::Broken(source)) if source.kind() != ErrorKind::WouldBlock => Ok(false),
+        Err(source) => Err(silent(source)),
     }
+}
+
+/// Whether a connection failed since nobody listens. All else says nothing of that: a shim that lost its socket to
+/// another one could not be found again.
+fn is_nobody(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
 /// Removes a socket that nobody listens at. Call it under the [`lock`].
 pub fn remove_if_dead(path: &Path) {
-    if Client::connect(path, ANSWER).is_err() {
+    if Client::connect(path, ANSWER).is_err_and(|error| is_nobody(&error)) {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -174,6 +184,32 @@ mod tests {
         // It hangs up without an answer: as good as dead.
         assert!(matches!(find(&path, "c").unwrap(), Found::Free(_)));
         silent.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_shim_that_takes_no_more_connections_keeps_its_socket_and_holds_up_nobody() {
+        use rustix::net::{
+            AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = path(dir.path(), "/run/containerd.sock", "ns", "g");
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let socket = || {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
+        };
+        let stuck = socket();
+        bind(&stuck, &address).unwrap();
+        listen(&stuck, 0).unwrap();
+        let waiting: Vec<_> = std::iter::repeat_with(socket)
+            .take_while(|socket| connect(socket, &address).is_ok())
+            .collect();
+        assert!(!waiting.is_empty());
+        assert!(matches!(find(&path, "c"), Err(SocketError::Silent { .. })));
+        assert!(path.exists());
+        drop(stuck);
+        remove_if_dead(&path);
+        assert!(!path.exists());
     }
 
     #[test]

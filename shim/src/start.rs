@@ -75,13 +75,35 @@ pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
                 return Err(system("start the shim")(error));
             }
         };
-        protect(child);
-        if let Some(cgroup) = shim_cgroup() {
-            join(&cgroup, child).map_err(system("put the shim into its cgroup"))?;
+        if let Err(error) = settle(child, &bundle, &address) {
+            // Nobody would ever call it.
+            let _ = std::fs::remove_file(&path);
+            kill(child);
+            return Err(error);
         }
+    } else {
+        note_address(&bundle, &address)?;
     }
-    write_address(&bundle, &address).map_err(system("write the shim's address into the bundle"))?;
     Ok(Started::Command(address))
+}
+
+/// What a new shim needs from outside.
+fn settle(shim: i32, bundle: &Path, address: &str) -> Result<(), StartError> {
+    protect(shim);
+    if let Some(cgroup) = shim_cgroup() {
+        join(&cgroup, shim).map_err(system("put the shim into its cgroup"))?;
+    }
+    note_address(bundle, address)
+}
+
+fn note_address(bundle: &Path, address: &str) -> Result<(), StartError> {
+    write_address(bundle, address).map_err(system("write the shim's address into the bundle"))
+}
+
+fn kill(child: i32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    // It is our child and nobody waits for it: the number is its own.
+    let _ = Pid::from_raw(child).map(|child| kill_process(child, Signal::KILL));
 }
 
 /// Forks. The shim is the same program, so that executing it anew would only take its time: 2 ms, with containerd waiting.

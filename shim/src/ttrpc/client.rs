@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use prost::Message;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::frame::{self, Code, HEADER, Header, Request, Response, Status};
 
@@ -36,14 +38,26 @@ impl CallError {
 }
 
 impl Client {
-    /// Connects. A call and each read or write in it takes `deadline` at most.
+    /// Connects. This, and each read or write of a call, takes `deadline` at most.
     ///
     /// # Errors
-    /// As the system has it: nobody listens, or there is no such socket.
+    /// As the system has it: nobody listens, there is no such socket, or [`WouldBlock`] where too many wait already for
+    /// whoever listens.
+    ///
+    /// [`WouldBlock`]: std::io::ErrorKind::WouldBlock
     pub fn connect(path: &Path, deadline: Duration) -> std::io::Result<Self> {
-        let stream = UnixStream::connect(path)?;
+        let address = SocketAddrUnix::new(path)?;
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        // Before the connection: it waits as long as a write.
+        set_socket_timeout(&socket, Timeout::Send, Some(deadline))?;
+        connect(&socket, &address)?;
+        let stream = UnixStream::from(socket);
         stream.set_read_timeout(Some(deadline))?;
-        stream.set_write_timeout(Some(deadline))?;
         Ok(Self { stream, next: 1 })
     }
 

@@ -1,8 +1,11 @@
 //! Containers that share a shim.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::kit::{Shim, on_a_host};
+use longshore_shim::sockets;
+
+use crate::kit::{Shim, on_a_host, runs, until};
 
 #[test]
 fn starts_that_race_end_up_with_one_shim() {
@@ -93,5 +96,33 @@ fn a_shim_that_was_promised_a_container_does_not_end() {
         assert_eq!(shim.wait("c2", ""), 8);
         shim.delete("c2", "").unwrap();
         shim.end();
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_shim() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "true");
+        // In the way of the file that the address is written to.
+        std::fs::create_dir(container.bundle.join("address.unfinished")).unwrap();
+        std::fs::write(container.bundle.join("config.json"), container.config.to_string()).unwrap();
+        let output = shims.command(&container, &["start"]).output().unwrap();
+        assert!(!output.status.success());
+        let fault = String::from_utf8_lossy(&output.stderr);
+        assert!(fault.contains("address"), "{fault}");
+        let namespace = shims.host.containerd_namespace();
+        let socket = sockets::path(Path::new(sockets::FOLDER), "/run/none.sock", &namespace, "c");
+        assert!(!socket.exists(), "nobody listens");
+        let is_shim = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let namespace = format!("\0{namespace}\0");
+            String::from_utf8_lossy(&line).contains(&namespace) && runs(*pid)
+        };
+        let processes = || {
+            let entries = std::fs::read_dir("/proc").unwrap().flatten();
+            let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            pids.filter(is_shim).collect::<Vec<i32>>()
+        };
+        until("no shim runs", || processes().is_empty());
     });
 }
