@@ -14,7 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitedAt;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid};
 
 use crate::clock::{self, Clock};
 
@@ -193,6 +193,12 @@ fn command_name(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
+/// Whether a process is a child that was not reaped.
+fn is_child(pid: i32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Pid::from_raw(pid).is_some_and(|pid| waitid(WaitId::Pid(pid), options).is_ok())
+}
+
 /// While it is held, a process's end is not missed for nobody knowing its pid yet.
 #[derive(Debug)]
 pub struct Watch<'a>(&'a Reaper);
@@ -202,7 +208,9 @@ impl Watch<'_> {
     #[must_use]
     pub fn claim(self, pid: i32, owner: Owner) -> Option<Exit> {
         let mut table = self.0.table();
-        if let Some(at) = table.unclaimed.iter().rposition(|(other, _)| *other == pid) {
+        // An orphan may have had the same number before: what is a child now has not been reaped.
+        let ended = || table.unclaimed.iter().rposition(|(other, _)| *other == pid);
+        if let Some(at) = ended().filter(|_| !is_child(pid)) {
             return table.unclaimed.remove(at).map(|(_, exit)| exit);
         }
         let gone = Pid::from_raw(pid)

@@ -108,3 +108,36 @@ fn a_program_is_waited_for_but_not_for_ever() {
         done.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_number_that_an_orphan_had_before_is_no_early_end() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // The next pid can be chosen, but others take numbers meanwhile.
+    for _ in 0..1000 {
+        let reaper = Reaper::default();
+        let watch = reaper.watch();
+        let orphan = child("exit 3");
+        while !gone(orphan) {
+            reaper.reap(|_, _, _| panic!("nobody's"));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (orphan - 1).to_string()).expect("be root");
+        let process = child("exec sleep 1000");
+        if process != orphan {
+            kill(process);
+            reaper.reap(|_, _, _| panic!("nobody's"));
+            continue;
+        }
+        assert_eq!(watch.claim(process, owner()), None, "it runs");
+        assert!(reaper.signal(process, Signal::KILL));
+        let (_, pid, exit) = next(&reaper);
+        assert_eq!((pid, exit.signal), (process, Some(9)));
+        return;
+    }
+    panic!("no number came twice");
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it runs");
+}
