@@ -90,13 +90,15 @@ fn processes_of(folder: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// Calls for a folder and those below it, which are cgroups too.
+/// Calls for a folder and those below it, which are cgroups too. A container may nest them as deep as it likes, so this
+/// takes neither stack nor descriptors for that.
 fn each_below(folder: &Path, each: &mut impl FnMut(&Path)) {
-    each(folder);
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            each_below(&entry.path(), each);
-        }
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        each(&folder);
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        left.extend(folders.map(|entry| entry.path()));
     }
 }
 

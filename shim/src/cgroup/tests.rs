@@ -119,3 +119,19 @@ fn what_does_not_die_is_named_after_a_while_and_what_is_not_ones_own_is_left_alo
     assert_eq!(cgroup.empty(within), Emptied::Empty);
     assert!(!dir.path().join("cgroup.kill").exists());
 }
+
+#[test]
+fn cgroups_as_deep_as_a_path_can_be_are_walked_on_a_small_stack() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut deepest = dir.path().to_owned();
+    while deepest.as_os_str().len() < 4000 {
+        deepest.push("a");
+    }
+    std::fs::create_dir_all(&deepest).unwrap();
+    std::fs::write(deepest.join("cgroup.procs"), "7\n").unwrap();
+    let cgroup = unified(dir.path());
+    // As much as a thread of the pool has.
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    let walk = small.spawn(move || cgroup.processes()).unwrap();
+    assert_eq!(walk.join().unwrap(), BTreeSet::from([7]));
+}
