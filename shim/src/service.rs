@@ -53,8 +53,11 @@ pub const EXPECT: &str = "Expect";
 pub trait Waiting: Send + Sync {
     /// Has a job done after some time.
     fn after(&self, delay: Duration, job: Job);
-    /// Watches for a want of memory; `job` is called whenever there was one.
-    fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>);
+    /// Watches for a want of memory; `job` is called whenever there was one. What the watch is called; none if the kernel
+    /// refuses.
+    fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>) -> Option<u64>;
+    /// Ends such a watch: the kernel does not always tell that a cgroup has gone.
+    fn unwatch_oom(&self, watch: u64);
     /// Ends the shim, if it may: `may` is asked while no other shim can start in its place. That is waited for `within`
     /// this time, and then nothing is done.
     fn end(&self, within: Duration, may: &dyn Fn() -> bool);

@@ -60,7 +60,7 @@ pub struct OomWatch {
 }
 
 impl OomWatch {
-    fn by_inotify(file: &Path) -> std::io::Result<Self> {
+    pub(crate) fn by_inotify(file: &Path) -> std::io::Result<Self> {
         use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let fd = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         add_watch(&fd, file, WatchFlags::MODIFY)?;

@@ -129,9 +129,7 @@ impl Loop {
         let there = fd.take();
         tell();
         if !there {
-            self.remove(fd);
-            let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
-            ooms.remove(&id);
+            self.unwatch_oom(id);
         }
     }
 }
@@ -143,7 +141,7 @@ impl Waiting for Loop {
         self.wake();
     }
 
-    fn watch_oom(&self, watch: OomWatch, job: OnOom) {
+    fn watch_oom(&self, watch: OomWatch, job: OnOom) -> Option<u64> {
         let id = self.id();
         let watch = Arc::new((watch, job));
         let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,8 +149,18 @@ impl Waiting for Loop {
         drop(ooms);
         let added = self.add(&watch.0, id);
         if added.is_err() {
+            self.unwatch_oom(id);
+        }
+        added.is_ok().then_some(id)
+    }
+
+    fn unwatch_oom(&self, id: u64) {
+        let watch = {
             let mut ooms = self.ooms.lock().unwrap_or_else(PoisonError::into_inner);
-            ooms.remove(&id);
+            ooms.remove(&id)
+        };
+        if let Some(watch) = watch {
+            self.remove(&watch.0);
         }
     }
 
@@ -166,5 +174,41 @@ impl Waiting for Loop {
             self.ending.store(true, Ordering::Relaxed);
             self.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_ended_leaves_nothing_though_the_kernel_tells_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("memory.events");
+        std::fs::write(&file, "oom_kill 0\n").unwrap();
+        let waiting = Loop::new(dir.path().join("socket")).unwrap();
+        let told = Arc::new(AtomicU64::new(0));
+        let job = {
+            let told = Arc::clone(&told);
+            move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let watch = OomWatch::by_inotify(&file).unwrap();
+        let id = waiting.watch_oom(watch, Box::new(job)).unwrap();
+        std::fs::write(&file, "oom_kill 1\n").unwrap();
+        let mut events = Vec::with_capacity(4);
+        waiting.wait(&mut events, None).unwrap();
+        assert_eq!(
+            events.drain(..).map(|event| event.data.u64()).collect::<Vec<_>>(),
+            [id]
+        );
+        waiting.short_of_memory(id);
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        waiting.unwatch_oom(id);
+        // The job has gone, and with it the descriptor that it was kept with.
+        assert_eq!(Arc::strong_count(&told), 1);
+        waiting.short_of_memory(id);
+        assert_eq!(told.load(Ordering::Relaxed), 1);
     }
 }

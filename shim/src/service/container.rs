@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) starting: usize,
     /// OOM kills that were published.
     pub(super) oom_kills: u64,
+    /// What tells of a want of memory.
+    pub(super) oom_watch: Option<u64>,
     /// Somebody looks, some time after SIGKILL, whether it has ended.
     pub(super) death_watched: bool,
 }
@@ -142,6 +144,7 @@ impl Container {
                 ending: false,
                 starting: 0,
                 oom_kills: 0,
+                oom_watch: None,
                 death_watched: false,
             }),
         }

@@ -224,14 +224,14 @@ impl Shim {
         let Some(watch) = watch else {
             return;
         };
-        let (shim, container): (Weak<Shim>, Weak<Container>) =
-            (Arc::downgrade(self), Arc::downgrade(container));
+        let (shim, weak): (Weak<Shim>, Weak<Container>) = (Arc::downgrade(self), Arc::downgrade(container));
         let job = move || {
-            if let (Some(shim), Some(container)) = (shim.upgrade(), container.upgrade()) {
+            if let (Some(shim), Some(container)) = (shim.upgrade(), weak.upgrade()) {
                 shim.publish_oom(&container);
             }
         };
-        self.waiting.watch_oom(watch, Box::new(job));
+        let watch = self.waiting.watch_oom(watch, Box::new(job));
+        container.state().oom_watch = watch;
     }
 
     /// Publishes that the kernel has killed for want of memory, if it has since the last time.

@@ -144,6 +144,9 @@ impl Shim {
     fn release(&self, container: &Container) {
         let ios: Vec<_> = {
             let mut state = container.state();
+            if let Some(watch) = state.oom_watch.take() {
+                self.waiting.unwatch_oom(watch);
+            }
             let execs = state
                 .execs
                 .drain()
