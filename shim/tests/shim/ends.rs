@@ -92,6 +92,7 @@ fn a_container_that_was_never_started_can_be_killed_and_deleted() {
         let other = shims.container("d", "exit 3").in_group("c");
         shim.create(&other).unwrap();
         assert_eq!(shim.delete("d", "").unwrap().exit_status, 137);
+        assert_eq!(shims.record("d", None), None, "it never ran");
         shim.end();
     });
 }
