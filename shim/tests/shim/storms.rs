@@ -72,8 +72,9 @@ fn output_at_full_speed_is_all_there() {
         let (container, output) = shims.container("c", script).with_output();
         let mut shim = shims.running(&container);
         assert_eq!(shim.wait("c", ""), 3);
-        shim.delete("c", "").unwrap();
+        // Before Delete: an exit that is shown has its output written.
         assert_eq!(std::fs::metadata(output).unwrap().len(), 10_000_001 + 44_000_000);
+        shim.delete("c", "").unwrap();
         shim.end();
     });
 }
