@@ -43,6 +43,9 @@ struct Bench {
     rootfs: PathBuf,
 }
 
+/// Something that is measured.
+type Part = fn(&Bench);
+
 fn main() {
     on_a_host(|host| async move {
         let containerd = Containerd::start(&host).await;
@@ -59,7 +62,7 @@ fn main() {
             .skip(1)
             .filter(|word| !word.starts_with('-'))
             .collect();
-        let parts: [(&str, fn(&Bench)); 5] = [
+        let parts: [(&str, Part); 5] = [
             ("memory", Bench::memory),
             ("members", Bench::members),
             ("start", Bench::start),

@@ -28,8 +28,8 @@ const CALLS: usize = 32;
 const WAITING_CALLS: usize = 1024;
 /// How many signals are sent at once: none waits for anything but a freeze.
 const KILLS: usize = 4;
-/// How many ends of execs are seen to at once: each waits for the disk only.
-const EXEC_EXITS: usize = 4;
+/// How many ends of execs are seen to at once: each waits for the disk, and for output.
+const EXEC_EXITS: usize = 16;
 /// How many ends are seen to at once: each may wait for a process that doesn't die.
 const EXITS: usize = 16;
 /// How long events that containerd has not taken yet keep a shim that is done.

@@ -17,7 +17,8 @@
 //! - Memory is bounded: two buffers for all, and for each stream one unfinished line or one read that a slow client
 //!   hasn't taken yet. An idle shim does not wake up.
 //!
-//! Limits: a disk that hangs, rather than being full, holds up all processes of this shim, since one thread writes.
+//! Limits: a client that comes back is let in by the next output, so one that waits in open(2) for a quiet process waits
+//! on. A disk that hangs, rather than being full, holds up all processes of this shim, since one thread writes.
 //! SIGPIPE must be ignored in the whole process, as Rust's runtime does at its start.
 
 mod copy;

@@ -8,6 +8,7 @@
 //! Invariants:
 //! - An exit is shown to nobody, by State, Wait or event, before its record is on disk (a full disk apart, which is
 //!   logged), and a container's not before its cgroup is empty, or SIGKILL has been in vain for [`UNDEAD`].
+//! - What a process has written is where it goes before its exit is shown, unless that takes more than a second.
 //! - A start is published before its exit, however fast that is; a container's exit after those of its execs.
 //! - No lock of a container's state is held while anything is waited for, so State and Wait always answer.
 //! - A container's request that hangs holds up no other container.
@@ -18,6 +19,7 @@ mod error;
 mod exec;
 mod exit;
 mod lifecycle;
+mod output;
 mod query;
 mod signal;
 

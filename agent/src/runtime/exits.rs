@@ -6,7 +6,8 @@
 //! Invariants: what is in the folder can't stop anything: what is no record is named in the log once and put into
 //! `aside/`, where it stays until its task's files are cleaned, or until [`ASIDE`] newer ones are there.
 //!
-//! Limits: records of executed processes are not read yet; they go with their container.
+//! Limits: nobody waits for executed processes yet, so their records are removed whenever the folder is listed, which
+//! keeps it as small as there are containers.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -85,10 +86,11 @@ impl Exits {
         }
     }
 
-    /// The containers of whose first process there is a record. What is none is put aside.
+    /// The containers of whose first process there is a record. What is none is put aside; records of executed processes
+    /// are removed.
     ///
     /// # Errors
-    /// [`RuntimeError::File`]: the folder can't be read.
+    /// [`RuntimeError::File`]: the folder can't be read, or a file not removed.
     pub fn list(&self) -> Result<BTreeSet<ContainerId>, RuntimeError> {
         let mut ids = BTreeSet::new();
         for name in self.names()? {
@@ -97,7 +99,10 @@ impl Exits {
                 Some((Ok(id), None)) => {
                     ids.insert(id);
                 }
-                Some((Ok(_), Some(_))) => {}
+                Some((Ok(_), Some(_))) => {
+                    let path = self.folder.join(&name);
+                    absent_is_none(fs::remove_file(&path)).map_err(RuntimeError::file("remove", &path))?;
+                }
                 Some((Err(_), _)) => self.put_aside(&name, "its name is not that of a container of ours"),
                 // Its writer may be at it.
                 None if name.ends_with(UNFINISHED) => {}

@@ -1,3 +1,6 @@
+mod clients;
+mod loggers;
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -77,6 +80,14 @@ fn text(records: &[Record], stream: Stream) -> String {
     of_stream.map(|record| record.log.as_str()).collect()
 }
 
+/// A program for `binary://`: a shell script.
+fn logger_uri(dir: &Path, script: &str) -> String {
+    let path = dir.join("logger");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("binary://{}?dir={}&flag", path.display(), dir.display())
+}
+
 #[test]
 fn a_log_takes_both_streams_with_the_time() {
     let dir = tempfile::tempdir().unwrap();
@@ -131,162 +142,6 @@ fn a_file_takes_both_streams() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text.len(), "out\nerr\nout\nerr\n".len());
     assert_eq!(text.matches("out\n").count(), 2);
-}
-
-#[test]
-fn clients_have_fifos_for_all_three() {
-    let dir = tempfile::tempdir().unwrap();
-    let (stdin, stdout, stderr) = (
-        fifo(dir.path(), "0"),
-        fifo(dir.path(), "1"),
-        fifo(dir.path(), "2"),
-    );
-    let io = start();
-    let request = StdioRequest {
-        stdin: &stdin,
-        stdout: &stdout,
-        stderr: &stderr,
-        ..StdioRequest::default()
-    };
-    let (child, process) = io.open(&request, &NAME).unwrap();
-    let mut program = run(child, "read line; echo got $line; cat; echo done >&2");
-    let mut input = OpenOptions::new().write(true).open(&stdin).unwrap();
-    input.write_all(b"one\ntwo\n").unwrap();
-    let mut output = File::open(&stdout).unwrap();
-    let mut error = File::open(&stderr).unwrap();
-    let mut seen = [0; 8];
-    output.read_exact(&mut seen).unwrap();
-    assert_eq!(&seen, b"got one\n");
-    // A client that leaves, and comes back, has not ended stdin.
-    drop(input);
-    let mut input = OpenOptions::new().write(true).open(&stdin).unwrap();
-    input.write_all(b"three\n").unwrap();
-    drop(input);
-    process.close_stdin();
-    let (mut rest, mut errors) = (String::new(), String::new());
-    output.read_to_string(&mut rest).unwrap();
-    error.read_to_string(&mut errors).unwrap();
-    assert_eq!((rest.as_str(), errors.as_str()), ("two\nthree\n", "done\n"));
-    assert!(program.wait().unwrap().success());
-    assert!(process.drained(LONG));
-    assert_eq!(process.dropped_bytes(), 0);
-}
-
-#[test]
-fn output_waits_for_the_first_client() {
-    let dir = tempfile::tempdir().unwrap();
-    let stdout = fifo(dir.path(), "1");
-    let io = start();
-    let request = to(&stdout);
-    let (child, process) = io.open(&request, &NAME).unwrap();
-    assert!(run(child, "echo early").wait().unwrap().success());
-    assert!(!process.status.wait_drained(Duration::ZERO));
-    assert_eq!(std::fs::read_to_string(&stdout).unwrap(), "early\n");
-    assert!(process.drained(LONG));
-}
-
-#[test]
-fn a_client_that_goes_is_not_missed_and_may_come_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let stdout = fifo(dir.path(), "1");
-    let io = start();
-    let client = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(&stdout)
-        .unwrap();
-    let request = to(&stdout);
-    let (child, process) = io.open(&request, &NAME).unwrap();
-    drop(client);
-    // More than pipe and FIFO hold: this returns only if it is read.
-    let mut out = File::from(child.stdout);
-    out.write_all(&vec![b'x'; 1 << 20]).unwrap();
-    wait_for(|| process.dropped_bytes() == 1 << 20);
-    let (told, hears) = std::sync::mpsc::channel();
-    let client = std::thread::spawn(move || {
-        let mut fifo = BufReader::new(File::open(stdout).unwrap());
-        let mut text = String::new();
-        fifo.read_line(&mut text).unwrap();
-        told.send(()).unwrap();
-        fifo.read_to_string(&mut text).unwrap();
-        text
-    });
-    // What comes before the client does is dropped.
-    while hears.try_recv().is_err() {
-        out.write_all(b"back\n").unwrap();
-    }
-    out.write_all(b"last\n").unwrap();
-    drop((out, child.stderr));
-    assert!(process.drained(LONG));
-    assert!(client.join().unwrap().ends_with("back\nlast\n"));
-}
-
-/// A program for `binary://`: a shell script.
-fn logger_uri(dir: &Path, script: &str) -> String {
-    let path = dir.join("logger");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    format!("binary://{}?dir={}&flag", path.display(), dir.display())
-}
-
-#[test]
-fn a_logger_is_started_as_containerd_does() {
-    let dir = tempfile::tempdir().unwrap();
-    let script = r#"echo "$# $1 $3$4 $CONTAINER_ID $CONTAINER_NAMESPACE $(env | wc -l)" > "$2/told"
-        exec 5>&-; cat <&3 > "$2/out" & cat <&4 > "$2/err"; wait"#;
-    let uri = logger_uri(dir.path(), script);
-    let io = start();
-    let (child, process) = io.open(&to(&uri), &NAME).unwrap();
-    // The shell adds PWD of its own.
-    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
-    assert_eq!(read("told"), "4 dir flag web tests 3\n");
-    assert!(run(child, "echo out; echo err >&2").wait().unwrap().success());
-    assert!(process.drained(LONG));
-    assert_eq!((read("out").as_str(), read("err").as_str()), ("out\n", "err\n"));
-    assert_eq!(process.dropped_bytes(), 0);
-}
-
-#[test]
-fn the_death_of_a_logger_costs_output_and_is_counted() {
-    let dir = tempfile::tempdir().unwrap();
-    let uri = logger_uri(dir.path(), "exec 5>&-; head -c 6 <&3 > \"$2/out\"");
-    let io = start();
-    let (child, process) = io.open(&to(&uri), &NAME).unwrap();
-    let (mut out, err) = (File::from(child.stdout), File::from(child.stderr));
-    out.write_all(b"taken\n").unwrap();
-    // More than the pipe holds: this returns only if it is read.
-    out.write_all(&vec![b'x'; 1 << 20]).unwrap();
-    (&err).write_all(b"gone").unwrap();
-    drop((out, err));
-    assert!(process.drained(LONG));
-    assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"taken\n");
-    let dropped = process.dropped_bytes();
-    assert!((1..=(1 << 20) + 4).contains(&dropped), "{dropped}");
-}
-
-#[test]
-fn a_logger_that_goes_on_is_ended() {
-    let dir = tempfile::tempdir().unwrap();
-    let script = "trap 'echo asked > \"$2/end\"; kill $!' TERM; exec 5>&-; sleep 1000 & wait; wait";
-    let uri = logger_uri(dir.path(), script);
-    let io = start();
-    let (child, process) = io.open(&to(&uri), &NAME).unwrap();
-    drop(child);
-    process.close();
-    wait_for(|| std::fs::read(dir.path().join("end")).is_ok_and(|text| text == b"asked\n"));
-}
-
-#[test]
-fn a_logger_that_cant_be_started_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let io = start();
-    for uri in [
-        "binary:///does/not/exist".to_owned(),
-        format!("binary://{}", dir.path().display()),
-    ] {
-        let error = io.open(&to(&uri), &NAME).unwrap_err();
-        assert!(matches!(error, IoError::Logger { program, .. } if uri.ends_with(program.to_str().unwrap())));
-    }
 }
 
 #[test]
@@ -410,84 +265,6 @@ fn a_process_that_closes_its_streams_one_by_one_goes_on() {
     assert!(program.wait().unwrap().success());
     assert!(process.drained(LONG));
     assert_eq!(text(&records(&path), Stream::Stderr), "err\n");
-}
-
-#[test]
-fn a_process_that_closes_stdin_leaves_its_client_without_a_reader() {
-    let dir = tempfile::tempdir().unwrap();
-    let stdin = fifo(dir.path(), "0");
-    let io = start();
-    let request = StdioRequest {
-        stdin: &stdin,
-        ..StdioRequest::default()
-    };
-    let (child, _process) = io.open(&request, &NAME).unwrap();
-    let mut input = OpenOptions::new().write(true).open(&stdin).unwrap();
-    drop(child);
-    while input.write_all(b"into the void\n").is_ok() {}
-}
-
-#[test]
-fn a_slow_client_slows_down_its_process_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let stdout = fifo(dir.path(), "1");
-    let (uri, path) = log_uri(dir.path(), 1 << 20, 2);
-    let io = start();
-    let client = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(&stdout)
-        .unwrap();
-    let (child, slow) = io.open(&to(&stdout), &NAME).unwrap();
-    let mut program = run(child, "head -c 10000000 /dev/zero");
-    let (child, other) = io.open(&to(&uri), &NAME).unwrap();
-    assert!(run(child, "echo other").wait().unwrap().success());
-    assert!(other.drained(LONG));
-    assert_eq!(records(&path).len(), 1);
-    assert!(program.try_wait().unwrap().is_none() && !slow.status.wait_drained(Duration::ZERO));
-    // The process has ended when its client begins to read: everything is still there.
-    nix::fcntl::fcntl(&client, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
-    let mut read = 0;
-    let mut client = client;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match client.read(&mut buffer).unwrap() {
-            0 => break,
-            count => read += count,
-        }
-    }
-    assert_eq!(read, 10_000_000);
-    assert!(program.wait().unwrap().success() && slow.drained(LONG));
-}
-
-#[test]
-fn a_console_is_joined_to_fifos_and_hung_up_at_the_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let (stdin, stdout) = (fifo(dir.path(), "0"), fifo(dir.path(), "1"));
-    let io = start();
-    let request = StdioRequest {
-        stdin: &stdin,
-        terminal: true,
-        ..to(&stdout)
-    };
-    let (_, process) = io.open(&request, &NAME).unwrap();
-    let console = nix::pty::openpty(None, None).unwrap();
-    // Whoever resizes the console has it too.
-    let other = console.master.try_clone().unwrap();
-    process.attach_console(console.master).unwrap();
-    let path = stdout.clone();
-    let client = std::thread::spawn(move || std::fs::read_to_string(path).unwrap());
-    let mut input = OpenOptions::new().write(true).open(&stdin).unwrap();
-    input.write_all(b"typed\n").unwrap();
-    let mut line = String::new();
-    let mut slave = BufReader::new(File::from(console.slave));
-    slave.read_line(&mut line).unwrap();
-    assert_eq!(line, "typed\n");
-    slave.get_ref().write_all(b"shown").unwrap();
-    drop(slave);
-    assert!(process.drained(LONG));
-    assert_eq!(client.join().unwrap(), "typed\r\nshown");
-    drop(other);
 }
 
 #[test]

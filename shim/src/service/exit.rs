@@ -6,6 +6,7 @@ use std::time::Duration;
 use longshore_protocol::exit_record::{ExitRecord, VERSION};
 
 use super::container::{Container, Phase};
+use super::output::settle;
 use super::query::waited;
 use super::{Shim, UNDEAD};
 use crate::api::events::TaskExit;
@@ -17,6 +18,8 @@ use crate::records;
 
 /// How often a record that could not be written is tried again, and undead processes are looked at.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long an exit waits for output that a client or a logger is slow to take.
+const OUTPUT: Duration = Duration::from_secs(1);
 /// How long a container's end waits for those of its execs, which were killed with it.
 const EXECS: Duration = Duration::from_secs(2);
 /// The status of what SIGKILL ends.
@@ -138,8 +141,17 @@ impl Shim {
         }
     }
 
-    /// Shows an exit to everybody.
+    /// Shows an exit to everybody, once what the process has written is where it goes: clients stop reading at the exit.
     fn show(&self, container: &Container, exec: &str, exit: Exit) {
+        let (io, stdout, stderr) = {
+            let mut state = container.state();
+            let Ok(process) = state.process(container, exec) else {
+                return;
+            };
+            (process.io.clone(), process.stdout.clone(), process.stderr.clone())
+        };
+        // Delete waits longer, and says what is missing.
+        settle(io, [&stdout, &stderr], OUTPUT);
         let mut state = container.state();
         if exec.is_empty() {
             state.paused = false;

@@ -38,15 +38,15 @@ impl Shim {
             (process.pid, ending && request.exec_id.is_empty())
         };
         let whole = request.exec_id.is_empty() && request.all;
-        match container.own_cgroup() {
-            Some(cgroup) if whole && signal == Signal::KILL => cgroup.kill(),
-            Some(cgroup) if whole => {
-                cgroup.signal(signal);
+        let reached = match container.own_cgroup() {
+            Some(cgroup) if whole && signal == Signal::KILL => {
+                cgroup.kill();
+                true
             }
-            Some(_) | None => {}
-        }
-        // Reaped already, and only not shown yet: what was asked for has come about.
-        let reached = self.reaper.signal(pid, signal) || ending || whole;
+            Some(cgroup) if whole => cgroup.signal(signal) || ending,
+            // Reaped already, and only not shown yet: what was asked for has come about.
+            Some(_) | None => self.reaper.signal(pid, signal) || ending,
+        };
         if signal == Signal::KILL {
             self.let_die(&container);
             if request.exec_id.is_empty() {
@@ -115,7 +115,15 @@ impl Shim {
     }
 }
 
-/// A signal that clients may send; glibc keeps 32 and 33 for itself.
+/// A signal that clients may send: what has a name, and the real-time signals that glibc leaves to others, by which
+/// images with systemd are stopped.
+#[expect(unsafe_code, reason = "rustix has no safe way to a real-time signal")]
 fn signal(number: i32) -> Option<Signal> {
-    Signal::from_named_raw(number)
+    match number {
+        34..=64 => {
+            // SAFETY: 34 to 64 are signals of every Linux, and not those that glibc keeps for itself, 32 and 33.
+            Some(unsafe { Signal::from_raw_unchecked(number) })
+        }
+        _ => Signal::from_named_raw(number),
+    }
 }

@@ -132,3 +132,65 @@ fn what_comes_at_the_wrong_time_is_a_failed_precondition() {
         shim.end();
     });
 }
+
+/// Bytes that look random and are the same each time.
+fn noise(seed: u64, count: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..count).map(|_| byte()).collect()
+}
+
+#[test]
+fn no_bytes_bring_a_shim_down() {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    on_a_host(|shims| {
+        let container = shims.container("c", "exec sleep 1000");
+        let mut shim = shims.running(&container);
+        for seed in 0..200 {
+            let mut stream = UnixStream::connect(&shim.socket).unwrap();
+            let mut bytes = noise(seed, 300);
+            if seed % 2 == 0 {
+                // A header that is one, so that what follows is looked at.
+                let length = u32::try_from(bytes.len() - 10).unwrap();
+                bytes[..4].copy_from_slice(&length.to_be_bytes());
+                bytes[8] = 1;
+            }
+            // The shim may hang up in the middle of it.
+            let _ = stream.write_all(&bytes);
+        }
+        let methods = [
+            "State",
+            "Create",
+            "Start",
+            "Delete",
+            "Pids",
+            "Pause",
+            "Resume",
+            "Checkpoint",
+            "Kill",
+            "Exec",
+            "ResizePty",
+            "CloseIO",
+            "Update",
+            "Wait",
+            "Stats",
+            "Connect",
+        ];
+        for method in methods {
+            for seed in 0..50 {
+                let _ = shim.raw(method, noise(seed, usize::try_from(seed).unwrap()));
+            }
+        }
+        assert!(shim.is("c", Status::Running));
+        shim.kill("c", 9, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 137);
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}

@@ -92,6 +92,7 @@ fn a_container_that_was_never_started_can_be_killed_and_deleted() {
         let other = shims.container("d", "exit 3").in_group("c");
         shim.create(&other).unwrap();
         assert_eq!(shim.delete("d", "").unwrap().exit_status, 137);
+        assert_eq!(shims.record("d", None), None, "it never ran");
         shim.end();
     });
 }
@@ -176,6 +177,48 @@ fn an_exit_is_shown_on_a_full_disk_and_recorded_once_there_is_room() {
         until("the record is there", || {
             shims.record("c", None).is_some_and(|record| record.status == 7)
         });
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn a_signal_to_all_reaches_each_process() {
+    on_a_host(|shims| {
+        let script =
+            "trap 'echo got' USR1; trap 'exit 0' TERM; (trap 'echo got' USR1; while :; do sleep 0.01; done) &
+            echo ready; while :; do sleep 0.01; done";
+        let (container, output) = shims.container("c", script).with_output();
+        let mut shim = shims.running(&container);
+        let lines = |line: &str| {
+            let text = std::fs::read_to_string(&output).unwrap_or_default();
+            text.lines().filter(|other| *other == line).count()
+        };
+        until("it is ready", || lines("ready") == 1);
+        for round in 1..=20 {
+            shim.kill("c", 10, true).unwrap();
+            until("both have got it", || lines("got") >= 2 * round);
+        }
+        shim.kill("c", 15, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 0);
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn the_signal_that_stops_systemd_arrives() {
+    on_a_host(|shims| {
+        // SIGRTMIN+3.
+        let script = "trap 'exit 3' 37; echo ready; while :; do sleep 0.01; done";
+        let (container, output) = shims.container("c", script).with_output();
+        let mut shim = shims.running(&container);
+        until("it is ready", || {
+            std::fs::read_to_string(&output).is_ok_and(|text| text == "ready\n")
+        });
+        shim.kill("c", 33, false).unwrap_err();
+        shim.kill("c", 37, false).unwrap();
+        assert_eq!(shim.wait("c", ""), 3);
         shim.delete("c", "").unwrap();
         shim.end();
     });

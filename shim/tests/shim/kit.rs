@@ -235,6 +235,11 @@ impl Shim {
         self.client.call(SERVICE, method, request)
     }
 
+    /// Calls with bytes that need not be a request.
+    pub fn raw(&mut self, method: &str, payload: Vec<u8>) -> Result<Empty, CallError> {
+        self.call(method, &Raw(payload))
+    }
+
     pub fn create(&mut self, container: &Container) -> Result<u32, CallError> {
         container.write();
         self.call::<CreateTaskResponse>("Create", &container.request)
@@ -320,6 +325,34 @@ impl Shim {
         let request = ConnectRequest { id: String::new() };
         let response: ConnectResponse = self.call("Connect", &request).expect("an answer");
         response.shim_pid.cast_signed()
+    }
+}
+
+/// Bytes in the place of a message.
+#[derive(Debug, Default)]
+struct Raw(Vec<u8>);
+
+impl Message for Raw {
+    fn encode_raw(&self, buffer: &mut impl prost::bytes::BufMut) {
+        buffer.put_slice(&self.0);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: prost::encoding::wire_type::WireType,
+        buffer: &mut impl prost::bytes::Buf,
+        context: prost::encoding::DecodeContext,
+    ) -> Result<(), prost::DecodeError> {
+        prost::encoding::skip_field(wire_type, tag, buffer, context)
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -72,8 +72,50 @@ fn output_at_full_speed_is_all_there() {
         let (container, output) = shims.container("c", script).with_output();
         let mut shim = shims.running(&container);
         assert_eq!(shim.wait("c", ""), 3);
-        shim.delete("c", "").unwrap();
+        // Before Delete: an exit that is shown has its output written.
         assert_eq!(std::fs::metadata(output).unwrap().len(), 10_000_001 + 44_000_000);
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn many_containers_at_once_each_get_their_own_end() {
+    on_a_host(|shims| {
+        let keeper = shims.container("c", "exec sleep 1000").in_group("g");
+        let mut shim = shims.running(&keeper);
+        let socket = shim.socket.clone();
+        let lives: Vec<_> = (0..40_u32)
+            .map(|number| {
+                let id = format!("d{number}");
+                let script = format!(
+                    "(sleep 1000 &) ; [ {} = 0 ] && sleep 0.2; exit {number}",
+                    number % 3
+                );
+                let container = shims.container(&id, &script).in_group("g").in_hosts_pids();
+                let mut shim = crate::kit::Shim::connect(&socket);
+                std::thread::spawn(move || {
+                    shim.create(&container).unwrap();
+                    shim.begin(&id, "").unwrap();
+                    // It may have ended already.
+                    if shim.exec(&id, "e", "exit 9").is_ok() && shim.begin(&id, "e").is_ok() {
+                        let status = shim.wait(&id, "e");
+                        assert!(status == 9 || status == 137, "{status}");
+                    }
+                    assert_eq!(shim.wait(&id, ""), number);
+                    assert_eq!(shim.delete(&id, "").unwrap().exit_status, number);
+                })
+            })
+            .collect();
+        for life in lives {
+            life.join().unwrap();
+        }
+        for number in 0..40 {
+            assert_eq!(shims.record(&format!("d{number}"), None).unwrap().status, number);
+        }
+        shim.kill("c", 9, false).unwrap();
+        shim.wait("c", "");
+        shim.delete("c", "").unwrap();
         shim.end();
     });
 }
