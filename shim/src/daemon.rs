@@ -1,5 +1,6 @@
 //! The shim itself: the one thread that waits, for calls, for children, for the kernel, for time.
 
+mod unused;
 mod waiting;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::reaper::Reaper;
 use crate::service::{Shim, Table};
 use crate::ttrpc::server::{Progress, Reader};
 use crate::{clock, sockets};
+use unused::{Look, Unused};
 use waiting::{LISTENER, Loop, SIGNALS, WAKE};
 
 /// How many calls are worked on at once: those of a task's containers, a few for each.
@@ -172,9 +174,20 @@ fn run(
 ) -> std::io::Result<()> {
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut events = Vec::with_capacity(32);
+    let mut unused = Unused::default();
     while !waiting.is_ending() {
         let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
-        waiting.wait(&mut events, asked.then_some(LOOK))?;
+        let is_unused = readers.is_empty() && shim.is_empty();
+        let forgotten = match unused.look(clock::monotonic(), is_unused) {
+            Look::Used => None,
+            Look::Again(left) => Some(left),
+            Look::Forgotten => {
+                crate::service::Waiting::end(waiting, Duration::ZERO, &|| shim.is_empty());
+                continue;
+            }
+        };
+        let most = asked.then_some(LOOK).into_iter().chain(forgotten).min();
+        waiting.wait(&mut events, most)?;
         for event in events.drain(..) {
             match event.data.u64() {
                 LISTENER => accept(waiting, listener, &mut readers),

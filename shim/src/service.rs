@@ -55,6 +55,8 @@ pub const EXPECT: &str = "Expect";
 pub trait Waiting: Send + Sync {
     /// Has a job done after some time.
     fn after(&self, delay: Duration, job: Job);
+    /// Has it look again whether the shim is used: a container has gone.
+    fn container_gone(&self);
     /// Watches for a want of memory; `job` is called whenever there was one. What the watch is called; none if the kernel
     /// refuses.
     fn watch_oom(&self, watch: crate::cgroup::OomWatch, job: Box<dyn Fn() + Send + Sync>) -> Option<u64>;
@@ -220,6 +222,12 @@ impl Shim {
     fn shutdown(&self) {
         self.table().shutdown = true;
         self.waiting.end(sockets::LOCK, &|| self.table().is_empty());
+    }
+
+    /// Whether there is no container, nor one that is to come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table().is_empty()
     }
 
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.

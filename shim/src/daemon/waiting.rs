@@ -141,6 +141,10 @@ impl Waiting for Loop {
         self.wake();
     }
 
+    fn container_gone(&self) {
+        self.wake();
+    }
+
     fn watch_oom(&self, watch: OomWatch, job: OnOom) -> Option<u64> {
         let id = self.id();
         let watch = Arc::new((watch, job));

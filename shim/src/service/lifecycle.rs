@@ -165,6 +165,7 @@ impl Shim {
             table.containers.remove(&container.id);
             table.containers.values().next().cloned()
         };
+        self.waiting.container_gone();
         if self.logger.detach(&container.bundle)
             && let Some(other) = other
         {
