@@ -20,7 +20,7 @@ use crate::pool::Pool;
 use crate::reaper::Reaper;
 use crate::service::{Shim, Table};
 use crate::ttrpc::server::{Progress, Reader};
-use crate::{clock, sockets};
+use crate::{clock, limits, sockets};
 use unused::{Look, Unused};
 use waiting::{LISTENER, Loop, SIGNALS, WAKE};
 
@@ -85,6 +85,7 @@ fn serve_with(
     events: PathBuf,
     logger: &Arc<Logger>,
 ) -> Result<(), ServeError> {
+    limits::raise();
     let_go().map_err(system("let go of stdin, stdout and stderr"))?;
     listener.set_nonblocking(true).map_err(system("use the socket"))?;
     let socket = listener

@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod delete;
 pub mod events;
 pub mod io;
+pub mod limits;
 pub mod log;
 pub mod logger;
 pub mod memory;

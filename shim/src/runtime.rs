@@ -17,6 +17,7 @@ use crate::api::task::{OPTIONS, Options};
 use crate::api::{Any, Message as _};
 use crate::bundle::Config;
 use crate::io::ChildStdio;
+use crate::limits;
 use crate::reaper::{Reaper, RunError};
 
 pub use console::{Console, ConsoleError};
@@ -259,6 +260,7 @@ impl<'a> Call<'a> {
         let mut command = Command::new(&runtime.program);
         // runc would tell the service manager about the container.
         command.env_remove("NOTIFY_SOCKET").current_dir("/");
+        limits::give(&mut command);
         command.arg("--root").arg(&runtime.root);
         command.arg("--log").arg(&log).args(["--log-format", "json"]);
         if runtime.systemd_cgroup {

@@ -60,22 +60,23 @@ impl Mounts {
     }
 
     fn place(&self, line: &Membership<'_>) -> Option<Place> {
-        let mount = self.0.iter().find(|mount| {
+        let mounts = self.0.iter().filter(|mount| {
             if line.controllers.is_empty() {
                 mount.unified
             } else {
                 let mounted = |name: &&str| mount.options.iter().any(|option| option == name);
                 !mount.unified && line.controllers.iter().all(mounted)
             }
-        })?;
-        let below = if mount.root == "/" {
-            line.path
-        } else {
-            line.path.strip_prefix(mount.root.as_str())?
+        });
+        // A hierarchy may be mounted more than once, and not all of it everywhere.
+        let shown = |mount: &Mount| {
+            let below = Path::new(line.path).strip_prefix(&mount.root).ok()?;
+            Some(mount.point.join(below))
         };
+        let mut folders = mounts.filter_map(shown);
         Some(Place {
             controllers: line.controllers.iter().map(|&name| name.to_owned()).collect(),
-            folder: mount.point.join(below.trim_start_matches('/')),
+            folder: folders.next()?,
         })
     }
 }

@@ -135,3 +135,22 @@ fn cgroups_as_deep_as_a_path_can_be_are_walked_on_a_small_stack() {
     let walk = small.spawn(move || cgroup.processes()).unwrap();
     assert_eq!(walk.join().unwrap(), BTreeSet::from([7]));
 }
+
+#[test]
+fn a_mount_of_one_cgroup_shows_no_others() {
+    // As where somebody has mounted another container's cgroup.
+    let mounts = Mounts::parse(
+        "\
+29 22 0:26 /docker/ab /srv/cgroup rw - cgroup2 cgroup2 rw
+30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+",
+    );
+    let folder = |path: &str| {
+        mounts.places(&format!("0::{path}\n"), "0::/ours\n")[0]
+            .folder
+            .clone()
+    };
+    assert_eq!(folder("/t/c"), Path::new("/sys/fs/cgroup/t/c"));
+    assert_eq!(folder("/docker/abc/d"), Path::new("/sys/fs/cgroup/docker/abc/d"));
+    assert_eq!(folder("/docker/ab/d"), Path::new("/srv/cgroup/d"));
+}

@@ -158,6 +158,7 @@ fn spawn(
     let pid = posix_spawn(words[0].as_c_str(), &actions, &attributes, &words, &environment)?;
     drop(high);
     let pid = Pid::from_raw(pid.as_raw()).ok_or(io::ErrorKind::NotFound)?;
+    crate::limits::give_to(pid);
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 

@@ -91,10 +91,12 @@ impl Shim {
         }
         // What was made and never started has ended no run: whoever finds a record may not start it again.
         if ran {
-            if !record.undead.is_empty() {
-                self.look_again(container, record.clone());
+            if record.undead.is_empty() {
+                self.write(container, record);
+            } else {
+                let written = self.try_write(container, &record);
+                self.look_again(container, record, written);
             }
-            self.write(container, record);
         }
         self.publish_oom(container);
         self.show(container, "", exit);
@@ -119,17 +121,22 @@ impl Shim {
         }
     }
 
-    /// Writes a record, or sees to it that it is tried again.
-    fn write(self: &Arc<Self>, container: &Arc<Container>, record: ExitRecord) {
+    /// Writes a record, if there shall be any; false if it is not on disk.
+    fn try_write(&self, container: &Container, record: &ExitRecord) -> bool {
         let Some(folder) = &container.exits else {
-            return;
+            return true;
         };
-        let written = {
-            let _record = container.record.lock().unwrap_or_else(PoisonError::into_inner);
-            records::write(folder, &record)
-        };
-        if let Err(error) = written {
-            self.logger.error("an exit is shown without its record", &error);
+        let _record = container.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = records::write(folder, record);
+        if let Err(error) = &written {
+            self.logger.error("an exit is shown without its record", error);
+        }
+        written.is_ok()
+    }
+
+    /// Writes the last record of a process, or sees to it that it is tried again.
+    fn write(self: &Arc<Self>, container: &Arc<Container>, record: ExitRecord) {
+        if !self.try_write(container, &record) {
             let (shim, container) = (Arc::downgrade(self), Arc::downgrade(container));
             let again = move || {
                 // Deleted containers need none: whoever deleted it knows how it ended.
@@ -177,15 +184,19 @@ impl Shim {
         }
     }
 
-    /// Writes the record of a container anew once what did not die has died.
-    fn look_again(self: &Arc<Self>, container: &Arc<Container>, mut record: ExitRecord) {
+    /// Writes the record of a container anew once what did not die has died. Until then it is tried again here if it is not
+    /// `written`, so that none is written after that one.
+    fn look_again(self: &Arc<Self>, container: &Arc<Container>, mut record: ExitRecord, written: bool) {
         let (shim, container) = (Arc::downgrade(self), Arc::clone(container));
         let look = move || {
             let Some(shim) = shim.upgrade() else {
                 return;
             };
             match container.own_cgroup().map(|cgroup| cgroup.empty(Duration::ZERO)) {
-                Some(Emptied::Undead(_)) => shim.look_again(&container, record),
+                Some(Emptied::Undead(_)) => {
+                    let written = written || shim.try_write(&container, &record);
+                    shim.look_again(&container, record, written);
+                }
                 Some(Emptied::Empty) | None => {
                     record.undead.clear();
                     shim.write(&container, record);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore_shim::api::task::{SERVICE, StartRequest, StateRequest, Status};
 use longshore_shim::ttrpc::frame::{self, REQUEST, Request};
 
-use crate::kit::{Shim, Shims, on_a_host, until};
+use crate::kit::{Shim, on_a_host, until};
 
 /// A call as its bytes.
 fn call(stream: u32, method: &str, request: &impl longshore_shim::api::Message) -> Vec<u8> {
@@ -45,26 +45,15 @@ fn a_client_that_reads_no_answers_holds_up_nobody() {
     });
 }
 
-/// An OCI runtime whose `exec` hangs until a file is there.
-fn runtime_that_hangs(shims: &Shims) -> (std::path::PathBuf, std::path::PathBuf) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (program, gate) = (
-        shims.host.dir().join("oci-runtime"),
-        shims.host.dir().join("gate"),
-    );
-    let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' exec '*) while [ ! -e {gate} ]; do sleep 0.1; done; exit 1;; esac\nexec runc \"$@\"\n",
-        gate = gate.display()
-    );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    (program, gate)
-}
-
 #[test]
 fn calls_that_hang_keep_nobody_from_killing() {
     on_a_host(|shims| {
-        let (program, gate) = runtime_that_hangs(&shims);
+        let gate = shims.host.dir().join("gate");
+        let hang = format!(
+            "case \" $* \" in *' exec '*) while [ ! -e {} ]; do sleep 0.1; done; exit 1;; esac",
+            gate.display()
+        );
+        let program = shims.runtime(&hang);
         let mut container = shims.container("c", "exec sleep 1000");
         container.config["annotations"]["longshore.runtime"] = program.to_str().unwrap().into();
         let mut shim = shims.running(&container);

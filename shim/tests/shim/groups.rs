@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use longshore_shim::sockets;
+use longshore_tests::process::run;
 
-use crate::kit::{Shim, on_a_host, runs, until};
+use crate::kit::{Shim, descriptors, on_a_host, runs, until};
 
 #[test]
 fn starts_that_race_end_up_with_one_shim() {
@@ -124,5 +126,49 @@ fn a_start_that_fails_leaves_no_shim() {
             pids.filter(is_shim).collect::<Vec<i32>>()
         };
         until("no shim runs", || processes().is_empty());
+    });
+}
+
+#[test]
+fn a_shim_has_more_descriptors_than_it_was_given_and_what_it_runs_has_not() {
+    on_a_host(|shims| {
+        // Some versions of runc raise the limit by themselves: so it is asked what they begin with.
+        let limit = shims.host.dir().join("limit");
+        let runtime = shims.runtime(&format!("ulimit -Sn > {}", limit.display()));
+        let member = |number: u32| {
+            let mut container = shims
+                .container(&format!("c{number}"), "exec sleep 1000")
+                .in_group("g");
+            container.config["annotations"]["longshore.runtime"] = runtime.to_str().unwrap().into();
+            container.with_output().0
+        };
+        let first = member(0);
+        std::fs::write(first.bundle.join("config.json"), first.config.to_string()).unwrap();
+        let start = shims.command(&first, &["start"]);
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg("--nofile=50:4096")
+            .arg(start.get_program())
+            .args(start.get_args());
+        for (name, value) in start.get_envs() {
+            limited.env(name, value.unwrap_or_default());
+        }
+        let address = run(limited.current_dir(&first.bundle)).stdout;
+        let address = String::from_utf8(address).unwrap();
+        let mut shim = Shim::connect(address.strip_prefix("unix://").unwrap().as_ref());
+        for number in 0..20 {
+            let container = member(number);
+            shim.create(&container).unwrap();
+            shim.begin(&container.id, "").unwrap();
+        }
+        assert!(descriptors(shim.pid()) > 50);
+        assert_eq!(std::fs::read_to_string(&limit).unwrap(), "50\n");
+        for number in 0..20 {
+            let id = format!("c{number}");
+            shim.kill(&id, 9, false).unwrap();
+            assert_eq!(shim.wait(&id, ""), 137);
+            shim.delete(&id, "").unwrap();
+        }
+        shim.end();
     });
 }

@@ -108,6 +108,15 @@ impl Shims {
         }
     }
 
+    /// An OCI runtime: a shell script, then runc with the same words.
+    pub fn runtime(&self, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let program = self.host.dir().join("oci-runtime");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\nexec runc \"$@\"\n")).expect("a script");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        program
+    }
+
     /// Calls the program.
     pub fn command(&self, container: &Container, words: &[&str]) -> Command {
         let mut command = Command::new(SHIM);

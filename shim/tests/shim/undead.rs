@@ -1,5 +1,6 @@
 //! Processes that SIGKILL does not end. Real ones hang in the kernel; here a tracer holds them in their exit.
 
+use longshore_protocol::exit_record::ExitRecord;
 use nix::sys::ptrace::{Options, detach, seize};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -64,5 +65,38 @@ fn an_end_is_shown_with_what_does_not_die_on_record() {
         assert_eq!(shims.record("d", None).unwrap().status, 5);
         shim.delete("d", "").unwrap();
         shim.end();
+    });
+}
+
+#[test]
+fn a_record_that_is_late_has_the_last_word() {
+    on_a_host(|shims| {
+        // In the way of the folder.
+        let exits = shims.exits.join("late");
+        std::fs::write(&exits, "").unwrap();
+        let script = "until [ -e /tmp/go ]; do sleep 0.05; done; exit 5";
+        let mut container = shims.container("d", script).in_hosts_pids();
+        container.config["annotations"]["longshore.exits"] = exits.to_str().unwrap().into();
+        let mut shim = shims.running(&container);
+        shim.exec("d", "e", "exec sleep 1000").unwrap();
+        let held = Held::hold(shim.begin("d", "e").unwrap());
+        std::fs::write(shims.host.dir().join("rootfs/tmp/go"), "").unwrap();
+        assert_eq!(shim.wait("d", ""), 5);
+        // All at once: there is room, and what hung dies.
+        std::fs::remove_file(&exits).unwrap();
+        held.let_go();
+        let record = || {
+            let json = std::fs::read(exits.join("d.json")).ok()?;
+            Some(ExitRecord::parse(&json).expect("a whole record"))
+        };
+        until("all have died", || {
+            record().is_some_and(|record| record.undead.is_empty())
+        });
+        shim.delete("d", "").unwrap();
+        shim.end();
+        assert!(
+            record().unwrap().undead.is_empty(),
+            "nothing older was written over it"
+        );
     });
 }
