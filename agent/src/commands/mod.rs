@@ -10,6 +10,7 @@
 
 mod deregister;
 mod logging;
+mod memory;
 mod register;
 mod run;
 mod settings;

@@ -1,6 +1,6 @@
 //! `longshore-agent run`.
 
-use super::{Failure, logging};
+use super::{Failure, logging, memory};
 use crate::app;
 use crate::config::{Config, Warning};
 
@@ -12,6 +12,7 @@ const BLOCKING_THREADS: usize = 16;
 const THREAD_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(super) fn run(config: Config, warnings: Vec<Warning>) -> Result<(), Failure> {
+    memory::economize();
     logging::begin(&config.log_filter);
     for warning in &warnings {
         tracing::warn!(setting = warning.name, text = warning.text, "look at a setting");
