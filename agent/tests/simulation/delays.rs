@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use longshore_protocol::arn::TaskArn;
+
 use crate::node::{Node, container_id, one, task_arn};
 
 #[tokio::test(start_paused = true)]
@@ -33,8 +35,8 @@ async fn a_runtime_that_is_away_is_waited_for() {
     node.until_clean().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stop_during_a_slow_start_waits_for_what_comes_of_it() {
+/// A node in the middle of a start that takes ten seconds.
+async fn starting_slowly(program: &str) -> (Node, TaskArn) {
     let mut node = Node::started(5);
     let arn = task_arn(1);
     node.runtime
@@ -42,9 +44,15 @@ async fn a_stop_during_a_slow_start_waits_for_what_comes_of_it() {
         .lock()
         .unwrap()
         .insert("start", Duration::from_secs(10));
-    node.link.run(&arn, one("sleep"));
+    node.link.run(&arn, one(program));
     node.until("starting", |node| node.world.log().contains("> start"))
         .await;
+    (node, arn)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_a_slow_start_waits_for_what_comes_of_it() {
+    let (mut node, arn) = starting_slowly("sleep").await;
     node.link.stop(&arn);
     let last = node.until_stopped(&arn).await;
     assert_eq!(last.containers.unwrap()[0].exit_code, Some(143));
@@ -57,16 +65,7 @@ async fn a_stop_during_a_slow_start_waits_for_what_comes_of_it() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_dies_during_a_slow_start_finds_what_came_of_it() {
     for stopped in [false, true] {
-        let mut node = Node::started(5);
-        let arn = task_arn(1);
-        node.runtime
-            .slow
-            .lock()
-            .unwrap()
-            .insert("start", Duration::from_secs(10));
-        node.link.run(&arn, one("graceful 4"));
-        node.until("starting", |node| node.world.log().contains("> start"))
-            .await;
+        let (mut node, arn) = starting_slowly("graceful 4").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         node.kill().await;
         if stopped {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_protocol::arn::Scope;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,14 @@ async fn ready(folder: &Path) -> String {
     .unwrap()
 }
 
-const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+/// The whole answer to a question whether it is well.
+async fn health(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    let question = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(question).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
 
 #[tokio::test]
 async fn it_serves_where_the_ready_file_says_and_ends_when_told() {
@@ -52,10 +59,7 @@ async fn it_serves_where_the_ready_file_says_and_ends_when_told() {
     let client = async {
         let url = ready(folder.path()).await;
         let address = url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(HEALTH).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = health(TcpStream::connect(address).await.unwrap()).await;
         assert!(
             answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"status":"ok"}"#),
             "{answer}"
@@ -114,10 +118,7 @@ async fn it_opens_as_many_files_as_the_system_lets_it() {
         for _ in 0..150 {
             idle.push(TcpStream::connect(address).await.unwrap());
         }
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(HEALTH).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = health(TcpStream::connect(address).await.unwrap()).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         end.cancel();
     };
@@ -152,13 +153,11 @@ async fn it_speaks_tls_by_its_own_certificate() {
             .with_no_client_auth();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = "127.0.0.1".try_into().unwrap();
-        let mut stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
             .connect(name, stream)
             .await
             .unwrap();
-        stream.write_all(HEALTH).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = health(stream).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         end.cancel();
     };
