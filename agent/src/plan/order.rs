@@ -16,7 +16,8 @@ pub(super) fn stops_first(state: &TaskState, index: u16) -> Option<&str> {
     }
     let all = above(state, index);
     let mut left = state.containers().zip(all);
-    left.find(|((_, _, record, _), above)| *above && record.known < KnownStatus::Stopped)
+    // What has exited and is being asked how holds up nobody: where its shim hangs, that comes only with the last.
+    left.find(|((_, _, record, live), above)| *above && record.known < KnownStatus::Stopped && !live.exited)
         .map(|((_, definition, ..), _)| definition.name.as_str())
 }
 

@@ -113,3 +113,13 @@ fn what_is_just_being_started_ends_before_what_it_depends_on() {
     tell(&mut state, Fact::Container(1, ContainerFact::Discarded), 3);
     assert_eq!(decided(&mut state, 3).steps, [Step::Terminate(0, 15)]);
 }
+
+#[test]
+fn what_has_exited_holds_up_nobody_while_it_is_asked_how() {
+    let mut state = chain_that_stops();
+    decided(&mut state, 100);
+    tell(&mut state, Fact::Container(2, ContainerFact::Exited), 101);
+    let plan = decided(&mut state, 101);
+    assert!(plan.steps.contains(&Step::Reap(2)));
+    assert_eq!(signals(&plan), [Step::Terminate(1, 15)]);
+}
