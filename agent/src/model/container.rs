@@ -212,6 +212,23 @@ pub struct LogOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{FirstStart, sample};
+
+    #[test]
+    fn what_an_agent_wrote_that_knew_of_no_dependencies_is_read() {
+        let container = sample::container("a", true);
+        let mut json = serde_json::to_value(&container).unwrap();
+        for member in ["depends_on", "start_timeout"] {
+            json.as_object_mut().unwrap().remove(member).unwrap();
+        }
+        assert_eq!(
+            serde_json::from_value::<ResolvedContainer>(json).unwrap(),
+            container
+        );
+        let start = serde_json::json!({"pid": 1, "at_millis": 2, "boot_id": "b"});
+        let start: FirstStart = serde_json::from_value(start).unwrap();
+        assert_eq!((start.pid, start.since_boot), (1, None));
+    }
 
     #[test]
     fn container_ids_round_trip_and_have_one_spelling() {
