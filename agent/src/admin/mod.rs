@@ -93,6 +93,9 @@ pub struct ContainerView {
     pub runtime_id: String,
     /// How far it is.
     pub last_status: String,
+    /// How often it was restarted by its restart policy, or since the machine was restarted.
+    #[serde(default)]
+    pub restart_count: u32,
     /// How it ended.
     pub exit_code: Option<i32>,
     /// Why it waits or ended.

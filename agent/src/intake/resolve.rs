@@ -14,7 +14,7 @@ use crate::model::{ResolvedContainer, ResolvedTask, Volume};
 use super::limits;
 use super::parts::{
     amount, each, environment, environment_file, gpus, invalid, log, mount_point, port_mapping, positive,
-    required, ulimit, volume,
+    required, restart_policy, ulimit, volume,
 };
 
 /// The most containers of a task, as the API has it.
@@ -184,6 +184,7 @@ fn container(
         gpu_ids: assigned.gpu_ids.clone(),
         docker_labels: definition.docker_labels.clone().unwrap_or_default(),
         log: log(definition.log_configuration.as_ref(), &path)?,
+        restart_policy: restart_policy(definition.restart_policy.as_ref(), &path)?,
     })
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use longshore_protocol::arn::{ContainerArn, ResourceId};
 use serde::{Deserialize, Serialize};
 
+use super::RestartPolicy;
+
 /// A container's id in containerd: `TASK-INDEX`, so that it is the same each time it is derived.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -124,6 +126,9 @@ pub struct ResolvedContainer {
     pub docker_labels: BTreeMap<String, String>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// Whether and when it is restarted; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
 }
 
 /// A resource limit.

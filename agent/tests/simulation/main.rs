@@ -17,6 +17,8 @@ mod life;
 mod link;
 mod machine;
 mod node;
+mod reboot;
+mod restarts;
 mod runtime;
 mod stops;
 mod trouble;

@@ -36,6 +36,7 @@ const CONTAINER: &[&str] = &[
     "mountPoints",
     "portMappings",
     "stopTimeout",
+    "restartPolicy",
     "readonlyRootFilesystem",
     "privileged",
     "resourceRequirements",
