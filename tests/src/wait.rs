@@ -10,7 +10,19 @@ pub const LONG: Duration = Duration::from_secs(60);
 ///
 /// # Panics
 /// When nothing came within [`LONG`]; `what` says what was awaited.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(LONG, what, ask).await
+}
+
+/// As [`until`], for what takes long by itself.
+///
+/// # Panics
+/// When nothing came within `patience`.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let wait = async {
         loop {
             if let Some(answer) = ask().await {
@@ -19,9 +31,9 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    match tokio::time::timeout(LONG, wait).await {
+    match tokio::time::timeout(patience, wait).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{what}: not within {} s", LONG.as_secs()),
+        Err(_) => panic!("{what}: not within {} s", patience.as_secs()),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::runtime::{Observed, ObservedState};
 use crate::store::{StoreError, StoredTask, Write};
 
 use super::actor::{Actor, ActorError};
+use super::booted::Booted;
 use super::shared::Shared;
 use super::{Deps, Settings, TakeError, observed};
 
@@ -60,6 +61,7 @@ pub(super) struct Engine {
     shared: Arc<Shared>,
     intake: Intake,
     janitor: Janitor,
+    booted: Booted,
     restored: Vec<StoredTask>,
     requests: mpsc::Receiver<Request>,
     notices: mpsc::Receiver<Notice>,
@@ -104,7 +106,7 @@ impl Engine {
             clock: Arc::clone(&deps.clock),
             progress: Progress::default(),
             limits: settings.limits,
-            boot_id: settings.boot_id,
+            boot_id: settings.boot.boot_id.clone(),
         };
         let reporter = Reporter::new(deps.link, Arc::clone(&deps.clock));
         let shared = Shared::new(
@@ -127,6 +129,7 @@ impl Engine {
             shared: Arc::clone(&shared),
             intake,
             janitor,
+            booted: Booted::new(settings.boot, contents.boot, settings.resume),
             restored: contents.tasks,
             requests,
             notices,
@@ -145,12 +148,16 @@ impl Engine {
     /// Gives each task of the store its actor.
     pub(super) fn restore(&mut self) {
         for StoredTask { assignment, record } in std::mem::take(&mut self.restored) {
-            self.spawn(TaskState::restored(assignment, record));
+            let mut state = TaskState::restored(assignment, record);
+            self.booted.judge(&mut state);
+            self.spawn(state);
         }
     }
 
     /// Works until the token is cancelled.
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), EngineError> {
+        // Nothing is done to containers before the runtime's list is there, and that is taken below.
+        self.shared.store.commit(self.booted.writes()).await?;
         loop {
             tokio::select! {
                 () = token.cancelled() => return Ok(()),

@@ -18,7 +18,7 @@ use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::Cursor;
 use tokio::sync::oneshot;
 
-use crate::model::{Assignment, TaskRecord};
+use crate::model::{Assignment, Boot, TaskRecord};
 
 use writer::{Job, Writer};
 
@@ -79,6 +79,8 @@ pub enum Write {
     Cursor(Cursor),
     /// What is wanted of a task. Only `intake` and adoption write it.
     Assignment(Assignment),
+    /// In which boot of which machine the tasks are looked after from now on.
+    Boot(Boot),
     /// What is remembered of a task. Only the task's actor and its adoption write it.
     Record(TaskArn, TaskRecord),
     /// The task is forgotten.
@@ -101,6 +103,8 @@ pub struct StoredTask {
 pub struct Contents {
     /// Where in the stream of assignments the node is.
     pub cursor: Cursor,
+    /// In which boot of which machine the last agent was; `None` where none has said.
+    pub boot: Option<Boot>,
     /// The tasks, by ARN.
     pub tasks: Vec<StoredTask>,
 }
