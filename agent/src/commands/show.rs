@@ -171,6 +171,7 @@ mod tests {
             name: name.to_owned(),
             runtime_id: "x-0".to_owned(),
             last_status: "STOPPED".to_owned(),
+            health_status: "UNKNOWN".to_owned(),
             exit_code,
             reason: None,
         };
@@ -179,6 +180,7 @@ mod tests {
                 task_arn: "arn:aws:ecs:us-east-1:000000000000:task/default/0a".to_owned(),
                 task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/web:3".to_owned(),
                 last_status: "STOPPED".to_owned(),
+                health_status: "UNKNOWN".to_owned(),
                 desired_status: "STOPPED".to_owned(),
                 containers: vec![container("app", Some(0)), container("sidecar", None)],
             }],
