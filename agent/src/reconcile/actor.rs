@@ -4,9 +4,9 @@
 //! going on: what is new is begun, what is not wanted any more is given up.
 //!
 //! While something waits to be stored, facts are still taken in, but no step is begun and nothing is reported. There is
-//! one exception: if the store has not answered for [`PATIENCE`], containers that are to end get their signals all the
-//! same. A crash then forgets that they were sent, and the order comes again; a container that nobody can stop because
-//! of a full disk would be worse.
+//! one exception: if the disk takes no writes, or the store has not answered for [`PATIENCE`], containers that are to end
+//! get their signals, and are asked how they ended, all the same. A crash then forgets that they were sent, and the order
+//! comes again; a container that nobody can stop because of a full disk would be worse.
 
 mod saving;
 
@@ -117,8 +117,10 @@ impl Actor {
             if self.state.live.cleaned && self.is_stored() {
                 return self.forget(&token).await;
             }
+            let store = self.shared.store.clone();
             tokio::select! {
                 () = token.cancelled() => return self.end().await,
+                () = store.failing(), if self.saving.is_some() && !self.is_late() => {}
                 Some(done) = self.work.join_next() => self.finish(done?)?,
                 fact = self.facts.recv() => match fact {
                     Some(fact) => self.apply(fact),

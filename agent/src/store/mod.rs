@@ -201,6 +201,17 @@ impl Store {
         self.writer.trouble()
     }
 
+    /// Whether the disk took no writes the last time.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.writer.is_failing()
+    }
+
+    /// Waits until the disk takes no writes.
+    pub async fn failing(&self) {
+        self.writer.failing().await;
+    }
+
     /// Makes changes, all or none; returns when they are on the disk. While the disk is full or fails, it waits.
     ///
     /// # Errors

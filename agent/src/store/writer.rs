@@ -135,6 +135,20 @@ impl Writer {
         ))
     }
 
+    /// Waits until the disk takes no writes.
+    pub(super) async fn failing(&self) {
+        let mut again = self.again.subscribe();
+        while !self.is_failing() {
+            // The sender is in here, so it is there.
+            let _ = again.changed().await;
+        }
+    }
+
+    /// Whether the disk took no writes the last time.
+    pub(super) fn is_failing(&self) -> bool {
+        lock(&self.queue).trouble.is_some()
+    }
+
     /// Puts a job in line, waiting for room.
     pub(super) async fn submit(self: &Arc<Self>, job: Job) -> Result<(), StoreError> {
         let room = Arc::clone(&self.room);

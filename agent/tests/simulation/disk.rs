@@ -10,7 +10,7 @@ use longshore_protocol::poll::PollRequest;
 use longshore_protocol::status::DesiredStatus;
 
 use crate::faulty_disk::{Fault, FaultyDisk};
-use crate::node::{Node, container_id, one, task_arn};
+use crate::node::{Node, container, container_id, one, task, task_arn};
 
 const FAULTS: [Fault; 2] = [Fault::Full, Fault::Broken];
 
@@ -92,13 +92,19 @@ async fn stop_orders_are_obeyed_while_nothing_can_be_written() {
         let stubborn = running(&mut node, 2, "stubborn").await;
         let forced = running(&mut node, 3, "stubborn").await;
         let other = running(&mut node, 4, "sleep").await;
+        let hasty = task_arn(5);
+        let mut spec = one("graceful 6");
+        spec.containers[0].definition.stop_timeout = Some(1);
+        node.link.run(&hasty, spec);
+        node.until_told(&hasty, "RUNNING").await;
         disk.set(Some(fault));
         // The first is in the commit that hangs, the others come while it does.
         node.link.stop(&graceful);
         wait(60).await;
         node.link.stop(&stubborn);
+        node.link.stop(&hasty);
         node.link.assign(&forced, DesiredStatus::Stopped, true, None);
-        for arn in [&graceful, &stubborn, &forced] {
+        for arn in [&graceful, &stubborn, &forced, &hasty] {
             let id = container_id(arn, 0);
             node.until("it has ended", |node| has_ended(node, &id)).await;
         }
@@ -109,20 +115,31 @@ async fn stop_orders_are_obeyed_while_nothing_can_be_written() {
         assert_eq!(signals(&node, &graceful), [15]);
         assert_eq!(signals(&node, &stubborn), [15, 9]);
         assert_eq!(signals(&node, &forced), [9]);
+        assert_eq!(signals(&node, &hasty), [15], "a short grace is one all the same");
         wait(60).await;
-        for arn in [&graceful, &stubborn, &forced] {
+        for arn in [&graceful, &stubborn, &forced, &hasty] {
             assert_eq!(
                 node.link.status(arn).as_deref(),
                 Some("RUNNING"),
                 "nothing unstored is told"
             );
         }
+        let known = |task: &std::sync::Arc<longshore_agent::reconcile::TaskView>| {
+            task.state.record.containers[0]
+                .exit
+                .as_ref()
+                .and_then(|exit| exit.code)
+        };
+        let mut codes: Vec<_> = node.handle().tasks().iter().filter_map(known).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, [5, 6, 137, 137], "the node knows how they ended");
         let told = last_poll(&node).status;
-        assert_eq!(told.tasks.len(), 3, "but why it is not: {told:?}");
+        assert_eq!(told.tasks.len(), 4, "but why it is not: {told:?}");
         disk.set(None);
         assert_eq!(code(&node.until_stopped(&graceful).await), Some(5));
         assert_eq!(code(&node.until_stopped(&stubborn).await), Some(137));
         assert_eq!(code(&node.until_stopped(&forced).await), Some(137));
+        assert_eq!(code(&node.until_stopped(&hasty).await), Some(6));
         assert_eq!(node.link.status(&other).as_deref(), Some("RUNNING"));
         node.link.stop(&other);
         node.until_stopped(&other).await;
@@ -167,6 +184,39 @@ async fn an_end_while_nothing_can_be_written_is_told_with_its_code_and_in_order(
     assert!(!told, "it owes a report");
     disk.set(None);
     assert_eq!(code(&node.until_stopped(&ends).await), Some(3));
+    node.until_clean().await;
+}
+
+/// What an essential container's end takes along is stopped as well, with its grace.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_container_ends_the_others_on_a_full_disk() {
+    let (mut node, disk) = started();
+    let arn = task_arn(1);
+    let mut spec = task(vec![
+        container("ends", "run 30 3"),
+        container("follows", "graceful 6"),
+    ]);
+    spec.containers[1].definition.stop_timeout = Some(1);
+    node.link.run(&arn, spec);
+    node.until_told(&arn, "RUNNING").await;
+    disk.set(Some(Fault::Full));
+    let id = container_id(&arn, 1);
+    node.until("the other has ended", |node| has_ended(node, &id))
+        .await;
+    let signals = node.runtime.history(&id).signals;
+    assert_eq!(
+        signals.iter().map(|(signal, _)| *signal).collect::<Vec<_>>(),
+        [15]
+    );
+    disk.set(None);
+    let told = node.until_stopped(&arn).await;
+    let codes: Vec<_> = told
+        .containers
+        .unwrap()
+        .iter()
+        .map(|each| each.exit_code)
+        .collect();
+    assert_eq!(codes, [Some(3), Some(6)]);
     node.until_clean().await;
 }
 

@@ -12,6 +12,7 @@
 
 mod aws_cli;
 mod deaths;
+mod disk;
 mod errors;
 mod gpu;
 mod images;

@@ -79,23 +79,24 @@ impl Actor {
         self.saving.is_none() && !self.unsaved
     }
 
-    /// Whether the store has not answered for so long that it is not waited for.
+    /// Whether what is on its way to the store is not waited for: the disk takes no writes, or it has taken too long.
     pub(super) fn is_late(&self) -> bool {
         let now = self.shared.clock().since_boot();
-        self.saving.is_some_and(|saving| saving.late <= now)
+        let late = |saving: Saving| saving.late <= now || self.shared.store.is_failing();
+        self.saving.is_some_and(late)
     }
 
     /// Whether a step may be begun now.
     pub(super) fn may(&self, step: &Step) -> bool {
         match step {
-            Step::Terminate(..) | Step::Kill(..) => self.is_stored() || self.is_late(),
+            // How it ended is asked as well: who asks keeps the answer until the container is removed.
+            Step::Terminate(..) | Step::Kill(..) | Step::Reap(_) => self.is_stored() || self.is_late(),
             Step::PrepareTask
             | Step::Pull(_)
             | Step::Attach(_)
             | Step::Create(_)
             | Step::Start(_)
             | Step::Adopt(_)
-            | Step::Reap(_)
             | Step::Discard(_)
             | Step::TearDown(_)
             | Step::TearDownTask
