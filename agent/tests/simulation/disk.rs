@@ -256,3 +256,56 @@ async fn an_agent_that_is_told_to_end_ends_on_a_full_disk() {
     node.start();
     node.until_told(&task_arn(2), "RUNNING").await;
 }
+
+/// Invariants 1, 2 and 3, whenever the disk fills up and whenever the agent dies.
+#[tokio::test(start_paused = true)]
+async fn however_the_disk_comes_and_goes_every_end_is_told_as_it_was() {
+    for seed in 1..=40 {
+        let mut node = Node::new(seed);
+        let disk = FaultyDisk::under(node.store_path().parent().unwrap());
+        node.start();
+        node.crashes_left = 4;
+        node.plant();
+        let tasks = [
+            ("run 20 3", 3),
+            ("run 2 0", 0),
+            ("graceful 5", 5),
+            ("stubborn", 137),
+            ("run 90 9", 9),
+        ];
+        let arns: Vec<_> = (1..).map(task_arn).take(tasks.len()).collect();
+        for ((command, _), arn) in tasks.iter().zip(&arns) {
+            node.link.run(arn, one(command));
+            pass(&mut node, 2).await;
+        }
+        for round in 0..8 {
+            disk.set((node.world.roll() % 2 == 0).then_some(Fault::Full));
+            if round == 3 {
+                node.link.stop(&arns[2]);
+                node.link.stop(&arns[3]);
+            }
+            let seconds = 1 + node.world.roll() % 20;
+            pass(&mut node, seconds).await;
+        }
+        disk.set(None);
+        for ((_, expected), arn) in tasks.iter().zip(&arns) {
+            let told = node.until_stopped(arn).await;
+            let starts = node.runtime.history(&container_id(arn, 0)).starts;
+            // What was ordered to stop before it could start has no code.
+            let right = (starts, code(&told)) == (1, Some(*expected)) || (starts, code(&told)) == (0, None);
+            assert!(
+                right,
+                "seed {seed}: {starts} starts, {told:?}\n{}",
+                node.world.log()
+            );
+        }
+        node.until_clean().await;
+    }
+}
+
+/// Lets time pass, whether the agent dies in it or not.
+async fn pass(node: &mut Node, seconds: u64) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    node.until("time passes", |_| tokio::time::Instant::now() >= until)
+        .await;
+}
