@@ -279,7 +279,7 @@ async fn however_the_disk_comes_and_goes_every_end_is_told_as_it_was() {
             pass(&mut node, 2).await;
         }
         for round in 0..8 {
-            disk.set((node.world.roll() % 2 == 0).then_some(Fault::Full));
+            disk.set(node.world.roll().is_multiple_of(2).then_some(Fault::Full));
             if round == 3 {
                 node.link.stop(&arns[2]);
                 node.link.stop(&arns[3]);
