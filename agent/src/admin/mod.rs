@@ -55,7 +55,10 @@ pub struct Status {
     pub last_error: Option<String>,
     /// How many tasks it holds, stopped ones that are not cleaned up yet included.
     pub tasks: usize,
-    /// What an operator should know about the settings.
+    /// What is wrong with this machine, such as a disk that takes no writes; absent while it is well.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// What an operator should know about the settings, and about how the agent began.
     pub warnings: Vec<String>,
 }
 

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::registration::Standing;
 use crate::admin::{Answers, ContainerView, LogQuery, Records, Refusal, Status, TaskView, Tasks};
 use crate::clock::Clock;
-use crate::config::Warning;
 use crate::link::Link;
 use crate::log::{LogError, Logs, ReadOptions, read};
 use crate::model::KnownStatus;
@@ -30,7 +29,7 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) logs: Logs,
     pub(super) endpoint: String,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<String>,
 }
 
 #[async_trait]
@@ -52,7 +51,8 @@ impl Answers for Desk {
                 .to_string(),
             last_error: connection.error,
             tasks: self.engine.tasks().len(),
-            warnings: self.warnings.iter().map(ToString::to_string).collect(),
+            trouble: self.engine.trouble(),
+            warnings: self.warnings.clone(),
         }
     }
 
@@ -209,6 +209,7 @@ mod tests {
         let mut state = TaskState::new(sample::assignment(&[true]));
         state.record.containers[0].known = known;
         Arc::new(reconcile::TaskView {
+            stored: KnownStatus::None,
             state,
             waits: Vec::new(),
             causes: Vec::new(),

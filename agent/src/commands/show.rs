@@ -111,6 +111,7 @@ fn status_text(status: &Status) -> String {
         ),
         ("tasks", status.tasks.to_string()),
     ];
+    rows.extend(status.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
     rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows.iter()
         .map(|(name, value)| format!("{name:<20}{value}\n"))
@@ -218,6 +219,7 @@ mod tests {
             connected: false,
             since: "2026-01-01T00:00:00Z".to_owned(),
             last_error: Some("no answer".to_owned()),
+            trouble: Some("agent.db can't be written".to_owned()),
             tasks: 2,
             warnings: vec!["ECS_X: is no setting".to_owned()],
         };
@@ -227,6 +229,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("runtime             does not answer"), "{text}");
+        assert!(
+            text.contains("trouble             agent.db can't be written"),
+            "{text}"
+        );
         assert!(
             text.contains("warning             ECS_X: is no setting"),
             "{text}"

@@ -81,7 +81,7 @@ pub struct FirstStart {
     /// In which boot of the machine.
     pub boot_id: String,
     /// When it was first seen to run, since that boot; `None` where nobody saw it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_boot: Option<Duration>,
 }
 

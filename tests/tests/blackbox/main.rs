@@ -13,6 +13,7 @@
 mod aws_cli;
 mod deaths;
 mod depends;
+mod disk;
 mod errors;
 mod gpu;
 mod images;

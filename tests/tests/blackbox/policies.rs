@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::types::PortMapping;
-use longshore_tests::wait::{self, LONG};
+use longshore_tests::wait;
 
 use crate::network::{get, host_port};
 use crate::reboot::{restarted, restarts, run_bridged};
@@ -15,7 +15,7 @@ const SCRIPT: &str = "echo start >> /count; echo started $(wc -l < /count) times
 async fn until_restarted(system: &System, task: &str) {
     // A run of a minute is longer than tests wait for anything.
     let run = Duration::from_secs(62);
-    wait::until_within(2 * LONG + run, "it is restarted", || async {
+    wait::until_within(2 * wait::patience() + run, "it is restarted", || async {
         (restarts(system, task) == Some(1)).then_some(())
     })
     .await;
