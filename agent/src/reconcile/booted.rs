@@ -46,6 +46,11 @@ impl Booted {
             .is_some_and(|before| before.boot_id != self.boot.boot_id)
     }
 
+    /// Whether containers must wait for [`Booted::writes`]: where no boot was known before, nothing was judged by it.
+    pub(super) fn comes_first(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| *before != self.boot)
+    }
+
     /// What is to be stored at once, in one piece: after it, nobody knows the last boot any more.
     pub(super) fn writes(&mut self) -> Vec<Write> {
         let mut writes = std::mem::take(&mut self.writes);

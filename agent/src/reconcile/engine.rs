@@ -175,8 +175,9 @@ impl Engine {
     /// Works until the token is cancelled.
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), EngineError> {
         let shared = Arc::clone(&self.shared);
-        // Nothing is done to containers before the runtime's list is taken, and that waits for this to be stored: after it
-        // nobody knows the last boot any more. The rest does not wait for the disk.
+        // Nothing is done to containers before the runtime's list is taken, and after a reboot that waits for this to be
+        // stored: after it nobody knows the last boot any more. The rest does not wait for the disk.
+        let comes_first = self.booted.comes_first();
         let mut booting = JoinSet::new();
         let writes = self.booted.writes();
         booting.spawn({
@@ -198,7 +199,7 @@ impl Engine {
                     self.swept(swept?);
                     self.take_held().await;
                 }
-                Some(notice) = self.notices.recv(), if booting.is_empty() => match notice {
+                Some(notice) = self.notices.recv(), if !comes_first || booting.is_empty() => match notice {
                     Notice::Exited(id) => {
                         let fact = Fact::Container(id.index(), ContainerFact::Exited);
                         self.tell(id.task(), fact).await;
