@@ -77,6 +77,9 @@ pub struct TaskView {
     pub task_definition_arn: String,
     /// How far it is.
     pub last_status: String,
+    /// What the health checks of its essential containers say.
+    #[serde(default)]
+    pub health_status: String,
     /// Where it is to go.
     pub desired_status: String,
     /// Its containers.
@@ -93,6 +96,9 @@ pub struct ContainerView {
     pub runtime_id: String,
     /// How far it is.
     pub last_status: String,
+    /// What its health check says.
+    #[serde(default)]
+    pub health_status: String,
     /// How often it was restarted by its restart policy, or since the machine was restarted.
     #[serde(default)]
     pub restart_count: u32,

@@ -175,10 +175,11 @@ fn view(task: &reconcile::TaskView) -> TaskView {
     let state = &task.state;
     let containers = state
         .containers()
-        .map(|(index, definition, record, _)| ContainerView {
+        .map(|(index, definition, record, live)| ContainerView {
             name: definition.name.clone(),
             runtime_id: state.container_id(index).to_string(),
             last_status: record.known.as_str().to_owned(),
+            health_status: live.health.as_str().to_owned(),
             restart_count: record.restarts.count,
             exit_code: record.exit.as_ref().and_then(|exit| exit.code),
             reason: record
@@ -193,6 +194,7 @@ fn view(task: &reconcile::TaskView) -> TaskView {
             .map(|task| task.definition_arn.to_string())
             .unwrap_or_default(),
         last_status: state.known().as_str().to_owned(),
+        health_status: state.health().as_str().to_owned(),
         desired_status: state.record.desired.to_string(),
         containers: containers.collect(),
     }

@@ -3,6 +3,7 @@
 //! Invariants: assignments and cursor are in one transaction, so none is lost or taken twice; an assignment that can't
 //! be understood is its own trouble: its task is reported as STOPPED with the reason, and the cursor goes on.
 
+mod depends;
 mod limits;
 mod parts;
 mod resolve;

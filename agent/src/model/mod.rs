@@ -7,6 +7,7 @@ mod assignment;
 mod attachment;
 mod boot;
 mod container;
+mod depends;
 mod exit;
 mod fact;
 mod host;
@@ -25,6 +26,7 @@ pub use boot::{Boot, judge as judge_boot};
 pub use container::{
     BindMount, ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit,
 };
+pub use depends::{Condition, Dependency, Health};
 pub use exit::{Exit, OutOfMemory};
 pub use fact::{ContainerFact, Fact, Failure, Lane, Step};
 pub use host::{CgroupVersion, Gpu, HostFacts};

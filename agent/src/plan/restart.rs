@@ -4,6 +4,7 @@ use longshore_protocol::status::DesiredStatus;
 
 use crate::model::{Step, TaskState, boot_of, times};
 
+use super::depends::{self, Edges};
 use super::{Now, Plan};
 
 pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan) {
@@ -28,6 +29,15 @@ pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan)
         plan.wait(index, waiting(state, position), Some(due.since_boot));
         return;
     }
+    let same_boot = boot_of(container) == Some(now.boot_id);
+    // After a restart of the machine containers come up in their order again; a restart in between asks nobody, as in ECS.
+    if !same_boot && !live.start_called {
+        let edges = depends::edges(state, index, now);
+        depends::tell(&edges, index, plan);
+        if edges != Edges::Hold {
+            return;
+        }
+    }
     plan.wants_admission |= !state.live.admitted;
     if !state.live.admitted {
         if let Some(cause) = &state.live.blocked {
@@ -36,7 +46,6 @@ pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan)
         return;
     }
     let had_network = container.attachment.is_some();
-    let same_boot = boot_of(container) == Some(now.boot_id);
     let next = match (same_boot, live.attached, live.adopted) {
         _ if live.start_called => Step::Start(index),
         // Of another boot there is neither cgroup nor network.

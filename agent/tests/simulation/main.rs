@@ -13,6 +13,7 @@ mod contract;
 mod contracts;
 mod crashes;
 mod delays;
+mod depends;
 mod life;
 mod link;
 mod machine;

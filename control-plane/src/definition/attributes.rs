@@ -8,6 +8,7 @@ use super::restart_policy;
 const BASICS: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
 const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
 const LOGGING_DRIVER: &str = "com.amazonaws.ecs.capability.logging-driver.";
+const ORDERING: &str = "ecs.capability.container-ordering";
 const RESTARTS: &str = "ecs.capability.container-restart-policy";
 const TASK_LIMITS: &str = "ecs.capability.task-cpu-mem-limit";
 const LARGE_TASK_CPU: &str = "ecs.capability.increased-task-cpu-limit";
@@ -27,6 +28,13 @@ pub(super) fn required(
     for container in containers {
         if container.privileged == Some(true) {
             names.push(PRIVILEGED.to_owned());
+        }
+        if container
+            .depends_on
+            .as_ref()
+            .is_some_and(|edges| !edges.is_empty())
+        {
+            names.push(ORDERING.to_owned());
         }
         if restart_policy::is_enabled(container) {
             names.push(RESTARTS.to_owned());

@@ -12,6 +12,7 @@
 
 mod aws_cli;
 mod deaths;
+mod depends;
 mod errors;
 mod gpu;
 mod images;

@@ -36,6 +36,7 @@ pub(super) fn seen(state: &mut TaskState, index: usize, started: FirstStart, see
     record.started.get_or_insert(started);
     // It was said that it could not start, and it did.
     let false_reason = record.reason.take();
+    container.running_since.get_or_insert(seen.0);
     container.seen_running = container.seen_running.max(Some(seen.0));
     container.failed = false;
     container.note = None;

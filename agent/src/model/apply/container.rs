@@ -1,7 +1,8 @@
 //! What happens to a container.
 
 use super::super::{
-    ContainerFact, ContainerRecord, FirstStart, KnownStatus, Moment, StopDeadline, TaskState,
+    ContainerFact, ContainerRecord, FirstStart, Health, KnownStatus, LiveContainer, Moment, StopDeadline,
+    TaskState,
 };
 use super::{Effect, beginning, ending, live};
 
@@ -15,6 +16,7 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact, no
     };
     let was = record.known;
     let begins = begins(record);
+    let runs = was == KnownStatus::Running && !begins;
     match fact {
         ContainerFact::Pulled(image, at) if was < KnownStatus::Pulled => {
             beginning::pulled(state, index, *image, at)
@@ -35,26 +37,24 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact, no
                 pid,
                 at_millis,
                 boot_id,
+                since_boot: Some(seen),
             };
             beginning::seen(state, index, started, (seen, now_millis));
         }
+        ContainerFact::Health(health) if runs && !container.exited => return said(container, health),
         ContainerFact::Failed(failure) if begins => beginning::failed(state, index, &failure),
         ContainerFact::Discarded if begins => ending::never_began(state, index),
         ContainerFact::Adopted => return live(&mut container.adopted),
         ContainerFact::StopDeadline(deadline) => stop_deadline(state, index, deadline),
         ContainerFact::Terminated => return live(&mut container.terminated),
         ContainerFact::Killed(at) => {
-            container.killed = Some((
-                container.killed.map_or(1, |(times, _)| times.saturating_add(1)),
-                at,
-            ))
+            let times = container.killed.map_or(1, |(times, _)| times.saturating_add(1));
+            container.killed = Some((times, at));
         }
         ContainerFact::Exited if was < KnownStatus::Stopped => return live(&mut container.exited),
         // A list that was asked for before the container was last seen to run says nothing.
         ContainerFact::NotRunning(asked)
-            if !begins
-                && was == KnownStatus::Running
-                && container.seen_running.is_none_or(|seen| seen < asked) =>
+            if runs && container.seen_running.is_none_or(|seen| seen < asked) =>
         {
             return live(&mut container.exited);
         }
@@ -79,6 +79,7 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact, no
         | ContainerFact::Created
         | ContainerFact::StartCalled
         | ContainerFact::Started { .. }
+        | ContainerFact::Health(_)
         | ContainerFact::Failed(_)
         | ContainerFact::Discarded
         | ContainerFact::Exited
@@ -88,6 +89,13 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact, no
         | ContainerFact::Vanished { .. } => return Effect::Nothing,
     }
     Effect::Live
+}
+
+fn said(container: &mut LiveContainer, health: Health) -> Effect {
+    match std::mem::replace(&mut container.health, health) == health {
+        true => Effect::Nothing,
+        false => Effect::Live,
+    }
 }
 
 /// Whether a run of it is to begin, its first or one by its restart policy.

@@ -4,7 +4,7 @@ use longshore_protocol::status::DesiredStatus;
 
 use super::super::boot::{LOST, runs_again};
 use super::super::restart::{Verdict, judge};
-use super::super::{Exit, FirstStart, KnownStatus, Moment, OutOfMemory, TaskState};
+use super::super::{Exit, FirstStart, Health, KnownStatus, Moment, OutOfMemory, TaskState};
 use super::Effect;
 use super::container::is_essential;
 
@@ -22,6 +22,7 @@ pub(super) fn ended(state: &mut TaskState, index: usize, mut exit: Exit, now: &M
         // The end of an earlier run is known, and is what the newest one follows.
         return forget(&mut live.exited);
     }
+    live.health = Health::Unknown;
     let cut_off = was_cut_off(state, index, &exit, now);
     ran(state, index, &now.boot_id);
     if exit.out_of_memory == Some(OutOfMemory::Init) {
@@ -73,6 +74,7 @@ fn ran(state: &mut TaskState, index: usize, boot_id: &str) {
         pid: 0,
         at_millis: 0,
         boot_id: boot_id.to_owned(),
+        since_boot: None,
     });
     record.known = KnownStatus::Running;
     let false_reason = record.reason.take();
@@ -168,9 +170,13 @@ pub(super) fn never_began(state: &mut TaskState, index: usize) {
 
 /// A container has ended for good.
 fn over(state: &mut TaskState, index: usize, exit: Exit, reason: Option<String>) {
-    let Some(record) = state.record.containers.get_mut(index) else {
+    let (Some(record), Some(live)) = (
+        state.record.containers.get_mut(index),
+        state.live.containers.get_mut(index),
+    ) else {
         return;
     };
+    live.health = Health::Unknown;
     record.known = KnownStatus::Stopped;
     record.restarts.due = None;
     record.reason = reason;
