@@ -120,6 +120,21 @@ impl EngineHandle {
         self.ask(|reply| Request::Take(Box::new(response), reply)).await?
     }
 
+    /// Counts assignments from the beginning: the next poll is for a container instance that has none yet. The tasks that
+    /// are here stay.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::take`].
+    pub async fn begin_again(&self) -> Result<(), TakeError> {
+        let nothing = PollResponse {
+            cursor: Cursor::default(),
+            assignments: Vec::new(),
+            want_inventory: false,
+            instance: InstanceStatus::Active,
+        };
+        self.take(nothing).await.map(drop)
+    }
+
     /// Returns once the engine's loop has come round: a sign of life.
     ///
     /// # Errors

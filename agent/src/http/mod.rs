@@ -65,6 +65,10 @@ impl HttpError {
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other end has acknowledged nothing for this long is dead: a link that was cut ends no connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// An idle connection is asked for a sign of life this often, so that a dead one is not used for the next call.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Bytes that a connection reads ahead, and what the head of an answer may have. With hyper's own 400 KiB, layers that
 /// come at the same time would be most of an agent's memory.
 const READ_AHEAD: usize = 64 << 10;
@@ -91,6 +95,9 @@ impl Client {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE));
         let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -117,7 +124,7 @@ impl Client {
             Err(_) => Err(HttpError::Deadline { uri, deadline }),
             Ok(Err(error)) => Err(HttpError::Connection {
                 uri,
-                why: chain(&error),
+                why: format!("{}{}", chain(&error), tls::advice(&error).unwrap_or_default()),
             }),
             Ok(Ok(response)) => Ok(response),
         }

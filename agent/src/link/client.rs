@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use longshore_protocol::arn::ContainerInstanceArn;
 use longshore_protocol::error::Retry;
 use longshore_protocol::poll::{self, PollRequest, PollResponse};
 use longshore_protocol::{ecs, ssm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::call::{CallError, Caller, Operation, Signer};
 use super::credentials::NodeCredentials;
@@ -20,6 +22,9 @@ use crate::http::{CertificateClock, Client};
 
 /// How long a poll endpoint is used before it is asked for again.
 const POLL_ENDPOINT_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// The longest address of a poll endpoint, and the longest name of a control plane's incarnation: both are kept.
+const MAX_ADDRESS: usize = 2048;
+const MAX_INCARNATION: usize = 64;
 /// Room in an answer beside the assignments.
 const POLL_ANSWER_LIMIT: usize = poll::MAX_RESPONSE_BYTES + 64 * 1024;
 
@@ -50,6 +55,8 @@ pub struct Link {
     files: IdentityFiles,
     identity: Mutex<Identity>,
     poll_endpoint: Mutex<Option<PollEndpoint>>,
+    /// Whether the control plane has said that the container instance is not registered, since it last was.
+    inactive: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -83,6 +90,7 @@ impl Link {
             files: parts.files,
             identity: Mutex::new(parts.identity),
             poll_endpoint: Mutex::new(None),
+            inactive: watch::Sender::new(false),
         })
     }
 
@@ -98,6 +106,40 @@ impl Link {
     /// [`LinkError`].
     pub async fn check_identity(&self) -> Result<(), LinkError> {
         self.credentials.get(&self.caller).await.map(drop)
+    }
+
+    /// Returns once the control plane has said that the container instance is not registered any more.
+    pub async fn until_inactive(&self) {
+        // The sender is here, so it does not close.
+        let _ = self.inactive.subscribe().wait_for(|inactive| *inactive).await;
+    }
+
+    /// Registers as a container instance without saying which it was. The node is known by its key, so this gives the one
+    /// that it has, where it has one.
+    ///
+    /// # Errors
+    /// [`LinkError`]; then it is what it was.
+    pub async fn register_anew(
+        &self,
+        request: ecs::RegisterContainerInstanceRequest,
+    ) -> Result<ecs::ContainerInstance, LinkError> {
+        self.register_as(None, request).await
+    }
+
+    /// Whether no poll of this container instance has begun yet: its assignments are counted from the beginning.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        lock(&self.identity).begins
+    }
+
+    /// What was stored of another container instance's assignments is put away: polls of this one may begin.
+    ///
+    /// # Errors
+    /// It can't be stored; then it begins again at the next start, which is harmless.
+    pub fn has_begun(&self) -> Result<(), LinkError> {
+        let mut identity = self.identity();
+        identity.begins = false;
+        self.keep(&identity)
     }
 
     /// Trusts so from the next start on.
@@ -183,6 +225,14 @@ impl Link {
             operation: NAME,
             why: "the answer names no endpoint".to_owned(),
         })?;
+        self.check_address(&address)
+            .map_err(|why| LinkError::Unavailable {
+                operation: NAME,
+                why: format!(
+                    "{:?} is no poll endpoint: {why}",
+                    address.chars().take(80).collect::<String>()
+                ),
+            })?;
         *lock(&self.poll_endpoint) = Some(PollEndpoint {
             address: address.clone(),
             until: now + POLL_ENDPOINT_LIFETIME,
@@ -190,15 +240,64 @@ impl Link {
         Ok(address)
     }
 
-    /// The ARN that this node has, or the token under which it asks for one: written down before the call, so that
-    /// a call whose answer gets lost is the same call when it is made again.
-    fn registration(&self) -> Result<Identity, LinkError> {
+    /// A control plane that is called by https is polled by https: what is said to it is nobody else's.
+    pub(super) fn check_address(&self, address: &str) -> Result<(), &'static str> {
+        let url = url::Url::parse(address).map_err(|_| "it can't be read")?;
+        match url.scheme() {
+            _ if address.len() > MAX_ADDRESS => Err("it is too long"),
+            _ if !url.has_host() => Err("it has no host"),
+            "https" => Ok(()),
+            "http" if !self.endpoint.starts_with("https:") => Ok(()),
+            "http" => Err("it is http, and the control plane is https"),
+            _ => Err("it is neither http nor https"),
+        }
+    }
+
+    /// Registers as the instance that has this ARN, or else under a token that is written down before the call, so that a
+    /// call whose answer gets lost is the same call when it is made again.
+    async fn register_as(
+        &self,
+        arn: Option<&ContainerInstanceArn>,
+        mut request: ecs::RegisterContainerInstanceRequest,
+    ) -> Result<ecs::ContainerInstance, LinkError> {
         let mut identity = self.identity();
-        if identity.container_instance.is_none() && identity.client_token.is_none() {
+        if arn.is_none() && identity.client_token.is_none() {
             identity.client_token = Some(uuid::Uuid::new_v4());
             self.keep(&identity)?;
         }
-        Ok(identity)
+        request.cluster = Some(self.cluster.clone());
+        request.container_instance_arn = arn.map(ToString::to_string);
+        request.client_token = match arn {
+            Some(_) => None,
+            None => identity.client_token.as_ref().map(ToString::to_string),
+        };
+        let answer: Result<ecs::RegisterContainerInstanceResponse, _> = self.ecs(REGISTER, &request).await;
+        if let (None, Err(LinkError::Refused { .. })) = (arn, &answer)
+            && identity.client_token.take().is_some()
+        {
+            // A token belongs to one request; the next one may be another.
+            self.keep(&identity)?;
+        }
+        let incomplete = |why: &str| LinkError::Unavailable {
+            operation: REGISTER,
+            why: why.to_owned(),
+        };
+        let instance = answer?
+            .container_instance
+            .ok_or_else(|| incomplete("the answer has no instance"))?;
+        let given = instance.container_instance_arn.as_deref().unwrap_or_default();
+        let given = given
+            .parse()
+            .map_err(|_| incomplete(&format!("{given:?} is no container instance's ARN")))?;
+        let is_new = identity.container_instance.as_ref() != Some(&given);
+        if is_new || identity.client_token.is_some() {
+            identity.container_instance = Some(given);
+            identity.client_token = None;
+            identity.begins |= is_new;
+            self.keep(&identity)?;
+        }
+        self.inactive.send_replace(false);
+        Ok(instance)
     }
 
     fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
@@ -219,36 +318,10 @@ const REGISTER: &str = "RegisterContainerInstance";
 impl ControlLink for Link {
     async fn register_container_instance(
         &self,
-        mut request: ecs::RegisterContainerInstanceRequest,
+        request: ecs::RegisterContainerInstanceRequest,
     ) -> Result<ecs::ContainerInstance, LinkError> {
-        let mut identity = self.registration()?;
-        request.cluster = Some(self.cluster.clone());
-        request.container_instance_arn = identity.container_instance.as_ref().map(ToString::to_string);
-        request.client_token = identity.client_token.as_ref().map(ToString::to_string);
-        let answer: Result<ecs::RegisterContainerInstanceResponse, _> = self.ecs(REGISTER, &request).await;
-        if let Err(LinkError::Refused { .. }) = &answer
-            && identity.client_token.take().is_some()
-        {
-            // A token belongs to one request; the next one may be another.
-            self.keep(&identity)?;
-        }
-        let incomplete = |why: &str| LinkError::Unavailable {
-            operation: REGISTER,
-            why: why.to_owned(),
-        };
-        let instance = answer?
-            .container_instance
-            .ok_or_else(|| incomplete("the answer has no instance"))?;
-        let arn = instance.container_instance_arn.as_deref().unwrap_or_default();
-        let arn = arn
-            .parse()
-            .map_err(|_| incomplete(&format!("{arn:?} is no container instance's ARN")))?;
-        if identity.container_instance.as_ref() != Some(&arn) || identity.client_token.is_some() {
-            identity.container_instance = Some(arn);
-            identity.client_token = None;
-            self.keep(&identity)?;
-        }
-        Ok(instance)
+        let arn = self.identity().container_instance;
+        self.register_as(arn.as_ref(), request).await
     }
 
     async fn deregister_container_instance(
@@ -273,12 +346,22 @@ impl ControlLink for Link {
             deadline: Duration::from_secs(u64::from(request.wait_seconds + poll::WAIT_GRACE_SECONDS)),
             limit: POLL_ANSWER_LIMIT,
         };
-        let answer = self.signed(operation, request).await;
-        if answer.is_err() {
+        let answer: Result<PollResponse, _> = self.signed(operation, request).await;
+        if let Err(error) = &answer {
             // It may have moved.
             *lock(&self.poll_endpoint) = None;
+            if error.is_inactive() {
+                self.inactive.send_replace(true);
+            }
         }
-        answer
+        let answer = answer?;
+        match answer.cursor.incarnation.len() > MAX_INCARNATION {
+            true => Err(LinkError::Unavailable {
+                operation: operation.name,
+                why: format!("the incarnation has more than {MAX_INCARNATION} characters"),
+            }),
+            false => Ok(answer),
+        }
     }
 
     async fn submit_task_state_change(
@@ -302,8 +385,18 @@ fn is_about_the_signature(code: &str) -> bool {
 /// What a failed call means to those who called.
 pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError {
     match error {
-        CallError::Service { code, message, retry } => match retry {
-            Retry::Later | Retry::WithServerTime => LinkError::Unavailable {
+        CallError::Service {
+            code,
+            message,
+            retry,
+            retry_after,
+        } => match retry {
+            Retry::Later => LinkError::Busy {
+                operation,
+                why: format!("{code}: {message}"),
+                retry_after,
+            },
+            Retry::WithServerTime => LinkError::Unavailable {
                 operation,
                 why: format!("{code}: {message}"),
             },
@@ -320,6 +413,14 @@ pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError
                 code,
                 message,
             },
+        },
+        CallError::Foreign {
+            retry_after: after @ Some(_),
+            ..
+        } => LinkError::Busy {
+            operation,
+            why: error.to_string(),
+            retry_after: after,
         },
         // A failing disk, a proxy's page, a server that is not ready: none of it is the control plane's word.
         CallError::Http(_) | CallError::Address { .. } | CallError::Foreign { .. } | CallError::Key(_) => {

@@ -17,6 +17,7 @@ mod life;
 mod link;
 mod machine;
 mod node;
+mod outages;
 mod runtime;
 mod stops;
 mod trouble;

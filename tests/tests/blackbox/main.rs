@@ -16,6 +16,7 @@ mod errors;
 mod gpu;
 mod images;
 mod life;
+mod link;
 mod network;
 mod overrides;
 mod process;
