@@ -140,7 +140,7 @@ fn link_by(
 ) -> Result<Link, AppError> {
     let fingerprint = host::read(config)?.fingerprint;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = Client::through(client_config(trust, Arc::clone(&certificates))?, &config.proxy);
+    let http = Client::watchful(client_config(trust, Arc::clone(&certificates))?, &config.proxy);
     let endpoint = config
         .endpoint
         .clone()

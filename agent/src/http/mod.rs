@@ -91,13 +91,24 @@ impl Client {
     /// A client that trusts as `tls` says and goes through `proxy`.
     #[must_use]
     pub fn through(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
+        Self::build(HttpConnector::new(), tls, proxy)
+    }
+
+    /// As [`Client::through`], and a connection whose other end acknowledges nothing for 20 seconds is dropped. For calls
+    /// that are made again anyway; not for downloads, whose patience is a setting.
+    #[must_use]
+    pub fn watchful(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
         let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
+        Self::build(tcp, tls, proxy)
+    }
+
+    fn build(mut tcp: HttpConnector, tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -10,6 +10,7 @@ mod call;
 mod client;
 mod credentials;
 mod identity;
+mod instance;
 mod key;
 mod outage;
 mod register;

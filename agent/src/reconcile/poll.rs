@@ -55,6 +55,8 @@ pub(super) async fn run(
     let endless = async {
         let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("poll"));
         let (mut n, mut want_inventory, mut quick_ones) = (0_u64, false, 0_u32);
+        // Reports may have waited for this from before the agent was registered.
+        let mut is_first = true;
         loop {
             n = n.saturating_add(1);
             let mut request = request(shared, &polling, n, want_inventory).await;
@@ -65,7 +67,8 @@ pub(super) async fn run(
             let pause = match poll(shared, &polling, &request).await {
                 Ok(response) => {
                     backoff.reset();
-                    let is_back = outage.succeeded(shared.clock().since_boot());
+                    let was_lost = outage.succeeded(shared.clock().since_boot());
+                    let is_back = std::mem::replace(&mut is_first, false) || was_lost;
                     shared.reporter.control_plane_answers(is_back);
                     let quick = shared.clock().since_boot().saturating_sub(asked) < HELD;
                     let asked_before = std::mem::replace(&mut want_inventory, response.want_inventory);

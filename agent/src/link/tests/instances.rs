@@ -113,6 +113,8 @@ async fn a_poll_endpoint_that_gives_away_what_is_said_is_refused() {
 async fn a_key_that_is_changed_by_two_calls_at_once_is_still_the_nodes() {
     let taken = Arc::new(Mutex::new(String::new()));
     let known = Arc::clone(&taken);
+    let files = Arc::new(Mutex::new(None::<IdentityFiles>));
+    let disk = Arc::clone(&files);
     let plane = plane(
         0,
         Arc::new(move |seen| {
@@ -126,6 +128,14 @@ async fn a_key_that_is_changed_by_two_calls_at_once_is_still_the_nodes() {
             match seen.operation.as_str() {
                 "UpdateManagedInstancePublicKey" => {
                     *known = seen.body["NewPublicKey"].as_str().unwrap().to_owned();
+                    // Time for another call to store a key of its own, as it would without a lock.
+                    let begun = SystemClock.since_boot();
+                    let next = || disk.lock().unwrap().as_ref()?.next_key().ok()??.public().ok();
+                    while next().as_ref() == Some(&*known)
+                        && SystemClock.since_boot() - begun < Duration::from_secs(2)
+                    {
+                        std::thread::yield_now();
+                    }
                     Reply::Json(200, json!({}))
                 }
                 _ => token(1, true),
@@ -135,6 +145,7 @@ async fn a_key_that_is_changed_by_two_calls_at_once_is_still_the_nodes() {
     .await;
     let node = node(&plane.endpoint);
     taken.lock().unwrap().clone_from(&node.key);
+    *files.lock().unwrap() = Some(node.files.clone());
     let link = link(&node);
     let _ = tokio::join!(
         link.check_identity(),
