@@ -122,18 +122,18 @@ impl EngineHandle {
     }
 
     /// Counts assignments from the beginning: the next poll is for a container instance that has none yet. The tasks that
-    /// are here stay.
+    /// are here stay. Says whether that is durable; on a disk that takes no writes it will be when there is room.
     ///
     /// # Errors
     /// As [`EngineHandle::take`].
-    pub async fn begin_again(&self) -> Result<(), TakeError> {
+    pub async fn begin_again(&self) -> Result<bool, TakeError> {
         let nothing = PollResponse {
             cursor: Cursor::default(),
             assignments: Vec::new(),
             want_inventory: false,
             instance: InstanceStatus::Active,
         };
-        self.take(nothing).await.map(drop)
+        Ok(self.take(nothing).await? == Cursor::default())
     }
 
     /// Returns once the engine's loop has come round: a sign of life.

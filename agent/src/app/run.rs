@@ -268,11 +268,12 @@ async fn serve_instance(
     (registrar, gpus): (&Registrar, watch::Receiver<Vec<crate::model::Gpu>>),
     token: &CancellationToken,
 ) -> Result<(), TakeError> {
-    if link.begins() {
-        engine.begin_again().await?;
-        if let Err(error) = link.has_begun() {
-            tracing::warn!(%error, "the assignments will be counted from the beginning again at the next start");
-        }
+    // If it is not durable, or that can't be written down, the next start does it again, which is harmless.
+    if link.begins()
+        && engine.begin_again().await?
+        && let Err(error) = link.has_begun()
+    {
+        tracing::warn!(%error, "the assignments will be counted from the beginning again at the next start");
     }
     let round = token.child_token();
     let poll = async {

@@ -104,7 +104,7 @@ async fn another_container_instance_gets_its_assignments_from_the_first_on() {
     // As the app does it: no poll is under way.
     node.link.down.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    node.handle().begin_again().await.unwrap();
+    assert!(node.handle().begin_again().await.unwrap());
     node.link.down.store(false, Ordering::Relaxed);
     node.link.run(&new, one("sleep"));
     node.until_told(&new, "RUNNING").await;
