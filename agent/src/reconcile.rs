@@ -126,6 +126,21 @@ impl EngineHandle {
         self.ask(|reply| Request::Take(Box::new(response), reply)).await?
     }
 
+    /// Counts assignments from the beginning: the next poll is for a container instance that has none yet. The tasks that
+    /// are here stay. Says whether that is durable; on a disk that takes no writes it will be when there is room.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::take`].
+    pub async fn begin_again(&self) -> Result<bool, TakeError> {
+        let nothing = PollResponse {
+            cursor: Cursor::default(),
+            assignments: Vec::new(),
+            want_inventory: false,
+            instance: InstanceStatus::Active,
+        };
+        Ok(self.take(nothing).await? == Cursor::default())
+    }
+
     /// Returns once the engine's loop has come round: a sign of life.
     ///
     /// # Errors

@@ -134,10 +134,20 @@ impl AppError {
 /// # Errors
 /// [`AppError::Identity`] where the key can't be read; [`AppError::Http`] where the stored certificates can't.
 pub fn link(config: &Config, identity: Identity, trust: &Trust) -> Result<Link, AppError> {
+    let certificates = Arc::new(CertificateClock::new(Arc::new(SystemClock)));
+    link_by(config, identity, trust, certificates)
+}
+
+/// A link that judges certificates by this clock, and tells it what the control plane's answers say.
+fn link_by(
+    config: &Config,
+    identity: Identity,
+    trust: &Trust,
+    certificates: Arc<CertificateClock>,
+) -> Result<Link, AppError> {
     let fingerprint = host::read(config)?.fingerprint;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
-    let http = Client::through(client_config(trust, Arc::clone(&certificates))?, &config.proxy);
+    let http = Client::watchful(client_config(trust, Arc::clone(&certificates))?, &config.proxy);
     let endpoint = config
         .endpoint
         .clone()

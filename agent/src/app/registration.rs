@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Backoff, Clock};
 use crate::config::Config;
 use crate::host::{self, HostError};
-use crate::link::{ControlLink as _, Link, LinkError};
+use crate::link::{ControlLink as _, Link, LinkError, Outage};
 use crate::model::{Gpu, HostFacts};
 use crate::reconcile::LinkStatus;
 use crate::runtime::Runtime;
@@ -79,6 +79,11 @@ impl Standing {
     }
 }
 
+/// Whether a registration may be refused with this code because of the ARN that it names.
+fn may_be_the_arn(code: &str) -> bool {
+    matches!(code, "InactiveInstanceException" | "ClientException")
+}
+
 /// Registers the node.
 pub(super) struct Registrar {
     pub(super) link: Arc<Link>,
@@ -87,6 +92,7 @@ pub(super) struct Registrar {
     pub(super) config: Arc<Config>,
     pub(super) host: Arc<HostFacts>,
     pub(super) standing: Arc<Standing>,
+    pub(super) outage: Outage,
 }
 
 impl Registrar {
@@ -103,6 +109,7 @@ impl Registrar {
                 () = token.cancelled() => return None,
                 result = attempt => match result {
                     Ok(arn) => {
+                        self.outage.succeeded(self.clock.since_boot());
                         self.standing.note(None);
                         tracing::info!(container_instance = %arn, "registered with the control plane");
                         return Some(arn);
@@ -113,10 +120,10 @@ impl Registrar {
             // Even a refusal is tried again: an operator may mend it on the other side, and the tasks that are here
             // are tended all the while.
             let pause = match error.is_transient() {
-                true => backoff.next(self.clock.as_ref()),
+                true => backoff.next(self.clock.as_ref()) + error.retry_after().unwrap_or_default(),
                 false => MOST,
             };
-            tracing::warn!(%error, retry_in = ?pause, "not registered with the control plane; the tasks go on");
+            self.outage.failed(self.clock.since_boot(), &error);
             self.standing.note(Some(error.to_string()));
             tokio::select! {
                 () = token.cancelled() => return None,
@@ -151,13 +158,27 @@ impl Registrar {
         let version = tokio::time::timeout(VERSION_DEADLINE, self.runtime.version()).await;
         let version = version.ok().and_then(Result::ok);
         let first = self.link.identity().container_instance.is_none();
-        let request = self
-            .request(gpus, version, first)
-            .map_err(|error| LinkError::Unavailable {
-                operation: OPERATION,
-                why: error.to_string(),
-            })?;
-        let instance = self.link.register_container_instance(request).await?;
+        let request = |first| {
+            self.request(gpus, version.clone(), first)
+                .map_err(|error| LinkError::Unavailable {
+                    operation: OPERATION,
+                    why: error.to_string(),
+                })
+        };
+        let instance = match self.link.register_container_instance(request(first)?).await {
+            // Deregistered behind this node's back, or a control plane that is back from a backup. The node is known by its
+            // key, so it may ask anew; what it is refused for besides, it is refused for again.
+            Err(LinkError::Refused { code, message, .. }) if !first && may_be_the_arn(&code) => {
+                let anew = self.link.register_anew(request(true)?).await?;
+                tracing::warn!(
+                    code,
+                    message,
+                    "registered anew: the container instance that this node was is not known any more"
+                );
+                anew
+            }
+            other => other?,
+        };
         let arn = instance.container_instance_arn.unwrap_or_default();
         arn.parse().map_err(|_| LinkError::Unavailable {
             operation: OPERATION,

@@ -14,7 +14,7 @@ use super::locks::RuntimeLock;
 use super::registration::{Registrar, Standing};
 use super::{AppError, DataDirLock, VERSION, notify, programs};
 use crate::admin::{self, Server};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::{Config, ProxyConfig, Warning};
 use crate::containerd;
 use crate::executor::Limits;
@@ -22,7 +22,7 @@ use crate::host::{self, Gpus};
 use crate::http::{CertificateClock, Client, Trust, client_config};
 use crate::image::{ContainerdImages, Node, Reach};
 use crate::intake::Rules;
-use crate::link::{Identity, IdentityFiles, Link};
+use crate::link::{Identity, IdentityFiles, Link, Outage};
 use crate::log::Logs;
 use crate::model::{Boot, HostFacts};
 use crate::network::CniNetwork;
@@ -38,6 +38,9 @@ use crate::volume::Volumes;
 const KEPT: usize = 1000;
 /// How long reports are handed in after SIGTERM; what is left is stored and handed in at the next start.
 const FLUSH: Duration = Duration::from_secs(5);
+/// Between registrations of a node whose container instance the control plane doesn't know as soon as it polls.
+const ROUND_FIRST: Duration = Duration::from_millis(250);
+const ROUND_MOST: Duration = Duration::from_secs(60);
 /// How long parts have to end once they are told to.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long pulls have to put down what they hold.
@@ -88,7 +91,10 @@ impl Agent {
         let (store, contents, aside) = Store::open_or_begin(&config.data_dir.join("agent.db"), clock.now())?;
         let node = identity.instance_id.to_string();
         let trust = identity.trust();
-        let link = Arc::new(super::link(&config, identity, &trust)?);
+        // One for all: a box that boots in 1970 learns from the control plane what its registries are judged by.
+        let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
+        let link = super::link_by(&config, identity, &trust, Arc::clone(&certificates))?;
+        let link = Arc::new(link);
 
         let client = containerd::Client::new(&config.containerd_address, &config.containerd_namespace)?;
         let settings = RuntimeSettings::new(&config, &node);
@@ -100,7 +106,14 @@ impl Agent {
         tracing::info!(runtime = settings.runtime, "new containers run by this shim");
         let runtime = ContainerdRuntime::new(client.clone(), settings, Arc::clone(&clock))?;
         let runtime: Arc<dyn Runtime> = Arc::new(runtime);
-        let images = Arc::new(images(client, &config, &host, node, Arc::clone(&clock))?);
+        let images = Arc::new(images(
+            client,
+            &config,
+            &host,
+            node,
+            Arc::clone(&clock),
+            certificates,
+        )?);
         let network = CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock));
         forget_old_boots(&network).await;
 
@@ -202,6 +215,7 @@ impl Agent {
             config: Arc::clone(&self.config),
             host: Arc::clone(&self.host),
             standing,
+            outage: Outage::new("registration"),
         }
     }
 
@@ -212,26 +226,69 @@ impl Agent {
         mut gpus: watch::Receiver<Vec<crate::model::Gpu>>,
         token: CancellationToken,
     ) -> impl Future<Output = Result<(), TakeError>> + Send + use<> {
-        let (engine, link) = (self.engine.clone(), Arc::clone(&self.link));
+        let (engine, link, clock) = (
+            self.engine.clone(),
+            Arc::clone(&self.link),
+            Arc::clone(&self.clock),
+        );
         let fingerprint = self.host.fingerprint.clone();
         async move {
-            let now = gpus.borrow_and_update().clone();
-            let Some(container_instance) = registrar.register(&now, &token).await else {
-                return Ok(());
-            };
-            let polling = Polling {
-                link,
-                container_instance,
-                agent_run: uuid::Uuid::new_v4(),
-                fingerprint,
-                agent_version: VERSION.to_owned(),
-            };
-            let poll = engine.poll(polling, token.clone());
-            let follow = registrar.follow(gpus, token);
-            let (polled, Ok(())) = tokio::join!(poll, follow);
-            polled
+            let mut backoff = Backoff::new(ROUND_FIRST, ROUND_MOST);
+            loop {
+                let now = gpus.borrow_and_update().clone();
+                let Some(container_instance) = registrar.register(&now, &token).await else {
+                    return Ok(());
+                };
+                let begun = clock.since_boot();
+                let polling = Polling {
+                    link: Arc::clone(&link) as _,
+                    container_instance,
+                    agent_run: uuid::Uuid::new_v4(),
+                    fingerprint: fingerprint.clone(),
+                    agent_version: VERSION.to_owned(),
+                };
+                serve_instance(&engine, &link, polling, (&registrar, gpus.clone()), &token).await?;
+                if clock.since_boot().saturating_sub(begun) > ROUND_MOST {
+                    backoff.reset();
+                }
+                tokio::select! {
+                    () = token.cancelled() => return Ok(()),
+                    () = clock.sleep(backoff.next(clock.as_ref())) => {}
+                }
+            }
         }
     }
+}
+
+/// Polls for one container instance until the control plane doesn't know it any more, or `token` is cancelled.
+async fn serve_instance(
+    engine: &EngineHandle,
+    link: &Link,
+    polling: Polling,
+    (registrar, gpus): (&Registrar, watch::Receiver<Vec<crate::model::Gpu>>),
+    token: &CancellationToken,
+) -> Result<(), TakeError> {
+    // If it is not durable, or that can't be written down, the next start does it again, which is harmless.
+    if link.begins()
+        && engine.begin_again().await?
+        && let Err(error) = link.has_begun()
+    {
+        tracing::warn!(%error, "the assignments will be counted from the beginning again at the next start");
+    }
+    let round = token.child_token();
+    let poll = async {
+        let polled = engine.poll(polling, round.clone()).await;
+        round.cancel();
+        polled
+    };
+    let watch = async {
+        tokio::select! {
+            () = round.cancelled() => {}
+            () = link.until_inactive() => round.cancel(),
+        }
+    };
+    let (polled, Ok(()), ()) = tokio::join!(poll, registrar.follow(gpus, round.clone()), watch);
+    polled
 }
 
 /// Waits for the order to end, and then does so in order.
@@ -281,9 +338,9 @@ fn images(
     host: &HostFacts,
     instance: String,
     clock: Arc<dyn Clock>,
+    time: Arc<CertificateClock>,
 ) -> Result<ContainerdImages, AppError> {
     // Registries are trusted as the machine trusts; the control plane's pin or authority is not theirs.
-    let time = Arc::new(CertificateClock::new(Arc::clone(&clock)));
     let tls = client_config(&Trust::System, Arc::clone(&time))?;
     let proxy: ProxyConfig = config.proxy.clone();
     let reach = Reach {

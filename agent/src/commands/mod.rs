@@ -158,7 +158,7 @@ impl Failure {
                 IdentityError::Io { .. } | IdentityError::Key(_) => 1,
             },
             Self::Link(error) => match error {
-                LinkError::Unavailable { .. } => 1,
+                LinkError::Unavailable { .. } | LinkError::Busy { .. } => 1,
                 LinkError::Refused { .. } | LinkError::Identity { .. } => EXIT_IDENTITY,
             },
             Self::App(error) => {

@@ -123,7 +123,7 @@ async fn become_node(
 ) -> Result<Identity, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
-    let http = Client::through(client_config(&trust, Arc::clone(&certificates))?, &config.proxy);
+    let http = Client::watchful(client_config(&trust, Arc::clone(&certificates))?, &config.proxy);
     let activation = Activation {
         endpoint: args.endpoint.clone(),
         cluster: args.cluster.clone(),

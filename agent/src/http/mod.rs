@@ -65,6 +65,10 @@ impl HttpError {
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other end has acknowledged nothing for this long is dead: a link that was cut ends no connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// An idle connection is asked for a sign of life this often, so that a dead one is not used for the next call.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Bytes that a connection reads ahead, and what the head of an answer may have. With hyper's own 400 KiB, layers that
 /// come at the same time would be most of an agent's memory.
 const READ_AHEAD: usize = 64 << 10;
@@ -87,7 +91,21 @@ impl Client {
     /// A client that trusts as `tls` says and goes through `proxy`.
     #[must_use]
     pub fn through(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
+        Self::build(HttpConnector::new(), tls, proxy)
+    }
+
+    /// As [`Client::through`], and a connection whose other end acknowledges nothing for 20 seconds is dropped. For calls
+    /// that are made again anyway; not for downloads, whose patience is a setting.
+    #[must_use]
+    pub fn watchful(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
         let mut tcp = HttpConnector::new();
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE));
+        Self::build(tcp, tls, proxy)
+    }
+
+    fn build(mut tcp: HttpConnector, tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -117,7 +135,7 @@ impl Client {
             Err(_) => Err(HttpError::Deadline { uri, deadline }),
             Ok(Err(error)) => Err(HttpError::Connection {
                 uri,
-                why: chain(&error),
+                why: format!("{}{}", chain(&error), tls::advice(&error).unwrap_or_default()),
             }),
             Ok(Ok(response)) => Ok(response),
         }

@@ -106,6 +106,37 @@ pub fn client_config(trust: &Trust, clock: Arc<CertificateClock>) -> Result<Clie
     .with_no_client_auth())
 }
 
+/// What an operator can do about a certificate that is not good at this time.
+pub(super) fn advice(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let tls = of_rustls(error);
+        if let Some(rustls::Error::InvalidCertificate(certificate)) = tls {
+            return match certificate {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some(
+                    "; either the server needs a new certificate, or this machine's clock is ahead: look at `date` and \
+                     set it; if it was ahead of time before, or a control plane's was, also remove the file last-date in \
+                     the agent's data folder and start the agent again",
+                ),
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Some(
+                    "; this machine's clock is behind, or the server's was ahead: look at `date` and set it",
+                ),
+                _ => None,
+            };
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The TLS error that an error is or was made from: an I/O error's source leaves that out.
+fn of_rustls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(error) => of_rustls(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}
+
 /// The certificates of a PEM text, at least one.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! One signed call: its request, and what its answer means.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 use http_body_util::Full;
-use longshore_protocol::error::{ErrorBody, Retry, is_clock_skew, retry_class};
+use longshore_protocol::error::Retry;
 use longshore_protocol::node::InstanceId;
 use longshore_protocol::sigv4::{self, Credentials};
 use longshore_protocol::{AWS_JSON, ECS_TARGET, SSM_TARGET};
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+use super::answer::{check_shape, failure};
 use super::key::{KeyError, NodeKey};
 use super::server_time::ServerTime;
 use crate::http::{Client, HttpError};
@@ -19,8 +20,6 @@ use crate::http::{Client, HttpError};
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The most bytes of an answer that is no poll's.
 const LIMIT: usize = 1024 * 1024;
-/// An error's text is cut to this many characters: it goes to logs and reports.
-const MAX_MESSAGE: usize = 1000;
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +36,17 @@ pub(super) enum CallError {
         code: String,
         message: String,
         retry: Retry,
+        retry_after: Option<Duration>,
     },
     /// An answer that the service does not give: a proxy's page, another server.
     #[error(
         "the answer (status {status}) is not the control plane's: {why}; is a proxy or another server there?"
     )]
-    Foreign { status: u16, why: String },
+    Foreign {
+        status: u16,
+        why: String,
+        retry_after: Option<Duration>,
+    },
     /// The request can't be made.
     #[error("{0}")]
     Key(#[from] KeyError),
@@ -117,10 +121,7 @@ impl Caller {
     ) -> Result<O, CallError> {
         let body = serde_json::to_vec(input)
             .map(Bytes::from)
-            .map_err(|error| CallError::Foreign {
-                status: 0,
-                why: error.to_string(),
-            })?;
+            .map_err(|error| foreign(0, error.to_string()))?;
         let answer = match self.once(operation, body.clone(), signer).await {
             Err(CallError::Service {
                 retry: Retry::WithServerTime,
@@ -128,10 +129,8 @@ impl Caller {
             }) => self.once(operation, body, signer).await?,
             other => other?,
         };
-        serde_json::from_slice(&answer).map_err(|error| CallError::Foreign {
-            status: 200,
-            why: error.to_string(),
-        })
+        check_shape(&answer).map_err(|why| foreign(200, why))?;
+        serde_json::from_slice(&answer).map_err(|error| foreign(200, error.to_string()))
     }
 
     async fn once(
@@ -208,6 +207,14 @@ impl Caller {
     }
 }
 
+fn foreign(status: u16, why: String) -> CallError {
+    CallError::Foreign {
+        status,
+        why,
+        retry_after: None,
+    }
+}
+
 /// Host and port as the `Host` header has them: without a scheme's own port.
 fn authority(url: &url::Url) -> Option<String> {
     let host = url.host_str()?;
@@ -217,75 +224,9 @@ fn authority(url: &url::Url) -> Option<String> {
     )
 }
 
-/// What an answer that is no success says.
-fn failure(status: u16, headers: &HeaderMap, body: &[u8]) -> CallError {
-    let mut error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
-    if error.code.is_empty() {
-        let named = headers
-            .get("x-amzn-errortype")
-            .and_then(|code| code.to_str().ok());
-        error.code = named.unwrap_or_default().to_owned();
-    }
-    let code = error.bare_code().to_owned();
-    if code.is_empty() {
-        let start: String = String::from_utf8_lossy(body).chars().take(80).collect();
-        return CallError::Foreign {
-            status,
-            why: format!("{start:?}"),
-        };
-    }
-    let message: String = error
-        .message
-        .unwrap_or_default()
-        .chars()
-        .take(MAX_MESSAGE)
-        .collect();
-    let retry = match is_clock_skew(&code, &message) {
-        true => Retry::WithServerTime,
-        false => retry_class(status, &code),
-    };
-    CallError::Service { code, message, retry }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn classify(status: u16, body: &str) -> CallError {
-        failure(status, &HeaderMap::new(), body.as_bytes())
-    }
-
-    #[test]
-    fn only_the_services_own_errors_are_taken_for_its_word() {
-        assert!(matches!(
-            classify(403, "<html>blocked by proxy</html>"),
-            CallError::Foreign { .. }
-        ));
-        assert!(matches!(classify(404, ""), CallError::Foreign { .. }));
-        match classify(400, r#"{"__type":"x#ClientException","message":"no"}"#) {
-            CallError::Service { code, message, retry } => {
-                assert_eq!(
-                    (code.as_str(), message.as_str(), retry),
-                    ("ClientException", "no", Retry::Never)
-                );
-            }
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn a_signature_that_is_only_late_is_sent_again_with_the_servers_time() {
-        let late =
-            r#"{"__type":"InvalidSignatureException","message":"Signature expired: 1 is now earlier"}"#;
-        let wrong =
-            r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated …"}"#;
-        let retry = |body| match classify(403, body) {
-            CallError::Service { retry, .. } => retry,
-            other => panic!("{other}"),
-        };
-        assert_eq!(retry(late), Retry::WithServerTime);
-        assert_eq!(retry(wrong), Retry::Never);
-    }
 
     #[test]
     fn the_host_header_leaves_out_only_the_schemes_own_port() {

@@ -9,10 +9,12 @@ use longshore_protocol::poll::{self, PollRequest, PollResponse};
 use longshore_protocol::{ecs, ssm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::call::{CallError, Caller, Operation, Signer};
 use super::credentials::NodeCredentials;
 use super::identity::{Identity, IdentityError, IdentityFiles};
+use super::instance::REGISTER;
 use super::server_time::ServerTime;
 use super::{ControlLink, LinkError};
 use crate::clock::Clock;
@@ -20,6 +22,9 @@ use crate::http::{CertificateClock, Client};
 
 /// How long a poll endpoint is used before it is asked for again.
 const POLL_ENDPOINT_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// The longest address of a poll endpoint, and the longest name of a control plane's incarnation: both are kept.
+const MAX_ADDRESS: usize = 2048;
+const MAX_INCARNATION: usize = 64;
 /// Room in an answer beside the assignments.
 const POLL_ANSWER_LIMIT: usize = poll::MAX_RESPONSE_BYTES + 64 * 1024;
 
@@ -46,10 +51,12 @@ pub struct Link {
     caller: Caller,
     credentials: NodeCredentials,
     endpoint: String,
-    cluster: String,
+    pub(super) cluster: String,
     files: IdentityFiles,
     identity: Mutex<Identity>,
     poll_endpoint: Mutex<Option<PollEndpoint>>,
+    /// Whether the control plane has said that the container instance is not registered, since it last was.
+    pub(super) inactive: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -83,6 +90,7 @@ impl Link {
             files: parts.files,
             identity: Mutex::new(parts.identity),
             poll_endpoint: Mutex::new(None),
+            inactive: watch::Sender::new(false),
         })
     }
 
@@ -125,7 +133,7 @@ impl Link {
         Ok(())
     }
 
-    async fn ecs<I: Serialize, O: DeserializeOwned>(
+    pub(super) async fn ecs<I: Serialize, O: DeserializeOwned>(
         &self,
         name: &'static str,
         input: &I,
@@ -183,6 +191,14 @@ impl Link {
             operation: NAME,
             why: "the answer names no endpoint".to_owned(),
         })?;
+        self.check_address(&address)
+            .map_err(|why| LinkError::Unavailable {
+                operation: NAME,
+                why: format!(
+                    "{:?} is no poll endpoint: {why}",
+                    address.chars().take(80).collect::<String>()
+                ),
+            })?;
         *lock(&self.poll_endpoint) = Some(PollEndpoint {
             address: address.clone(),
             until: now + POLL_ENDPOINT_LIFETIME,
@@ -190,18 +206,20 @@ impl Link {
         Ok(address)
     }
 
-    /// The ARN that this node has, or the token under which it asks for one: written down before the call, so that
-    /// a call whose answer gets lost is the same call when it is made again.
-    fn registration(&self) -> Result<Identity, LinkError> {
-        let mut identity = self.identity();
-        if identity.container_instance.is_none() && identity.client_token.is_none() {
-            identity.client_token = Some(uuid::Uuid::new_v4());
-            self.keep(&identity)?;
+    /// A control plane that is called by https is polled by https: what is said to it is nobody else's.
+    pub(super) fn check_address(&self, address: &str) -> Result<(), &'static str> {
+        let url = url::Url::parse(address).map_err(|_| "it can't be read")?;
+        match url.scheme() {
+            _ if address.len() > MAX_ADDRESS => Err("it is too long"),
+            _ if !url.has_host() => Err("it has no host"),
+            "https" => Ok(()),
+            "http" if !self.endpoint.starts_with("https:") => Ok(()),
+            "http" => Err("it is http, and the control plane is https"),
+            _ => Err("it is neither http nor https"),
         }
-        Ok(identity)
     }
 
-    fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
+    pub(super) fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
         self.files
             .store(identity)
             .map_err(|error| LinkError::Unavailable {
@@ -213,42 +231,14 @@ impl Link {
     }
 }
 
-const REGISTER: &str = "RegisterContainerInstance";
-
 #[async_trait]
 impl ControlLink for Link {
     async fn register_container_instance(
         &self,
-        mut request: ecs::RegisterContainerInstanceRequest,
+        request: ecs::RegisterContainerInstanceRequest,
     ) -> Result<ecs::ContainerInstance, LinkError> {
-        let mut identity = self.registration()?;
-        request.cluster = Some(self.cluster.clone());
-        request.container_instance_arn = identity.container_instance.as_ref().map(ToString::to_string);
-        request.client_token = identity.client_token.as_ref().map(ToString::to_string);
-        let answer: Result<ecs::RegisterContainerInstanceResponse, _> = self.ecs(REGISTER, &request).await;
-        if let Err(LinkError::Refused { .. }) = &answer
-            && identity.client_token.take().is_some()
-        {
-            // A token belongs to one request; the next one may be another.
-            self.keep(&identity)?;
-        }
-        let incomplete = |why: &str| LinkError::Unavailable {
-            operation: REGISTER,
-            why: why.to_owned(),
-        };
-        let instance = answer?
-            .container_instance
-            .ok_or_else(|| incomplete("the answer has no instance"))?;
-        let arn = instance.container_instance_arn.as_deref().unwrap_or_default();
-        let arn = arn
-            .parse()
-            .map_err(|_| incomplete(&format!("{arn:?} is no container instance's ARN")))?;
-        if identity.container_instance.as_ref() != Some(&arn) || identity.client_token.is_some() {
-            identity.container_instance = Some(arn);
-            identity.client_token = None;
-            self.keep(&identity)?;
-        }
-        Ok(instance)
+        let arn = self.identity().container_instance;
+        self.register_as(arn.as_ref(), request).await
     }
 
     async fn deregister_container_instance(
@@ -273,12 +263,22 @@ impl ControlLink for Link {
             deadline: Duration::from_secs(u64::from(request.wait_seconds + poll::WAIT_GRACE_SECONDS)),
             limit: POLL_ANSWER_LIMIT,
         };
-        let answer = self.signed(operation, request).await;
-        if answer.is_err() {
+        let answer: Result<PollResponse, _> = self.signed(operation, request).await;
+        if let Err(error) = &answer {
             // It may have moved.
             *lock(&self.poll_endpoint) = None;
+            if error.is_inactive() {
+                self.inactive.send_replace(true);
+            }
         }
-        answer
+        let answer = answer?;
+        match answer.cursor.incarnation.len() > MAX_INCARNATION {
+            true => Err(LinkError::Unavailable {
+                operation: operation.name,
+                why: format!("the incarnation has more than {MAX_INCARNATION} characters"),
+            }),
+            false => Ok(answer),
+        }
     }
 
     async fn submit_task_state_change(
@@ -302,8 +302,18 @@ fn is_about_the_signature(code: &str) -> bool {
 /// What a failed call means to those who called.
 pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError {
     match error {
-        CallError::Service { code, message, retry } => match retry {
-            Retry::Later | Retry::WithServerTime => LinkError::Unavailable {
+        CallError::Service {
+            code,
+            message,
+            retry,
+            retry_after,
+        } => match retry {
+            Retry::Later => LinkError::Busy {
+                operation,
+                why: format!("{code}: {message}"),
+                retry_after,
+            },
+            Retry::WithServerTime => LinkError::Unavailable {
                 operation,
                 why: format!("{code}: {message}"),
             },
@@ -320,6 +330,14 @@ pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError
                 code,
                 message,
             },
+        },
+        CallError::Foreign {
+            retry_after: after @ Some(_),
+            ..
+        } => LinkError::Busy {
+            operation,
+            why: error.to_string(),
+            retry_after: after,
         },
         // A failing disk, a proxy's page, a server that is not ready: none of it is the control plane's word.
         CallError::Http(_) | CallError::Address { .. } | CallError::Foreign { .. } | CallError::Key(_) => {

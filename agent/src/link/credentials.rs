@@ -24,6 +24,8 @@ const REFUSALS_OF_KEYS: [&str; 3] = [
     "UnrecognizedClientException",
     "InvalidInstanceId",
 ];
+/// After a renewal that failed, those at hand are used for this long before the next one: calls don't wait for it each.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);
 /// Credentials whose end can't be told are used for this long.
 const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,8 @@ pub(super) struct NodeCredentials {
     files: IdentityFiles,
     keys: Mutex<Keys>,
     issued: Mutex<Option<Issued>>,
+    /// Held by who exchanges the key: of two at the same time, one could throw away the key that the other's was taken for.
+    exchange: tokio::sync::Mutex<()>,
 }
 
 impl NodeCredentials {
@@ -73,6 +77,7 @@ impl NodeCredentials {
             files,
             keys: Mutex::new(keys),
             issued: Mutex::new(None),
+            exchange: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -86,7 +91,10 @@ impl NodeCredentials {
         match self.renew(caller).await {
             Ok(credentials) => Ok(credentials),
             Err(error) if error.is_transient() => match known.filter(|issued| now < issued.ends_at) {
-                Some(issued) => Ok(issued.credentials),
+                Some(issued) => {
+                    self.put_off(&issued.credentials, now + RENEW_AGAIN);
+                    Ok(issued.credentials)
+                }
                 None => Err(error),
             },
             Err(error) => Err(error),
@@ -101,6 +109,14 @@ impl NodeCredentials {
             .is_some_and(|issued| issued.credentials == *credentials)
         {
             *issued = None;
+        }
+    }
+
+    fn put_off(&self, credentials: &Credentials, renew_at: Duration) {
+        if let Some(issued) = self.lock_issued().as_mut()
+            && issued.credentials == *credentials
+        {
+            issued.renew_at = renew_at;
         }
     }
 
@@ -119,9 +135,9 @@ impl NodeCredentials {
             session_token: answer.session_token,
         };
         let now = caller.time.since_boot();
-        let left = answer
-            .token_expiration_date
-            .map_or(0, |end| end.as_millis() - caller.time.now().as_millisecond());
+        let left = answer.token_expiration_date.map_or(0, |end| {
+            end.as_millis().saturating_sub(caller.time.now().as_millisecond())
+        });
         let life = Duration::from_millis(u64::try_from(left).unwrap_or(0)).max(LEAST_LIFETIME);
         *self.lock_issued() = Some(Issued {
             credentials: credentials.clone(),
@@ -154,7 +170,7 @@ impl NodeCredentials {
             {
                 let answer = self.token_by(caller, &next).await;
                 let answer = answer.map_err(|error| Self::identity_error(REQUEST_TOKEN, error))?;
-                self.promote()?;
+                self.promote(&next)?;
                 Ok(answer)
             }
             other => other.map_err(|error| Self::identity_error(REQUEST_TOKEN, error)),
@@ -177,6 +193,9 @@ impl NodeCredentials {
 
     /// Makes a new key, stores it, offers it, and uses it once it is taken. One that was offered before is offered again.
     async fn change_key(&self, caller: &Caller) -> Result<(), LinkError> {
+        let Ok(_exchange) = self.exchange.try_lock() else {
+            return Ok(());
+        };
         let (current, next) = self.keys();
         let next = match next {
             Some(next) => next,
@@ -191,7 +210,7 @@ impl NodeCredentials {
             .call(operation, &input, Signer::Key(&self.instance, &current))
             .await;
         answer.map_err(|error| Self::identity_error(UPDATE_KEY, error))?;
-        self.promote()?;
+        self.promote(&next)?;
         tracing::info!("the control plane has taken this node's new key");
         Ok(())
     }
@@ -209,12 +228,14 @@ impl NodeCredentials {
         Ok(key)
     }
 
-    fn promote(&self) -> Result<(), LinkError> {
-        self.files
-            .promote_next_key()
-            .map_err(|error| internal(UPDATE_KEY, &error))?;
+    /// The control plane has taken this key. Two calls may find that out at the same time.
+    fn promote(&self, taken: &Arc<NodeKey>) -> Result<(), LinkError> {
         let mut keys = self.lock_keys();
-        if let Some(next) = keys.next.take() {
+        if let Some(next) = keys.next.take_if(|next| Arc::ptr_eq(next, taken)) {
+            if let Err(error) = self.files.promote_next_key() {
+                keys.next = Some(next);
+                return Err(internal(UPDATE_KEY, &error));
+            }
             keys.current = next;
         }
         Ok(())
@@ -223,9 +244,9 @@ impl NodeCredentials {
     /// A refusal of the key itself means that the control plane does not take this node.
     fn identity_error(operation: &'static str, error: CallError) -> LinkError {
         match error {
-            CallError::Service { code, message, retry }
-                if retry != Retry::WithServerTime && REFUSALS_OF_KEYS.contains(&code.as_str()) =>
-            {
+            CallError::Service {
+                code, message, retry, ..
+            } if retry != Retry::WithServerTime && REFUSALS_OF_KEYS.contains(&code.as_str()) => {
                 LinkError::Identity { operation, message }
             }
             other => super::client::link_error(operation, other),

@@ -72,6 +72,9 @@ pub struct Identity {
     /// The container instance that it is, once it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_instance: Option<ContainerInstanceArn>,
+    /// Whether no poll of that container instance has begun yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begins: bool,
     /// The token of a registration as a container instance whose answer hasn't been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<uuid::Uuid>,
@@ -96,6 +99,7 @@ impl Identity {
             ca_pem: None,
             ca_fingerprint: None,
             container_instance: None,
+            begins: false,
             client_token: None,
         };
         identity.set_trust(trust);

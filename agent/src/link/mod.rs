@@ -2,24 +2,34 @@
 //!
 //! Calls are awsJson1_1 and the poll is JSON, both signed by SigV4 with temporary credentials, which the node gets by its
 //! RSA key. Invariant: only the control plane's own error answers are taken for its word; whatever else comes back is a
-//! failure of the way, to be tried again.
+//! failure of the way, to be tried again. What it may answer with is bounded, in bytes, in time, in depth and in count
+//! (`call`, `client`), and no redirect is followed.
 
+mod answer;
 mod call;
 mod client;
 mod credentials;
 mod identity;
+mod instance;
 mod key;
+mod outage;
 mod register;
 mod server_time;
 
 pub use client::{Link, LinkParts};
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
+pub use outage::Outage;
 pub use register::{Activation, RegisterError, register};
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_protocol::ecs;
 use longshore_protocol::poll::{PollRequest, PollResponse};
+
+/// The code for a container instance that is not registered.
+const INACTIVE: &str = "InactiveInstanceException";
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +42,16 @@ pub enum LinkError {
         /// What failed.
         why: String,
     },
+    /// The control plane has no time for this call (5xx, 429): again later, and what it is asked for besides may succeed.
+    #[error("{operation}: {why}")]
+    Busy {
+        /// Which call.
+        operation: &'static str,
+        /// Its words.
+        why: String,
+        /// How long it wants to be left alone; five minutes at most.
+        retry_after: Option<Duration>,
+    },
     /// The control plane understood and refused; the same call will be refused again.
     #[error("{operation}: {code}: {message}")]
     Refused {
@@ -43,7 +63,10 @@ pub enum LinkError {
         message: String,
     },
     /// The control plane does not take this node (deregistered, key unknown): an operator must act.
-    #[error("{operation}: the control plane does not know this node: {message}; register it again")]
+    #[error(
+        "{operation}: the control plane does not know this node: {message}; what runs here goes on; \
+         to make it a node again, create an activation, stop the agent, and run `longshore-agent register`"
+    )]
     Identity {
         /// Which call.
         operation: &'static str,
@@ -57,9 +80,24 @@ impl LinkError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } => true,
+            Self::Unavailable { .. } | Self::Busy { .. } => true,
             Self::Refused { .. } | Self::Identity { .. } => false,
         }
+    }
+
+    /// How long the control plane wants to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            Self::Unavailable { .. } | Self::Refused { .. } | Self::Identity { .. } => None,
+        }
+    }
+
+    /// Whether the container instance that this node was is not registered any more, or is another one now.
+    #[must_use]
+    pub fn is_inactive(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == INACTIVE)
     }
 }
 

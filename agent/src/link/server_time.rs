@@ -3,8 +3,8 @@
 //! Signatures are good for five minutes either way, and a machine's clock may be wrong by years. So calls are signed in
 //! the server's time: this machine's clock plus an offset that each answer's `Date` corrects.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::identity::IdentityFiles;
@@ -13,6 +13,8 @@ use crate::http::CertificateClock;
 
 /// Smaller differences are the `Date` header's whole seconds and the way of the answer.
 const NOISE_SECONDS: i64 = 2;
+/// Between two lines about a difference of the clocks: servers may disagree with each other.
+const SAY_EVERY: Duration = Duration::from_secs(600);
 /// How often the last date is written down, in seconds: flash wears out.
 const STORE_EVERY_SECONDS: i64 = 3600;
 
@@ -23,6 +25,8 @@ pub(super) struct ServerTime {
     files: Option<IdentityFiles>,
     offset_seconds: AtomicI64,
     stored: AtomicI64,
+    /// When a difference was said last, since boot.
+    said: Mutex<Option<Duration>>,
 }
 
 impl ServerTime {
@@ -40,6 +44,7 @@ impl ServerTime {
             files,
             offset_seconds: AtomicI64::new(0),
             stored: AtomicI64::new(last),
+            said: Mutex::new(None),
         }
     }
 
@@ -69,7 +74,7 @@ impl ServerTime {
         };
         let before = self.offset_seconds.swap(offset, Ordering::Relaxed);
         let changed = (before - offset).abs() >= NOISE_SECONDS;
-        if changed {
+        if changed && self.may_say() {
             tracing::warn!(
                 seconds = offset,
                 "this machine's clock differs from the control plane's; calls are signed with its time"
@@ -80,6 +85,16 @@ impl ServerTime {
             self.store(server);
         }
         changed
+    }
+
+    fn may_say(&self) -> bool {
+        let now = self.clock.since_boot();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = said.is_none_or(|last| now.saturating_sub(last) >= SAY_EVERY);
+        if may {
+            *said = Some(now);
+        }
+        may
     }
 
     fn store(&self, server: i64) {

@@ -1,6 +1,8 @@
 //! The long poll: asks, takes in, asks again, for ever.
 //!
-//! A failure changes nothing on the node; it is only tried again, later each time.
+//! A failure changes nothing on the node; it is only tried again, later each time. After one, polls are short until one
+//! is answered, so that the return of the link is noticed at once; that wakes the reports that wait. A control plane that
+//! always has news is asked for them ten times a second at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use longshore_protocol::poll::{
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Backoff;
-use crate::link::{ControlLink, LinkError};
+use crate::link::{ControlLink, LinkError, Outage};
 
 use super::shared::Shared;
 use super::{EngineHandle, TakeError};
@@ -21,6 +23,11 @@ const FIRST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(60);
 /// An answer that says nothing new and comes sooner than this was not held; then the next poll waits as long.
 const HELD: Duration = Duration::from_secs(1);
+/// `waitSeconds` while the link is lost.
+const SHORT_WAIT_SECONDS: u32 = 1;
+/// So many answers in a row may come at once, as after a long outage; then each one more is waited for.
+const QUICK: u32 = 100;
+const PACE: Duration = Duration::from_millis(100);
 /// The runtime's version is told where it is known at once; a poll does not wait for it.
 const VERSION: Duration = Duration::from_secs(2);
 
@@ -46,26 +53,39 @@ pub(super) async fn run(
     token: CancellationToken,
 ) -> Result<(), TakeError> {
     let endless = async {
-        let mut backoff = Backoff::new(FIRST, MOST);
-        let (mut n, mut want_inventory) = (0_u64, false);
+        let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("poll"));
+        let (mut n, mut want_inventory, mut quick_ones) = (0_u64, false, 0_u32);
+        // Reports may have waited for this from before the agent was registered.
+        let mut is_first = true;
         loop {
             n = n.saturating_add(1);
-            let request = request(shared, &polling, n, want_inventory).await;
+            let mut request = request(shared, &polling, n, want_inventory).await;
+            if outage.is_lost() {
+                request.wait_seconds = SHORT_WAIT_SECONDS;
+            }
             let asked = shared.clock().since_boot();
             let pause = match poll(shared, &polling, &request).await {
                 Ok(response) => {
                     backoff.reset();
+                    let was_lost = outage.succeeded(shared.clock().since_boot());
+                    let is_back = std::mem::replace(&mut is_first, false) || was_lost;
+                    shared.reporter.control_plane_answers(is_back);
                     let quick = shared.clock().since_boot().saturating_sub(asked) < HELD;
                     let asked_before = std::mem::replace(&mut want_inventory, response.want_inventory);
                     note_answer(shared, &response);
                     let cursor = handle.take(response).await?;
                     let idle = cursor == request.cursor && want_inventory == asked_before;
-                    if quick && idle { HELD } else { Duration::ZERO }
+                    quick_ones = if quick { quick_ones.saturating_add(1) } else { 0 };
+                    match quick {
+                        true if idle => HELD,
+                        true if quick_ones > QUICK => PACE,
+                        true | false => Duration::ZERO,
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a poll failed; the tasks go on");
+                    outage.failed(shared.clock().since_boot(), &error);
                     shared.note_link(|link| link.error = Some(error.to_string()));
-                    backoff.next(shared.clock())
+                    backoff.next(shared.clock()) + error.retry_after().unwrap_or_default()
                 }
             };
             if !pause.is_zero() {

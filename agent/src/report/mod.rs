@@ -1,25 +1,37 @@
 //! Tells the control plane what it is owed, until it has acknowledged it.
 //!
 //! Invariants: one report of a task at a time, so that they arrive in order; at most [`PARALLEL`] calls at once; what
-//! the control plane refuses for good is logged and counts as told, so that it blocks nothing.
+//! the control plane refuses for good is logged and counts as told, so that it blocks nothing. While nothing gets through,
+//! one report at a time tries (`gate`); a poll that is answered again lets all of them go at once. A report that the control
+//! plane can't take right now (5xx) waits alone.
+//!
+//! Limit: what waits is the store's, one report of each task at most, and after it the newest state.
 
-use std::sync::Arc;
+mod gate;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::{Timestamp, ecs};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Backoff, Clock};
-use crate::link::{ControlLink, LinkError};
+use crate::link::{ControlLink, LinkError, Outage};
 use crate::model::{ContainerReport, Fact, PortBinding, Report};
+
+use gate::Gate;
 
 /// Calls at once: a node that comes back with hundreds of news must not storm the control plane.
 pub const PARALLEL: usize = 10;
 /// Between two tries of the same report.
 const FIRST: Duration = Duration::from_millis(500);
-const MOST: Duration = Duration::from_secs(30);
+const MOST: Duration = Duration::from_secs(60);
 /// For one call. The link has a deadline of its own; this is the second line.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A call that is older than this when the link comes back hangs in the old link: it is made again.
+const HANGS: Duration = Duration::from_secs(1);
+/// Between two lines about reports that the control plane can't take right now.
+const SAY_BUSY: Duration = Duration::from_secs(600);
 /// The API's limits, in characters.
 const MAX_REASON: usize = 1024;
 const MAX_ID: usize = 255;
@@ -29,6 +41,11 @@ pub struct Reporter {
     link: Arc<dyn ControlLink>,
     clock: Arc<dyn Clock>,
     calls: Semaphore,
+    gate: Gate,
+    /// Counts how often the link came back.
+    returns: watch::Sender<u64>,
+    outage: Outage,
+    busy_said: Mutex<Option<Duration>>,
 }
 
 impl Reporter {
@@ -37,8 +54,21 @@ impl Reporter {
     pub fn new(link: Arc<dyn ControlLink>, clock: Arc<dyn Clock>) -> Self {
         Self {
             link,
+            gate: Gate::new(Arc::clone(&clock)),
             clock,
             calls: Semaphore::new(PARALLEL),
+            returns: watch::Sender::new(0),
+            outage: Outage::new("reports"),
+            busy_said: Mutex::new(None),
+        }
+    }
+
+    /// The control plane has answered a poll; `is_back`: for the first time after it was away. Whatever waits is sent now,
+    /// however long its pause was to be.
+    pub fn control_plane_answers(&self, is_back: bool) {
+        self.gate.open();
+        if is_back {
+            self.returns.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
@@ -46,23 +76,41 @@ impl Reporter {
     pub async fn deliver(&self, report: &Report) -> Fact {
         let request = request(report);
         let mut backoff = Backoff::new(FIRST, MOST);
-        let mut tries = 0_u32;
+        let mut returns = self.returns.subscribe();
         loop {
-            match self.submit(request.clone()).await {
-                Ok(()) => break,
+            let turn = self.gate.pass().await;
+            // Held for the call only: one who waits to try again keeps nobody from trying. It is never closed.
+            let permit = self.calls.acquire().await;
+            if turn.is_none() && !self.gate.is_open() {
+                continue;
+            }
+            returns.borrow_and_update();
+            let result = tokio::select! {
+                result = self.submit(request.clone()) => result,
+                () = self.outlived(&mut returns) => continue,
+            };
+            let over = match result {
+                Ok(()) => true,
                 Err(LinkError::Refused { code, message, .. }) => {
                     tracing::warn!(task = %report.task, status = %report.status, code, message, "a report was refused");
-                    break;
+                    true
                 }
-                Err(error @ (LinkError::Unavailable { .. } | LinkError::Identity { .. })) => {
-                    tries = tries.saturating_add(1);
-                    if tries.is_power_of_two() {
-                        tracing::warn!(task = %report.task, status = %report.status, tries, %error, "a report waits");
-                    }
+                Err(error) => {
+                    self.failed(report, &error, turn.is_some());
+                    false
                 }
+            };
+            drop((turn, permit));
+            if over {
+                self.gate.open();
+                self.outage.succeeded(self.clock.since_boot());
+                break;
             }
             let pause = backoff.next(self.clock.as_ref());
-            self.clock.sleep(pause).await;
+            tokio::select! {
+                () = self.clock.sleep(pause) => {}
+                _ = returns.changed() => backoff.reset(),
+            }
         }
         Fact::Acknowledged {
             task: report.status,
@@ -74,23 +122,49 @@ impl Reporter {
         }
     }
 
+    /// Returns when the link has come back since a call began, and the call had its time.
+    async fn outlived(&self, returns: &mut watch::Receiver<u64>) {
+        let begun = self.clock.since_boot();
+        // The sender is here, so it does not close.
+        let _ = returns.changed().await;
+        let age = self.clock.since_boot().saturating_sub(begun);
+        self.clock.sleep(HANGS.saturating_sub(age)).await;
+    }
+
+    fn failed(&self, report: &Report, error: &LinkError, was_alone: bool) {
+        let now = self.clock.since_boot();
+        match error {
+            LinkError::Unavailable { .. } | LinkError::Identity { .. } | LinkError::Refused { .. } => {
+                self.gate.close(was_alone);
+                self.outage.failed(now, error);
+            }
+            LinkError::Busy { retry_after, .. } => {
+                match retry_after {
+                    Some(after) => self.gate.close_for(*after),
+                    None => self.gate.open(),
+                }
+                let mut said = self.lock_busy();
+                if said.is_none_or(|last| now.saturating_sub(last) >= SAY_BUSY) {
+                    *said = Some(now);
+                    tracing::warn!(task = %report.task, status = %report.status, %error, "a report waits, and others may");
+                }
+            }
+        }
+    }
+
+    fn lock_busy(&self) -> MutexGuard<'_, Option<Duration>> {
+        // Nothing is half done under this lock, so a panic elsewhere leaves good values.
+        self.busy_said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn submit(&self, request: ecs::SubmitTaskStateChangeRequest) -> Result<(), LinkError> {
-        let unavailable = |why: String| LinkError::Unavailable {
-            operation: "SubmitTaskStateChange",
-            why,
-        };
-        // Held for the call only: one who waits to try again keeps nobody from trying.
-        let permit = self
-            .calls
-            .acquire()
-            .await
-            .map_err(|error| unavailable(error.to_string()))?;
-        let result = tokio::select! {
+        tokio::select! {
             result = self.link.submit_task_state_change(request) => result,
-            () = self.clock.sleep(DEADLINE) => Err(unavailable(format!("no answer within {} s", DEADLINE.as_secs()))),
-        };
-        drop(permit);
-        result
+            () = self.clock.sleep(DEADLINE) => Err(LinkError::Unavailable {
+                operation: "SubmitTaskStateChange",
+                why: format!("no answer within {} s", DEADLINE.as_secs()),
+            }),
+        }
     }
 }
 
@@ -139,6 +213,9 @@ fn binding(binding: &PortBinding) -> ecs::NetworkBinding {
 fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
+
+#[cfg(test)]
+mod outages;
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,8 @@ pub struct FakeLink {
     /// Whether it says again and again, at once, what was acknowledged long ago.
     pub stuck: AtomicBool,
     pub calls: AtomicUsize,
+    /// Polls and reports that were tried.
+    pub calls_made: AtomicUsize,
     pub most_calls: AtomicUsize,
 }
 
@@ -45,6 +47,7 @@ impl FakeLink {
             down: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            calls_made: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
         })
     }
@@ -204,6 +207,7 @@ impl ControlLink for FakeLink {
     }
 
     async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError> {
+        self.calls_made.fetch_add(1, Ordering::Relaxed);
         self.world.cross("> poll").await;
         if self.is_down() {
             return Err(self.unavailable("poll"));
@@ -244,6 +248,7 @@ impl ControlLink for FakeLink {
         &self,
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError> {
+        self.calls_made.fetch_add(1, Ordering::Relaxed);
         let task = request.task.clone().unwrap();
         let now = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_calls.fetch_max(now, Ordering::Relaxed);

@@ -23,6 +23,7 @@ mod machine;
 mod node;
 mod reboot;
 mod restarts;
+mod outages;
 mod runtime;
 mod stops;
 mod trouble;

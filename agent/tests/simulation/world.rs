@@ -1,7 +1,7 @@
 //! What the agent's neighbours have in common: time, faults, and the moment at which the agent dies.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ pub struct World {
     pub crashed: Notify,
     /// How many of a hundred calls fail in passing.
     pub fault_percent: AtomicU64,
+    /// How far the agent's wall clock is off, in milliseconds.
+    pub wall_off: AtomicI64,
     log: Mutex<Vec<String>>,
 }
 
@@ -39,6 +41,7 @@ impl World {
             crash_at: AtomicU64::new(u64::MAX),
             crashed: Notify::new(),
             fault_percent: AtomicU64::new(0),
+            wall_off: AtomicI64::new(0),
             log: Mutex::default(),
         }
     }
@@ -109,7 +112,8 @@ pub struct SimClock(pub std::sync::Arc<World>);
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_millisecond(self.0.millis()).unwrap()
+        let step = self.0.wall_off.load(Ordering::Relaxed);
+        jiff::Timestamp::from_millisecond(self.0.millis() + step).unwrap()
     }
 
     fn since_boot(&self) -> Duration {

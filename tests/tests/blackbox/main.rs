@@ -18,6 +18,7 @@ mod errors;
 mod gpu;
 mod images;
 mod life;
+mod link;
 mod network;
 mod overrides;
 mod policies;

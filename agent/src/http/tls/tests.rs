@@ -158,6 +158,68 @@ async fn a_tunnel_leads_through_the_proxy_but_never_to_this_machine() {
     assert_eq!(fetch(&client, target).await.unwrap(), "ok");
 }
 
+struct Year(i64);
+
+#[async_trait::async_trait]
+impl crate::clock::Clock for Year {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second((self.0 - 1970) * 31_556_952).unwrap()
+    }
+    fn since_boot(&self) -> Duration {
+        Duration::ZERO
+    }
+    async fn sleep(&self, _: Duration) {}
+    fn random(&self, _: u64) -> u64 {
+        0
+    }
+}
+
+/// A chain whose server certificate is good from the first of one year to the first of another.
+fn chain_of(from: i32, to: i32) -> Chain {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let leaf = params.signed_by(&key, &authority).unwrap();
+    Chain {
+        certificates: vec![leaf.der().clone(), authority.der().clone()],
+        key,
+        authority_pem: authority.pem(),
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_out_of_its_time_says_what_to_do() {
+    let mut owner = JoinSet::new();
+    let (past, future) = (chain_of(2020, 2070), chain_of(2060, 2070));
+    let ask = async |chain: &Chain, year, owner: &mut JoinSet<()>| {
+        let address = serve(chain, owner).await;
+        let trust = Trust::AlsoPem(chain.authority_pem.clone());
+        get(&trust, Arc::new(Year(year)), address).await
+    };
+    // Boxes without a battery are no earlier than the build.
+    assert_eq!(ask(&past, 1970, &mut owner).await.unwrap(), "ok");
+    let ahead = ask(&past, 2076, &mut owner).await.unwrap_err().to_string();
+    assert!(
+        ahead.contains("expired") && ahead.contains("clock is ahead"),
+        "{ahead}"
+    );
+    assert!(ahead.contains("last-date"), "{ahead}");
+    let behind = ask(&future, 2026, &mut owner).await.unwrap_err().to_string();
+    assert!(behind.contains("clock is behind"), "{behind}");
+    let stranger = get(
+        &Trust::System,
+        Arc::new(SystemClock),
+        serve(&past, &mut owner).await,
+    )
+    .await;
+    let stranger = stranger.unwrap_err().to_string();
+    assert!(!stranger.contains("clock"), "{stranger}");
+}
+
 #[test]
 fn fingerprints_read_with_and_without_colons() {
     let plain = "0F".repeat(32);

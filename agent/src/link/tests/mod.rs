@@ -2,6 +2,8 @@
 
 mod calls;
 mod credentials;
+mod hostile;
+mod instances;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +34,10 @@ const ARN: &str =
 enum Reply {
     Json(u16, Value),
     Text(u16, &'static str),
+    /// A text, and how long to wait.
+    After(u16, &'static str, &'static str),
+    /// A redirect.
+    Moved(String),
     /// Closes the connection without an answer.
     Silence,
 }
@@ -149,12 +155,25 @@ async fn serve(
         true => Reply::Json(403, late),
         false => answer(&seen),
     };
+    let mut response = Response::new(Full::default());
     let (status, body) = match reply {
         Reply::Json(status, value) => (status, value.to_string()),
         Reply::Text(status, text) => (status, text.to_owned()),
+        Reply::After(status, text, after) => {
+            response
+                .headers_mut()
+                .insert("retry-after", after.parse().unwrap());
+            (status, text.to_owned())
+        }
+        Reply::Moved(location) => {
+            response
+                .headers_mut()
+                .insert("location", location.parse().unwrap());
+            (307, String::new())
+        }
         Reply::Silence => return Err("no answer"),
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.body_mut() = Full::new(Bytes::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     response.headers_mut().insert("date", date.parse().unwrap());

@@ -1,0 +1,124 @@
+//! The link goes, and the control plane changes its mind about the node.
+
+use longshore_tests::wait;
+
+use crate::system::{self, container, shell};
+
+/// How often the agent's log says something.
+fn said(system: &system::System, text: &str) -> usize {
+    system.agent.output().matches(text).count()
+}
+
+async fn until_said(system: &system::System, text: &str) {
+    wait::until_some(&format!("the agent says {text:?}"), || {
+        (said(system, text) > 0).then_some(())
+    })
+    .await;
+}
+
+// Invariants 1 and 4.
+#[test]
+fn what_ends_while_the_control_plane_is_away_is_told_when_it_is_back_and_the_log_is_short() {
+    system::with(|mut system| async move {
+        let script = "while [ ! -e /tmp/go ]; do sleep 0.1; i=$((i+1)); [ $i -gt 40 ] && exit 33; done";
+        let task = system
+            .run_container(shell("ends", &system.busybox, script).build())
+            .await;
+        system.until(&task, "RUNNING").await;
+        system.plane.kill();
+        until_said(&system, "the link is lost").await;
+        wait::until_some("the task has ended on the node", || {
+            let tasks = system.agent.ask("tasks", &["--json"]);
+            let text = String::from_utf8_lossy(&tasks.stdout).replace(' ', "");
+            text.contains("\"exitCode\":33").then_some(())
+        })
+        .await;
+        let status = system.agent.ask("status", &[]);
+        let status = String::from_utf8_lossy(&status.stdout);
+        assert!(status.contains("not connected since"), "{status}");
+        system.plane.start_again().await;
+        let stopped = system.until(&task, "STOPPED").await;
+        assert_eq!(container(&stopped, "ends").exit_code(), Some(33));
+        until_said(&system, "the link is back").await;
+        // A line for the polls and one for the reports, whatever the number of tries.
+        assert!(
+            said(&system, "the link is lost") <= 2,
+            "{}",
+            system.agent.output()
+        );
+        system
+    });
+}
+
+#[test]
+fn an_instance_that_is_deregistered_behind_its_back_registers_anew_and_takes_tasks() {
+    system::with(|system| async move {
+        let old = system.until_connected().await;
+        // Orders that the new instance's first ones must not be mistaken for.
+        for name in ["one", "two"] {
+            let task = system
+                .run_container(shell(name, &system.busybox, "exit 0").build())
+                .await;
+            system.until(&task, "STOPPED").await;
+        }
+        let request = system
+            .ecs
+            .deregister_container_instance()
+            .container_instance(&old);
+        request.force(true).send().await.expect("it is deregistered");
+        let new = wait::until("another instance is connected", || async {
+            let arns = system
+                .ecs
+                .list_container_instances()
+                .send()
+                .await
+                .ok()?
+                .container_instance_arns?;
+            arns.into_iter().find(|arn| *arn != old)
+        })
+        .await;
+        assert_ne!(system.until_connected().await, old);
+        for name in ["three", "four"] {
+            let task = system
+                .run_container(shell(name, &system.busybox, "exit 3").build())
+                .await;
+            let stopped = system.until(&task, "STOPPED").await;
+            assert_eq!(stopped.container_instance_arn(), Some(new.as_str()));
+            assert_eq!(container(&stopped, name).exit_code(), Some(3));
+        }
+        assert_eq!(said(&system, "registered anew"), 1, "{}", system.agent.output());
+        system
+    });
+}
+
+#[test]
+fn a_node_whose_identity_is_revoked_says_what_to_do_and_goes_on() {
+    system::with(|system| async move {
+        let arn = system.until_connected().await;
+        let instances = system
+            .ecs
+            .describe_container_instances()
+            .container_instances(arn)
+            .send()
+            .await;
+        let node = instances.expect("the instance").container_instances()[0]
+            .ec2_instance_id()
+            .map(str::to_owned);
+        let request = system.ssm.deregister_managed_instance().set_instance_id(node);
+        request.send().await.expect("the node is deregistered");
+        let status = wait::until_some("the status says what to do", || {
+            let status = system.agent.ask("status", &[]);
+            let status = String::from_utf8_lossy(&status.stdout).into_owned();
+            status.contains("create an activation").then_some(status)
+        })
+        .await;
+        assert!(status.contains("not connected since"), "{status}");
+        assert!(system.agent.ask("tasks", &[]).status.success(), "it runs");
+        assert!(
+            said(&system, "create an activation") <= 2,
+            "{}",
+            system.agent.output()
+        );
+        system
+    });
+}
