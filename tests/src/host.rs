@@ -3,11 +3,13 @@
 //! Limits: one host at a time in a process, since the process collects every orphan of its host. nextest runs each test
 //! in a process of its own.
 
+mod reboot;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -51,14 +53,7 @@ impl Host {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces");
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
-        mount(
-            Some("run"),
-            "/run",
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("mode=755"),
-        )
-        .expect("an empty /run");
+        mount_run();
         run(Command::new("ip").args(["link", "set", "lo", "up"]));
         let dir = tempfile::Builder::new()
             .prefix("lst-")
@@ -184,10 +179,23 @@ impl Host {
     }
 }
 
+fn mount_run() {
+    let (name, kind) = (Some("run"), Some("tmpfs"));
+    mount(name, "/run", kind, MsFlags::empty(), Some("mode=755")).expect("an empty /run");
+}
+
 /// The mounts of this thread's namespace, a line each.
 fn mounts() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc is mounted");
     text.lines().map(str::to_owned).collect()
+}
+
+/// Where something is mounted below a folder, in the order of mounting.
+fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let point = |line: &String| line.split(' ').nth(4).map(PathBuf::from);
+    let points = mounts();
+    let points = points.iter().filter_map(point);
+    points.filter(|point| point.starts_with(folder)).collect()
 }
 
 fn cgroup_roots() -> Vec<PathBuf> {
@@ -247,6 +255,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         kill_descendants();
         self.remove_cgroups();
+        // The folder goes with this value, and a folder with a mount in it can't.
+        for below in mounts_below(self.dir()).iter().rev() {
+            let _ = umount2(below, MntFlags::MNT_DETACH);
+        }
         let _ = Command::new("umount").args(["-R", "/run"]).output();
     }
 }

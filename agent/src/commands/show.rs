@@ -111,6 +111,7 @@ fn status_text(status: &Status) -> String {
         ),
         ("tasks", status.tasks.to_string()),
     ];
+    rows.extend(status.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
     rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows.iter()
         .map(|(name, value)| format!("{name:<20}{value}\n"))
@@ -118,7 +119,18 @@ fn status_text(status: &Status) -> String {
 }
 
 fn tasks_text(tasks: &Tasks) -> String {
-    let mut rows = vec![["TASK", "DEFINITION", "CONTAINER", "STATUS", "EXIT", "REASON"].map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "TASK",
+            "DEFINITION",
+            "CONTAINER",
+            "STATUS",
+            "RESTARTS",
+            "EXIT",
+            "REASON",
+        ]
+        .map(str::to_owned),
+    ];
     for task in &tasks.tasks {
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
         for container in &task.containers {
@@ -127,6 +139,7 @@ fn tasks_text(tasks: &Tasks) -> String {
                 last(&task.task_definition_arn),
                 container.name.clone(),
                 container.last_status.clone(),
+                container.restart_count.to_string(),
                 container
                     .exit_code
                     .map(|code| code.to_string())
@@ -171,6 +184,8 @@ mod tests {
             name: name.to_owned(),
             runtime_id: "x-0".to_owned(),
             last_status: "STOPPED".to_owned(),
+            health_status: "UNKNOWN".to_owned(),
+            restart_count: 2,
             exit_code,
             reason: None,
         };
@@ -179,15 +194,16 @@ mod tests {
                 task_arn: "arn:aws:ecs:us-east-1:000000000000:task/default/0a".to_owned(),
                 task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/web:3".to_owned(),
                 last_status: "STOPPED".to_owned(),
+                health_status: "UNKNOWN".to_owned(),
                 desired_status: "STOPPED".to_owned(),
                 containers: vec![container("app", Some(0)), container("sidecar", None)],
             }],
         };
         assert_eq!(
             tasks_text(&tasks),
-            "TASK  DEFINITION  CONTAINER  STATUS   EXIT  REASON\n\
-             0a    web:3       app        STOPPED  0\n\
-             0a    web:3       sidecar    STOPPED\n"
+            "TASK  DEFINITION  CONTAINER  STATUS   RESTARTS  EXIT  REASON\n\
+             0a    web:3       app        STOPPED  2         0\n\
+             0a    web:3       sidecar    STOPPED  2\n"
         );
     }
 
@@ -203,6 +219,7 @@ mod tests {
             connected: false,
             since: "2026-01-01T00:00:00Z".to_owned(),
             last_error: Some("no answer".to_owned()),
+            trouble: Some("agent.db can't be written".to_owned()),
             tasks: 2,
             warnings: vec!["ECS_X: is no setting".to_owned()],
         };
@@ -212,6 +229,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("runtime             does not answer"), "{text}");
+        assert!(
+            text.contains("trouble             agent.db can't be written"),
+            "{text}"
+        );
         assert!(
             text.contains("warning             ECS_X: is no setting"),
             "{text}"

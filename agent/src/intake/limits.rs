@@ -44,7 +44,6 @@ macro_rules! asks_when_present {
 }
 
 asks_when_present!(
-    ContainerRestartPolicy,
     DockerVolumeConfiguration,
     EFSVolumeConfiguration,
     EphemeralStorage,
@@ -69,12 +68,9 @@ pub(super) fn container(definition: &ecs::ContainerDefinition, path: &str) -> Re
     refuse!(definition, path, {
         repository_credentials => "repositoryCredentials",
         links => "links",
-        restart_policy => "restartPolicy",
         volumes_from => "volumesFrom",
         linux_parameters => "linuxParameters",
         secrets => "secrets",
-        depends_on => "dependsOn",
-        start_timeout => "startTimeout",
         version_consistency => "versionConsistency",
         hostname => "hostname",
         disable_networking => "disableNetworking",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_protocol::status::ReportedStatus;
 
-use super::{Attachment, Exit, Order, PulledImage, StopDeadline};
+use super::{Attachment, Exit, Health, Order, PulledImage, StopDeadline};
 
 /// Something that happened. Facts may come in any order, late, and twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,10 @@ pub enum ContainerFact {
         /// When that was seen, since boot.
         seen: Duration,
     },
-    /// It can't be pulled, attached, created or started. Nothing of it runs, or [`ContainerFact::Discarded`] follows.
+    /// What its health check says of it from now on.
+    Health(Health),
+    /// It can't be pulled, attached, created or started, or what it depends on can't come true. Nothing of it runs, or
+    /// [`ContainerFact::Discarded`] follows.
     Failed(Failure),
     /// It is proved that nothing of it runs, though it may have been asked to start.
     Discarded,
@@ -76,12 +79,16 @@ pub enum ContainerFact {
     Exited,
     /// The runtime's list, asked for at this time since boot, does not have it running.
     NotRunning(Duration),
+    /// It was thought to have ended, of an earlier run's end. It runs, seen at this time since boot.
+    StillRuns(Duration),
     /// How it ended: no process is left.
     Reaped {
         /// How.
         exit: Exit,
         /// In which boot of the machine it was asked.
         boot_id: String,
+        /// When, since boot.
+        seen: Duration,
     },
     /// The runtime doesn't know it any more; nothing of it runs.
     Vanished {

@@ -2,9 +2,10 @@
 
 use crate::model::{KnownStatus, Step, TaskState};
 
-use super::Plan;
+use super::depends::{self, Edges};
+use super::{Now, Plan};
 
-pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
+pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan) {
     let position = usize::from(index);
     let (Some(container), Some(live)) = (
         state.record.containers.get(position),
@@ -12,6 +13,15 @@ pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
     ) else {
         return;
     };
+    // Once it was asked to start, nothing holds it back.
+    let edges = match live.start_called {
+        true => Edges::Hold,
+        false => depends::edges(state, index, now),
+    };
+    depends::tell(&edges, index, plan);
+    if matches!(edges, Edges::Never(_)) {
+        return;
+    }
     if let Some(note) = &live.note {
         plan.wait(index, note.clone(), None);
     }
@@ -27,9 +37,11 @@ pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
         }
         return;
     }
-    // This is where the order of containers that depend on each other will be kept.
     if !state.live.prepared && !plan.steps.contains(&Step::PrepareTask) {
         plan.steps.push(Step::PrepareTask);
+    }
+    if matches!(edges, Edges::Open { .. }) {
+        return;
     }
     let next = match container.known {
         KnownStatus::Pulled if !live.attached => Step::Attach(index),

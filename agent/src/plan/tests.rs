@@ -4,6 +4,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Effect, Exit, Failure, Order, StopDeadline, apply, sample};
 
+mod depends;
+mod order;
+mod ways;
+
 const POLICY: Policy = Policy {
     stop_timeout: Duration::from_secs(30),
     cleanup_wait: Duration::from_secs(600),
@@ -54,9 +58,11 @@ fn outcome(step: &Step, seconds: u64, exits: bool) -> Vec<Fact> {
                 out_of_memory: None,
                 peak_memory: None,
                 reason: None,
+                run: 0,
+                moment: None,
             };
-            let boot_id = "b".to_owned();
-            of(index, ContainerFact::Reaped { exit, boot_id })
+            let (boot_id, seen) = ("b".to_owned(), Duration::from_secs(seconds));
+            of(index, ContainerFact::Reaped { exit, boot_id, seen })
         }
         Step::Discard(index) => of(index, ContainerFact::Discarded),
         Step::TearDown(index) => of(index, ContainerFact::TornDown),

@@ -13,10 +13,16 @@ mod contract;
 mod contracts;
 mod crashes;
 mod delays;
+mod depends;
+mod disk;
+#[path = "../faulty_disk/mod.rs"]
+mod faulty_disk;
 mod life;
 mod link;
 mod machine;
 mod node;
+mod reboot;
+mod restarts;
 mod runtime;
 mod stops;
 mod trouble;

@@ -36,6 +36,13 @@ pub struct Link {
 pub struct Progress(Vec<ContainerProgress>);
 
 impl Progress {
+    /// In words, for one container that was restarted; what is said of another may be from before it ran.
+    #[must_use]
+    pub fn of_restarted(&self, container: &str) -> Option<String> {
+        let found = self.0.iter().find(|each| each.name == container)?;
+        (found.restart_count > 0).then(|| self.of(container))?
+    }
+
     /// In words, for one container.
     #[must_use]
     pub fn of(&self, container: &str) -> Option<String> {
@@ -81,6 +88,13 @@ impl Hub {
     pub fn link(&self, instance: &str) -> Link {
         let peer = lock(&self.peers).get(instance).cloned();
         peer.map(|peer| peer.link(&*self.clock)).unwrap_or_default()
+    }
+
+    /// What an instance said in its last poll to be wrong with it; `None` where it said that it is well, or nothing.
+    #[must_use]
+    pub fn trouble(&self, instance: &str) -> Option<String> {
+        let peer = lock(&self.peers).get(instance).cloned();
+        peer.and_then(|peer| peer.trouble())
     }
 
     /// What a task's containers wait for, as its node last said.

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use longshore_protocol::arn::is_valid_name;
 use longshore_protocol::ecs;
 
-use super::{Refusal, amounts, task};
+use super::{Refusal, amounts, restart_policy, task};
 
 /// The most characters of an image's name.
 const MAX_IMAGE: usize = 255;
+/// The least `startTimeout`, in seconds.
+const MIN_START_TIMEOUT: i32 = 2;
 /// The most environment files of a container.
 const MAX_ENVIRONMENT_FILES: usize = 10;
 /// What an environment file's value begins with; the path follows, from its slash.
@@ -23,11 +25,20 @@ pub(super) fn check(container: &ecs::ContainerDefinition, volumes: &[ecs::Volume
     if let Some(cpu) = container.cpu.filter(|cpu| *cpu < 0) {
         return Err(invalid(format!("The 'cpu' must not be negative, but is {cpu}.")));
     }
+    if let Some(seconds) = container
+        .start_timeout
+        .filter(|seconds| *seconds < MIN_START_TIMEOUT)
+    {
+        return Err(invalid(format!(
+            "The 'startTimeout' must be at least {MIN_START_TIMEOUT} seconds, but is {seconds}."
+        )));
+    }
     if let Some(seconds) = container.stop_timeout.filter(|seconds| *seconds < 0) {
         return Err(invalid(format!(
             "The 'stopTimeout' must not be negative, but is {seconds}."
         )));
     }
+    restart_policy::check(container.restart_policy.as_ref()).map_err(invalid)?;
     check_environment(container.environment.as_deref().unwrap_or_default()).map_err(invalid)?;
     check_environment_files(container.environment_files.as_deref().unwrap_or_default()).map_err(invalid)?;
     check_requirements(container.resource_requirements.as_deref().unwrap_or_default()).map_err(invalid)?;

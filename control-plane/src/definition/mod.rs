@@ -14,10 +14,12 @@
 mod amounts;
 mod attributes;
 mod container;
+mod depends;
 mod effective;
 mod fill;
 mod overrides;
 mod ports;
+mod restart_policy;
 mod tags;
 mod task;
 mod unsupported;
@@ -100,6 +102,7 @@ pub fn register(request: &ecs::RegisterTaskDefinitionRequest) -> Result<Definiti
         ports::check_container(container, network_mode)?;
     }
     container::check_together(containers)?;
+    depends::check(containers)?;
     ports::check_together(containers, network_mode)?;
     limits.check(containers)?;
     let tags = request.tags.clone().unwrap_or_default();

@@ -12,13 +12,17 @@
 
 mod aws_cli;
 mod deaths;
+mod depends;
+mod disk;
 mod errors;
 mod gpu;
 mod images;
 mod life;
 mod network;
 mod overrides;
+mod policies;
 mod process;
+mod reboot;
 mod restarts;
 mod shims;
 mod stop;

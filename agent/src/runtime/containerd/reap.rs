@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitRecord;
 
-use super::record::read_exit;
+use super::record::{read_exit, read_run};
 use super::watch::{Ending, Told, is_clean_up};
 use super::{ContainerdRuntime, cgroup, is_longshore, made_with};
 use crate::containerd::types::v1::{Process, Status};
-use crate::model::{ContainerId, Exit, OutOfMemory};
+use crate::model::{ContainerId, Exit, Moment, OutOfMemory};
 use crate::runtime::RuntimeError;
 use crate::runtime::cgroup::Evidence;
 
@@ -47,7 +47,13 @@ impl ContainerdRuntime {
         let known = match (written, &process) {
             (Some(exit), None) => Known::Written(Box::new(exit)),
             (Some(exit), Some(process)) if has_ended(process.status()) => Known::Written(Box::new(exit)),
-            (_, Some(process)) => Known::Status(ended(process, &name)?),
+            (_, Some(process)) => match ended(process, &name) {
+                Ok(told) => Known::Status(told),
+                Err(error) => {
+                    self.end_hung_shim_if_idle(id).await;
+                    return Err(error);
+                }
+            },
             (None, None) => match &record {
                 Some(record) => self.known_from_events(id, is_longshore(made_with(record))).await,
                 None => return Err(RuntimeError::NotFound(name)),
@@ -56,9 +62,13 @@ impl ContainerdRuntime {
         // While the group is there: the shim removes it with the task.
         let evidence = self.cgroups.evidence(&cgroup(id));
         self.empty_cgroup(&name, &cgroup(id)).await?;
-        let exit = self.exit(id, known, evidence);
+        let run = record.as_ref().map_or(0, read_run);
+        let exit = Exit {
+            run,
+            ..self.exit(id, known, evidence)
+        };
         if record.is_some() {
-            self.write_exit(&name, Some(&exit)).await?;
+            self.write_exit(&name, Some(&exit), None).await?;
         }
         self.forget_task(id, &name, process.is_some()).await?;
         Ok(exit)
@@ -67,8 +77,9 @@ impl ContainerdRuntime {
     /// After the exit is in the record.
     async fn forget_task(&self, id: &ContainerId, name: &str, there: bool) -> Result<(), RuntimeError> {
         self.empty_cgroup(name, &cgroup(id)).await?;
-        if there {
-            self.delete_task(name).await?;
+        if there && let Err(error) = self.delete_task(name).await {
+            self.end_hung_shim_if_idle(id).await;
+            return Err(error);
         }
         Ok(())
     }
@@ -81,8 +92,8 @@ impl ContainerdRuntime {
         let ending = tokio::time::timeout(doubt, self.watch.ending(id)).await;
         match (ending, self.watch.told(id)) {
             (Ok(Ending::Known(told)), _) => Known::Status(told),
-            (Ok(Ending::ShimDied(told)), _) => shim_died(Some(told)),
-            (Err(_), told) if longshore && told.is_none_or(is_clean_up) => shim_died(told),
+            (Ok(Ending::ShimDied(told)), _) => self.shim_died(id, Some(told)),
+            (Err(_), told) if longshore && told.is_none_or(is_clean_up) => self.shim_died(id, told),
             // No delete came, so this was no clean-up.
             (Err(_), Some(told)) if listening => Known::Status(told),
             (Err(_), told) => Known::Unknown {
@@ -94,6 +105,17 @@ impl ContainerdRuntime {
         }
     }
 
+    fn shim_died(&self, id: &ContainerId, told: Option<Told>) -> Known {
+        let what = match self.watch.was_hung(id) {
+            true => "did not answer any more and was killed",
+            false => "was killed",
+        };
+        Known::Unknown {
+            at_nanos: told.map(|told| told.at_nanos),
+            reason: format!("ShimDied: the container's shim {what}, and the exit status with it"),
+        }
+    }
+
     fn exit(&self, id: &ContainerId, known: Known, evidence: Evidence) -> Exit {
         let now = self.clock.now().as_millisecond();
         let millis = |nanos: i128| i64::try_from(nanos / 1_000_000).unwrap_or(now);
@@ -101,6 +123,7 @@ impl ContainerdRuntime {
         // The event is a last resort: on v1 every container below a limit gets it, whoever the victim was.
         let told = || self.watch.was_out_of_memory(id);
         let killed_for_memory = evidence.memory_kills.map_or_else(told, |kills| kills > 0);
+        let moment = known.moment();
         let (code, killed, at_millis, reason) = match known {
             Known::Written(exit) => (
                 Some(exit.status),
@@ -127,11 +150,24 @@ impl ContainerdRuntime {
             out_of_memory: killed_for_memory.then_some(victim),
             peak_memory: evidence.peak_memory,
             reason,
+            run: 0,
+            moment,
         }
     }
 }
 
 impl Known {
+    /// When it ended by the clock that never steps, where that was written down.
+    fn moment(&self) -> Option<Moment> {
+        match self {
+            Self::Written(exit) if !exit.exited_at.boot_id.is_empty() => Some(Moment {
+                boot_id: exit.exited_at.boot_id.clone(),
+                since_boot: Duration::from_nanos(exit.exited_at.boot_nanos),
+            }),
+            Self::Written(_) | Self::Status(_) | Self::Unknown { .. } => None,
+        }
+    }
+
     /// What is known of memory: by the shim, which looked when the first process had just ended, or else by now.
     fn evidence(&self, now: Evidence) -> Evidence {
         match self {
@@ -141,13 +177,6 @@ impl Known {
             }),
             Self::Status(_) | Self::Unknown { .. } => now,
         }
-    }
-}
-
-fn shim_died(told: Option<Told>) -> Known {
-    Known::Unknown {
-        at_nanos: told.map(|told| told.at_nanos),
-        reason: "ShimDied: the container's shim was killed, and the exit status with it".to_owned(),
     }
 }
 
@@ -182,11 +211,9 @@ fn ended(process: &Process, id: &str) -> Result<Told, RuntimeError> {
             subject: id.to_owned(),
             why: "its shim does not say how it is".to_owned(),
         }),
-        Status::Created | Status::Running | Status::Paused | Status::Pausing => Err(RuntimeError::Refused {
-            operation: "GetTask",
-            subject: id.to_owned(),
-            why: format!("container {id} has not ended"),
-        }),
+        Status::Created | Status::Running | Status::Paused | Status::Pausing => {
+            Err(RuntimeError::Runs(id.to_owned()))
+        }
     }
 }
 

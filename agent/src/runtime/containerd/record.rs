@@ -1,8 +1,9 @@
 //! What a container's record in containerd holds of ours: labels to find it by, the whole task to adopt it from, and how
-//! it ended.
+//! its newest run ended.
 //!
 //! The task is versioned JSON. It holds no secret: values from environment files are in the OCI spec alone. A record of
-//! a newer version is left as it is, and its container is listed without its task.
+//! a newer version is left as it is, and read as far as it goes: a version adds, and what this one does not know of a
+//! container is no reason to let go of it. Where what this one needs isn't there, its container is listed without its task.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub(super) const INSTANCE_LABEL: &str = "longshore.instance";
 pub(super) const TASK_EXTENSION: &str = "longshore.task";
 /// The extension that holds how it ended, an `Option<Exit>`.
 pub(super) const EXIT_EXTENSION: &str = "longshore.exit";
+/// The extension that holds the number of the run that was asked for last; absent is 0, the first.
+pub(super) const RUN_EXTENSION: &str = "longshore.run";
 
 const VERSION: u32 = 1;
 
@@ -51,13 +54,27 @@ impl Record {
         }
         let bytes = &container.extensions.get(TASK_EXTENSION)?.value;
         let head: Head = serde_json::from_slice(bytes).ok()?;
-        (head.version == VERSION).then(|| serde_json::from_slice(bytes).ok())?
+        if head.version > VERSION {
+            tracing::debug!(
+                container = container.id,
+                version = head.version,
+                "a record of a newer agent"
+            );
+        }
+        (head.version > 0).then(|| serde_json::from_slice(bytes).ok())?
     }
 }
 
 /// How a container ended, if that was written down since its last start.
 pub(super) fn read_exit(container: &Container) -> Option<Exit> {
     serde_json::from_slice(&container.extensions.get(EXIT_EXTENSION)?.value).ok()?
+}
+
+/// Which run of a container was asked for last.
+pub(super) fn read_run(container: &Container) -> u32 {
+    let run = container.extensions.get(RUN_EXTENSION);
+    run.and_then(|run| serde_json::from_slice(&run.value).ok())
+        .unwrap_or_default()
 }
 
 /// JSON as containerd keeps it.
@@ -109,4 +126,43 @@ pub(super) fn labels(identity: &str, id: &ContainerId, task: &ResolvedTask) -> H
         .map(|(name, value)| (name.to_owned(), value)),
     );
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample;
+
+    fn stored(change: impl FnOnce(&mut serde_json::Value)) -> Container {
+        let task = sample::task(vec![sample::container("a", true)]);
+        let mut value = serde_json::to_value(Record::new(task, None)).unwrap();
+        change(&mut value);
+        Container {
+            extensions: HashMap::from([(TASK_EXTENSION.to_owned(), json(TASK_EXTENSION, &value).unwrap())]),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn a_newer_agents_record_is_read_as_far_as_it_goes() {
+        let task = sample::task(vec![sample::container("a", true)]);
+        let newer = stored(|value| {
+            value["version"] = 7.into();
+            value["later"] = serde_json::json!({"a": [1]});
+            value["task"]["later"] = true.into();
+            value["task"]["containers"][0]["later"] = "x".into();
+        });
+        assert_eq!(Record::read(&newer).unwrap().task, task);
+    }
+
+    #[test]
+    fn a_record_without_what_is_needed_is_none() {
+        let cut = stored(|value| {
+            value["task"].as_object_mut().unwrap().remove("arn");
+        });
+        assert_eq!(Record::read(&cut), None);
+        assert_eq!(Record::read(&stored(|value| value["version"] = 0.into())), None);
+        assert_eq!(Record::read(&stored(|value| *value = "text".into())), None);
+        assert_eq!(Record::read(&Container::default()), None);
+    }
 }

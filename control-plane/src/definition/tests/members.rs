@@ -10,7 +10,6 @@ fn members_that_do_not_work_yet_are_refused_by_name() {
             json!({"credentialsParameter": "x"}),
         ),
         ("links", json!(["db"])),
-        ("restartPolicy.enabled", json!({"enabled": true})),
         ("volumesFrom", json!([{"sourceContainer": "x"}])),
         (
             "linuxParameters.initProcessEnabled",
@@ -21,11 +20,6 @@ fn members_that_do_not_work_yet_are_refused_by_name() {
             json!({"capabilities": {"add": ["NET_ADMIN"], "drop": []}}),
         ),
         ("secrets", json!([{"name": "n", "valueFrom": "v"}])),
-        (
-            "dependsOn",
-            json!([{"containerName": "web", "condition": "START"}]),
-        ),
-        ("startTimeout", json!(5)),
         ("versionConsistency", json!("enabled")),
         ("hostname", json!("h")),
         ("disableNetworking", json!(true)),
