@@ -21,6 +21,7 @@
 //! on. A disk that hangs, rather than being full, holds up all processes of this shim, since one thread writes.
 //! SIGPIPE must be ignored in the whole process, as Rust's runtime does at its start.
 
+mod commands;
 mod copy;
 mod engine;
 mod error;
@@ -28,6 +29,7 @@ mod fifo;
 mod logger;
 mod open;
 mod raw_file;
+mod rests;
 mod sink;
 mod status;
 mod target;
@@ -36,7 +38,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::{Command, Engine};
+use commands::{Command, Commands};
+use engine::Engine;
 pub use error::IoError;
 use status::Status;
 
@@ -130,7 +133,7 @@ impl Io {
 pub struct ProcessIo {
     id: u64,
     status: Arc<Status>,
-    commands: Arc<engine::Commands>,
+    commands: Arc<Commands>,
     /// What waits for the console.
     console: Mutex<Option<open::Console>>,
 }

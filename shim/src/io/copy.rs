@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 
 use super::open::unblock;
 use super::sink::{Sink, Taken, Tools};
@@ -15,6 +16,9 @@ use super::status::Status;
 pub(super) const READ: usize = 64 * 1024;
 /// The same where it may have to be kept, for a reader that is slow.
 const READ_TO_KEEP: usize = 32 * 1024;
+/// How much the pipe of a process that has filled it once may hold: what it writes while the stream rests. Its pages are
+/// the process's own memory for its cgroup, so it is not made larger than it pays.
+const PIPE: i32 = 256 * 1024;
 /// How many reads a stream gets at its close, whatever goes on being written.
 const LAST_READS: usize = 64;
 
@@ -27,6 +31,16 @@ pub(super) struct Copy {
     sink: Sink,
     /// Read, but not taken yet.
     pending: Vec<u8>,
+    pace: Pace,
+}
+
+/// How fast a stream is read.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The next read can wait until there is more.
+    rests: bool,
+    /// The pipe has been made larger, or can't be.
+    widened: bool,
 }
 
 #[derive(Debug)]
@@ -63,8 +77,24 @@ pub(super) enum Want<'a> {
     Write(BorrowedFd<'a>),
     /// The next tick.
     Tick,
+    /// The end of a rest: to be stepped then.
+    Rest,
     /// Nothing: it is over.
     End,
+}
+
+impl Pace {
+    /// Takes note of a read. A process that writes little at a time, but without end, would wake the thread for each
+    /// write, and be held up by that itself.
+    fn read(&mut self, source: &OwnedFd, count: usize) {
+        // Where the buffer was filled, more is there.
+        self.rests = count < READ;
+        if count == READ && !self.widened {
+            self.widened = true;
+            // A console has no size, and a user's pipes may have used up what they may have: then it stays as it is.
+            let _ = fcntl(source, FcntlArg::F_SETPIPE_SZ(PIPE));
+        }
+    }
 }
 
 impl Copy {
@@ -74,6 +104,7 @@ impl Copy {
             source: Some(source),
             sink: Sink::Process(sink),
             pending: Vec::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -88,6 +119,7 @@ impl Copy {
             source: Some(source),
             sink,
             pending: Vec::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -104,6 +136,7 @@ impl Copy {
         match (&self.source, &self.sink) {
             (None, _) => Want::End,
             (Some(source), Sink::Logger) => Want::HangUp(source.as_fd()),
+            (Some(_), _) if self.pace.rests => Want::Rest,
             (Some(source), _) => Want::Read(source.as_fd()),
         }
     }
@@ -123,10 +156,16 @@ impl Copy {
                 return;
             }
         }
+        self.pace.rests = false;
         let Some(source) = &self.source else { return };
         let size = if self.sink.may_wait() { READ_TO_KEEP } else { READ };
         match nix::unistd::read(source, &mut buffer[..size]) {
             Ok(count) if count > 0 => {
+                // A console holds too little to be left alone.
+                let console = matches!(self.direction, Direction::Output { console: true, .. });
+                if !self.sink.may_wait() && !console {
+                    self.pace.read(source, count);
+                }
                 if let Some(taken) = self.give(&buffer[..count], tools) {
                     self.pending = buffer[taken..count].to_vec();
                 }
@@ -136,6 +175,11 @@ impl Copy {
             // A console says EIO when its last user has gone.
             Ok(_) | Err(_) => self.source_ended(),
         }
+    }
+
+    /// Leaves the stream alone until the rest of others ends, though there was nothing to read.
+    pub(super) fn rest(&mut self) {
+        self.pace.rests = true;
     }
 
     /// Gives bytes to the sink; `Some` is how many it took if the rest has to wait.

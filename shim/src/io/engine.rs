@@ -2,7 +2,7 @@
 //!
 //! It waits in epoll, with every descriptor armed for one event at a time, and owns all streams: what others want of it
 //! comes as [`Command`]s. A tick of 10 ms runs only while something has to be looked for, such as a client that has
-//! not opened its FIFO.
+//! not opened its FIFO. Streams that are read without end rest between their reads ([`Rests`]).
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::IoError;
+use super::commands::{Command, Commands};
 use super::copy::{Copy, READ, Want};
 use super::logger::Logger;
+use super::rests::Rests;
 use super::sink::Tools;
 
 const TICK: Duration = Duration::from_millis(10);
@@ -30,58 +31,16 @@ const STACK: usize = 128 * 1024;
 const COMMANDS: u64 = 0;
 /// The event of the timer.
 const TIMER: u64 = 1;
+/// The event of the end of a rest.
+const RESTED: u64 = 2;
 /// The first event of a stream or logger.
-const FIRST: u64 = 2;
-
-/// What the thread is told to do. The number is a process.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// Take over streams.
-    Add(u64, Vec<Entry>),
-    /// End stdin when the client's is read.
-    CloseStdin(u64),
-    /// The process has ended: pass on what is there.
-    Drain(u64),
-    /// Nobody waits for its output any more.
-    Close(u64),
-}
+const FIRST: u64 = 3;
 
 /// What the thread looks after.
 #[derive(Debug)]
 pub(super) enum Entry {
     Copy(Copy),
     Logger(Logger),
-}
-
-/// The way to the thread.
-#[derive(Debug)]
-pub(super) struct Commands {
-    queue: Mutex<Queue>,
-    wake: EventFd,
-}
-
-/// Its length is bounded by the requests that are answered at a time: each sends one or two.
-#[derive(Debug, Default)]
-struct Queue {
-    commands: Vec<Command>,
-    stop: bool,
-}
-
-impl Commands {
-    /// Once the thread has stopped, this only drops the command.
-    pub(super) fn send(&self, command: Command) {
-        self.put(|queue| {
-            if !queue.stop {
-                queue.commands.push(command);
-            }
-        });
-    }
-
-    fn put(&self, change: impl FnOnce(&mut Queue)) {
-        change(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
-        // It can only fail when 2^64 wake-ups are waiting to be read.
-        let _ = self.wake.write(1);
-    }
 }
 
 /// The running thread. Dropping it stops and joins it.
@@ -94,39 +53,8 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn start(now: fn() -> jiff::Timestamp) -> Result<Self, IoError> {
-        let system = |what| move |error: Errno| IoError::system(what)(error.into());
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(system("make an event descriptor"))?;
-        let commands = Arc::new(Commands {
-            queue: Mutex::default(),
-            wake,
-        });
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(system("make an event queue"))?;
-        let timer = TimerFd::new(
-            ClockId::CLOCK_MONOTONIC,
-            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-        )
-        .map_err(system("make a timer"))?;
-        for (fd, event) in [(commands.wake.as_fd(), COMMANDS), (timer.as_fd(), TIMER)] {
-            epoll
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, event))
-                .map_err(system("fill the event queue"))?;
-        }
-        let mover = Mover {
-            commands: Arc::clone(&commands),
-            epoll,
-            timer,
-            ticking: HashSet::new(),
-            timing: false,
-            items: HashMap::new(),
-            next: FIRST,
-            buffer: vec![0; READ].into_boxed_slice(),
-            tools: Tools {
-                batch: Vec::new(),
-                time: String::new(),
-                now,
-            },
-        };
+        let mover = Mover::new(now)?;
+        let commands = Arc::clone(&mover.commands);
         let thread = std::thread::Builder::new()
             .name("io".into())
             .stack_size(STACK)
@@ -146,12 +74,10 @@ impl Engine {
     pub(super) fn next_process(&self) -> u64 {
         self.processes.fetch_add(1, Ordering::Relaxed)
     }
-}
 
-impl Engine {
     /// Writes out what is there, and ends the thread.
     pub(super) fn stop(&self) {
-        self.commands.put(|queue| queue.stop = true);
+        self.commands.stop();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             // It does not panic; if it did, there is nothing left to do.
@@ -180,6 +106,7 @@ struct Mover {
     ticking: HashSet<u64>,
     /// Whether the timer runs.
     timing: bool,
+    rests: Rests,
     items: HashMap<u64, Item>,
     next: u64,
     buffer: Box<[u8]>,
@@ -187,6 +114,42 @@ struct Mover {
 }
 
 impl Mover {
+    fn new(now: fn() -> jiff::Timestamp) -> Result<Self, IoError> {
+        let system = |what| move |error: Errno| IoError::system(what)(error.into());
+        let commands = Arc::new(Commands::new().map_err(system("make an event descriptor"))?);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(system("make an event queue"))?;
+        let timer = || {
+            let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(system("make a timer"))
+        };
+        let (timer, rests) = (timer()?, Rests::new(timer()?));
+        for (fd, event) in [
+            (commands.waker(), COMMANDS),
+            (timer.as_fd(), TIMER),
+            (rests.timer(), RESTED),
+        ] {
+            epoll
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, event))
+                .map_err(system("fill the event queue"))?;
+        }
+        Ok(Self {
+            commands,
+            epoll,
+            timer,
+            ticking: HashSet::new(),
+            timing: false,
+            rests,
+            items: HashMap::new(),
+            next: FIRST,
+            buffer: vec![0; READ].into_boxed_slice(),
+            tools: Tools {
+                batch: Vec::new(),
+                time: String::new(),
+                now,
+            },
+        })
+    }
+
     fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         loop {
@@ -200,6 +163,7 @@ impl Mover {
                         }
                     }
                     TIMER => self.tick(),
+                    RESTED => self.rested(),
                     id => self.ready(id, event.events()),
                 }
             }
@@ -208,15 +172,7 @@ impl Mover {
 
     /// True if it is time to stop.
     fn obey(&mut self) -> bool {
-        // Nothing to read is as good.
-        let _ = self.commands.wake.read();
-        let Queue { commands, stop } = {
-            let mut queue = self.commands.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            Queue {
-                commands: std::mem::take(&mut queue.commands),
-                stop: queue.stop,
-            }
-        };
+        let (commands, stop) = self.commands.take();
         for command in commands {
             match command {
                 Command::Add(process, entries) => {
@@ -266,6 +222,9 @@ impl Mover {
     }
 
     fn ready(&mut self, id: u64, events: EpollFlags) {
+        if let Some(&Item { process, .. }) = self.items.get(&id) {
+            self.catch_up(process, id);
+        }
         let Some(item) = self.items.get_mut(&id) else {
             return;
         };
@@ -356,6 +315,37 @@ impl Mover {
         self.set_timer();
     }
 
+    fn rested(&mut self) {
+        for id in self.rests.take() {
+            self.step_resting(id, false);
+        }
+    }
+
+    /// Reads what the other stream of a process has held back, for it was written before. It rests on.
+    fn catch_up(&mut self, process: u64, reader: u64) {
+        let of_process = |id: &u64| self.items.get(id).is_some_and(|item| item.process == process);
+        let others = self.rests.streams().filter(of_process).filter(|id| *id != reader);
+        for id in others.collect::<Vec<_>>() {
+            self.step_resting(id, true);
+        }
+    }
+
+    fn step_resting(&mut self, id: u64, rests_on: bool) {
+        let (buffer, tools) = (&mut self.buffer, &mut self.tools);
+        if let Some(Item {
+            entry: Entry::Copy(copy),
+            ..
+        }) = self.items.get_mut(&id)
+            && matches!(copy.want(), Want::Rest)
+        {
+            copy.step(buffer, tools);
+            if rests_on {
+                copy.rest();
+            }
+            self.arm(id);
+        }
+    }
+
     /// Has the kernel, or the timer, say when there is something to do for an entry; or ends it.
     fn arm(&mut self, id: u64) {
         let Some(item) = self.items.get_mut(&id) else {
@@ -369,6 +359,7 @@ impl Mover {
                     Want::HangUp(fd) => arm_fd(&self.epoll, fd, EpollFlags::empty(), id),
                     Want::Write(fd) => arm_fd(&self.epoll, fd, EpollFlags::EPOLLOUT, id),
                     Want::Tick => false,
+                    Want::Rest => self.rests.add(id),
                     Want::End => {
                         copy.finish(&mut self.tools);
                         self.items.remove(&id);
@@ -404,3 +395,6 @@ fn arm_fd(epoll: &Epoll, fd: BorrowedFd<'_>, events: EpollFlags, id: u64) -> boo
         result => result.is_ok(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 mod clients;
+mod fast;
 mod loggers;
 
 use std::fs::{File, OpenOptions};

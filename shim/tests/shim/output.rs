@@ -165,7 +165,7 @@ fn a_full_disk_holds_nothing_up_and_the_gap_is_said() {
         let disk = shims.host.dir().join("disk");
         std::fs::create_dir(&disk).unwrap();
         run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
             .arg(&disk));
         let tmp = shims.host.dir().join("rootfs/tmp");
         let script =
@@ -174,7 +174,7 @@ fn a_full_disk_holds_nothing_up_and_the_gap_is_said() {
         let log = disk.join("log");
         container.log_to(&log, 100 * MIB);
         let ballast = disk.join("ballast");
-        std::fs::write(&ballast, vec![0; 5 << 19]).unwrap();
+        std::fs::write(&ballast, vec![0; 15 << 19]).unwrap();
         let mut shim = shims.running(&container);
         let begins = |record: &Record| {
             record
@@ -182,7 +182,8 @@ fn a_full_disk_holds_nothing_up_and_the_gap_is_said() {
                 .contains("output is dropped from here on: No space left")
         };
         until("the gap begins", || records(&log).iter().any(begins));
-        // What is still in the pipe when all is written has room beside the ballast's place.
+        // What is still in the pipe when all is written, 256 KiB that become 14 times as much, has room in the ballast's
+        // place.
         until("all is written", || tmp.join("full").exists());
         std::fs::remove_file(ballast).unwrap();
         std::fs::write(tmp.join("go"), "").unwrap();
