@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::failpoint;
 use crate::image::PullProgress;
 use crate::model::{ContainerFact, ContainerId, Fact, Failure, ResolvedTask, Step, TaskState};
 use crate::network::{Attach, NetworkError};
@@ -134,7 +135,10 @@ impl Work<'_> {
             hostname: crate::spec::own_hostname(&self.id),
         };
         let retry = self.retry("giving it its network", Patience::Times(ATTACH_TRIES));
-        match retry.call(|| self.executor.network.attach(&request)).await {
+        match retry
+            .call(|| failpoint::around("attach", self.executor.network.attach(&request)))
+            .await
+        {
             Outcome::Done(attachment) => Some(self.fact(ContainerFact::Attached(Box::new(attachment)))),
             Outcome::Failed(error) => {
                 let name = match &error {
@@ -169,7 +173,7 @@ impl Work<'_> {
             Outcome::Cancelled => return None,
         };
         match retry
-            .call(|| self.executor.runtime.create(container.clone()))
+            .call(|| failpoint::around("create", self.executor.runtime.create(container.clone())))
             .await
         {
             Outcome::Done(()) => Some(self.fact(ContainerFact::Created)),
@@ -183,7 +187,10 @@ impl Work<'_> {
 
     async fn start(&self) -> Option<Fact> {
         let retry = self.retry("starting it", Patience::For(self.executor.limits.start));
-        match retry.call(|| self.executor.runtime.start(&self.id)).await {
+        match retry
+            .call(|| failpoint::around("start", self.executor.runtime.start(&self.id)))
+            .await
+        {
             Outcome::Done(started) => Some(self.started(started)),
             Outcome::Failed(error) => self.start_failed(&error.to_string()).await,
             Outcome::TimedOut(after) => self.start_failed(&timed_out("started", after)).await,
@@ -244,7 +251,7 @@ impl Work<'_> {
     async fn signal(&self, signal: i32, scope: SignalScope, sent: ContainerFact) -> Option<Fact> {
         let retry = self.retry("sending it a signal", Patience::Forever);
         let send = || async {
-            match self.executor.runtime.kill(&self.id, signal, scope).await {
+            match failpoint::around("kill", self.executor.runtime.kill(&self.id, signal, scope)).await {
                 Ok(()) => Ok(sent.clone()),
                 // Then how it ended is to be asked; `reap` knows whether there is anything to ask.
                 Err(RuntimeError::NotFound(_)) => Ok(ContainerFact::Exited),
@@ -265,7 +272,7 @@ impl Work<'_> {
     async fn reap(&self) -> Option<Fact> {
         let boot_id = || self.executor.boot_id.clone();
         let ask = || async {
-            match self.executor.runtime.reap(&self.id).await {
+            match failpoint::around("reap", self.executor.runtime.reap(&self.id)).await {
                 Ok(exit) => Ok(ContainerFact::Reaped {
                     exit,
                     boot_id: boot_id(),
@@ -289,7 +296,7 @@ impl Work<'_> {
 
     async fn remove(&self, doing: &'static str) -> bool {
         let remove = || async {
-            match self.executor.runtime.remove(&self.id).await {
+            match failpoint::around("delete", self.executor.runtime.remove(&self.id)).await {
                 Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -305,7 +312,10 @@ impl Work<'_> {
             return None;
         }
         let retry = self.retry("giving back its network", Patience::Forever);
-        match retry.call(|| self.executor.network.detach(&self.id)).await {
+        match retry
+            .call(|| failpoint::around("detach", self.executor.network.detach(&self.id)))
+            .await
+        {
             Outcome::Done(()) => {}
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => return None,
         }

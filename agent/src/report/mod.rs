@@ -10,6 +10,7 @@ use longshore_protocol::{Timestamp, ecs};
 use tokio::sync::Semaphore;
 
 use crate::clock::{Backoff, Clock};
+use crate::failpoint;
 use crate::link::{ControlLink, LinkError};
 use crate::model::{ContainerReport, Fact, PortBinding, Report};
 
@@ -86,7 +87,7 @@ impl Reporter {
             .await
             .map_err(|error| unavailable(error.to_string()))?;
         let result = tokio::select! {
-            result = self.link.submit_task_state_change(request) => result,
+            result = failpoint::around("report", self.link.submit_task_state_change(request)) => result,
             () = self.clock.sleep(DEADLINE) => Err(unavailable(format!("no answer within {} s", DEADLINE.as_secs()))),
         };
         drop(permit);
