@@ -1,7 +1,7 @@
 # What people do here, each as one word. The work is in scripts/ and packaging/; this only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test vm vm-long build lint doc bench
+.PHONY: help run test chaos vm vm-long build lint doc bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -14,6 +14,10 @@ run: ## install what is needed, build, start a system on this machine, run a sam
 test: ## install what tests need, then run every test (root, or sudo)
 	packaging/install-dependencies test
 	scripts/test
+
+chaos: ## kill everything at random under real tasks: RUNS=100 SEED=1 (root, or sudo)
+	packaging/install-dependencies test
+	RUNS='$(RUNS)' SEED='$(SEED)' scripts/chaos
 
 vm: ## the tests in virtual machines: systemd, cgroup v2, power cuts (root, or sudo)
 	packaging/install-dependencies test

@@ -6,7 +6,7 @@
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | `clock`, `config`, `files` |
+//! | 0 | `clock`, `config`, `failpoint`, `files` |
 //! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
@@ -24,6 +24,7 @@ pub mod config;
 pub mod containerd;
 pub mod events;
 pub mod executor;
+pub mod failpoint;
 pub mod files;
 pub mod host;
 pub mod http;

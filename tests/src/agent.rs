@@ -16,6 +16,7 @@ use crate::{binaries, wait};
 pub struct Agent {
     process: Option<Process>,
     dir: PathBuf,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// Nothing where the default is to be tested, which is to find Longshore's shim.
@@ -61,7 +62,11 @@ impl Agent {
             lines.push_str(&format!("{name}={value}\n"));
         }
         std::fs::write(dir.join("ecs.config"), lines).expect("settings");
-        Self { process: None, dir }
+        Self {
+            process: None,
+            dir,
+            environment: Vec::new(),
+        }
     }
 
     /// The folder of CDI specs that this agent searches beside the usual ones.
@@ -96,7 +101,18 @@ impl Agent {
     /// Starts it.
     pub fn start(&mut self) {
         let mut command = self.command("run");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::spawn("longshore-agent", &mut command, &self.log()));
+    }
+
+    /// Gives it a variable, for its next start.
+    pub fn set_variable(&mut self, name: &'static str, value: PathBuf) {
+        self.environment.push((name, value));
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
     }
 
     fn log(&self) -> PathBuf {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::failpoint;
 use crate::image::PullProgress;
 use crate::model::{ContainerFact, ContainerId, Fact, Failure, ResolvedTask, Step, TaskState};
 use crate::network::{Attach, NetworkError};
@@ -148,7 +149,10 @@ impl Work<'_> {
             hostname: crate::spec::own_hostname(&self.id),
         };
         let retry = self.retry("giving it its network", Patience::Times(ATTACH_TRIES));
-        match retry.call(|| self.executor.network.attach(&request)).await {
+        match retry
+            .call(|| failpoint::around("attach", self.executor.network.attach(&request)))
+            .await
+        {
             Outcome::Done(attachment) => Some(self.fact(ContainerFact::Attached(Box::new(attachment)))),
             Outcome::Failed(error) => {
                 let name = match &error {
@@ -183,7 +187,7 @@ impl Work<'_> {
             Outcome::Cancelled => return None,
         };
         match retry
-            .call(|| self.executor.runtime.create(container.clone()))
+            .call(|| failpoint::around("create", self.executor.runtime.create(container.clone())))
             .await
         {
             Outcome::Done(()) => Some(self.fact(ContainerFact::Created)),
@@ -203,7 +207,7 @@ impl Work<'_> {
                 run => self.executor.runtime.restart(&self.id, run).await,
             }
         };
-        match retry.call(start).await {
+        match retry.call(|| failpoint::around("start", start())).await {
             Outcome::Done(started) => Some(self.started(started)),
             Outcome::Failed(error) => self.start_failed(&error.to_string()).await,
             Outcome::TimedOut(after) => self.start_failed(&timed_out("started", after)).await,
@@ -272,7 +276,7 @@ impl Work<'_> {
     async fn signal(&self, signal: i32, scope: SignalScope, sent: ContainerFact) -> Option<Fact> {
         let retry = self.retry("sending it a signal", Patience::Forever);
         let send = || async {
-            match self.executor.runtime.kill(&self.id, signal, scope).await {
+            match failpoint::around("kill", self.executor.runtime.kill(&self.id, signal, scope)).await {
                 Ok(()) => Ok(sent.clone()),
                 // Then how it ended is to be asked; `reap` knows whether there is anything to ask.
                 Err(RuntimeError::NotFound(_)) => Ok(ContainerFact::Exited),
@@ -296,7 +300,7 @@ impl Work<'_> {
         let tries = std::sync::atomic::AtomicU32::new(0);
         let ask = || async {
             let tried = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            match self.executor.runtime.reap(&self.id).await {
+            match failpoint::around("reap", self.executor.runtime.reap(&self.id)).await {
                 Ok(exit) => Ok(ContainerFact::Reaped {
                     exit,
                     boot_id: boot_id(),
@@ -325,7 +329,7 @@ impl Work<'_> {
 
     async fn remove(&self, doing: &'static str) -> bool {
         let remove = || async {
-            match self.executor.runtime.remove(&self.id).await {
+            match failpoint::around("delete", self.executor.runtime.remove(&self.id)).await {
                 Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -341,7 +345,10 @@ impl Work<'_> {
             return None;
         }
         let retry = self.retry("giving back its network", Patience::Forever);
-        match retry.call(|| self.executor.network.detach(&self.id)).await {
+        match retry
+            .call(|| failpoint::around("detach", self.executor.network.detach(&self.id)))
+            .await
+        {
             Outcome::Done(()) => {}
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => return None,
         }

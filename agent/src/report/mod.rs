@@ -16,6 +16,7 @@ use longshore_protocol::{Timestamp, ecs};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Backoff, Clock};
+use crate::failpoint;
 use crate::link::{ControlLink, LinkError, Outage};
 use crate::model::{ContainerReport, Fact, PortBinding, Report};
 
@@ -159,7 +160,7 @@ impl Reporter {
 
     async fn submit(&self, request: ecs::SubmitTaskStateChangeRequest) -> Result<(), LinkError> {
         tokio::select! {
-            result = self.link.submit_task_state_change(request) => result,
+            result = failpoint::around("report", self.link.submit_task_state_change(request)) => result,
             () = self.clock.sleep(DEADLINE) => Err(LinkError::Unavailable {
                 operation: "SubmitTaskStateChange",
                 why: format!("no answer within {} s", DEADLINE.as_secs()),

@@ -19,6 +19,7 @@ use longshore_protocol::arn::ResourceId;
 use longshore_protocol::exit_record::{self, ExitRecord, UNFINISHED};
 
 use super::RuntimeError;
+use crate::failpoint;
 use crate::files::{absent_is_none, make_private_dir, remove};
 use crate::model::ContainerId;
 
@@ -121,7 +122,8 @@ impl Exits {
         for name in self.names()? {
             if own.iter().any(|own| name.starts_with(own)) {
                 let path = self.folder.join(&name);
-                remove(&path).map_err(RuntimeError::file("remove", &path))?;
+                failpoint::around_blocking("forget-exit", || remove(&path))
+                    .map_err(RuntimeError::file("remove", &path))?;
             }
         }
         Ok(())

@@ -152,6 +152,8 @@ pub(super) fn classify(error: rusqlite::Error, operation: &'static str, path: &P
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, why },
+        // A number in the file's head that no SQLite has written; it has no code of its own.
+        _ if why.contains("unsupported file format") => StoreError::Corrupt { path, why },
         _ => StoreError::Failed { operation, path, why },
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::database::{Database, Failure};
 use super::{StoreError, Write};
+use crate::failpoint;
 
 /// How many changes may wait. Each actor waits for its own, so this is reached only when several hundred tasks change
 /// while the disk does not answer; the others then wait in line with what they hold, which is bounded as well.
@@ -301,7 +302,7 @@ impl Writer {
         database: &mut Database,
         writes: impl Iterator<Item = &'a Write>,
     ) -> Result<(), Failure> {
-        database.commit(writes)?;
+        failpoint::around_blocking("commit", || database.commit(writes))?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -228,7 +228,7 @@ impl System {
     }
 
     /// What is left of tasks: on the host and in containerd.
-    async fn left(&self) -> Vec<String> {
+    pub async fn left(&self) -> Vec<String> {
         let mut left = self.host.leftovers();
         let namespace = self.host.containerd_namespace();
         for what in ["containers", "tasks", "snapshots"] {
