@@ -206,7 +206,7 @@ impl Agent {
         token: CancellationToken,
     ) -> impl Future<Output = Result<(), TakeError>> + Send + use<> {
         let (engine, link) = (self.engine.clone(), Arc::clone(&self.link));
-        let fingerprint = self.host.fingerprint.clone();
+        let fingerprint = self.link.fingerprint().to_owned();
         async move {
             let now = gpus.borrow_and_update().clone();
             let Some(container_instance) = registrar.register(&now, &token).await else {

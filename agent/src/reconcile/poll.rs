@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_protocol::arn::ContainerInstanceArn;
+use longshore_protocol::arn::{ContainerInstanceArn, TaskArn};
 use longshore_protocol::poll::{
-    DEFAULT_WAIT_SECONDS, Inventory, PROTOCOL_VERSION, PollRequest, PollResponse, WAIT_GRACE_SECONDS,
+    DEFAULT_WAIT_SECONDS, Inventory, MAX_BODIES_BYTES, MAX_WANTED, PROTOCOL_VERSION, PollRequest,
+    PollResponse, WAIT_GRACE_SECONDS,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,19 +48,20 @@ pub(super) async fn run(
 ) -> Result<(), TakeError> {
     let endless = async {
         let mut backoff = Backoff::new(FIRST, MOST);
-        let (mut n, mut want_inventory) = (0_u64, false);
+        let (mut n, mut wanted, mut cloned) = (0_u64, Wanted::default(), false);
         loop {
             n = n.saturating_add(1);
-            let request = request(shared, &polling, n, want_inventory).await;
+            let request = request(shared, &polling, n, &wanted).await;
             let asked = shared.clock().since_boot();
             let pause = match poll(shared, &polling, &request).await {
                 Ok(response) => {
                     backoff.reset();
                     let quick = shared.clock().since_boot().saturating_sub(asked) < HELD;
-                    let asked_before = std::mem::replace(&mut want_inventory, response.want_inventory);
+                    let before = std::mem::replace(&mut wanted, Wanted::by(&response));
                     note_answer(shared, &response);
+                    note_clone(&mut cloned, response.cloned);
                     let cursor = handle.take(response).await?;
-                    let idle = cursor == request.cursor && want_inventory == asked_before;
+                    let idle = cursor == request.cursor && wanted == before;
                     if quick && idle { HELD } else { Duration::ZERO }
                 }
                 Err(error) => {
@@ -90,7 +92,38 @@ async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Resu
     }
 }
 
-async fn request(shared: &Shared, polling: &Polling, n: u64, want_inventory: bool) -> PollRequest {
+/// What the next poll is to carry beside the hash of the tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Wanted {
+    list: bool,
+    bodies: Vec<TaskArn>,
+}
+
+impl Wanted {
+    fn by(response: &PollResponse) -> Self {
+        let bodies = response.want_tasks.iter().take(MAX_WANTED);
+        Self {
+            list: response.want_inventory,
+            bodies: bodies.cloned().collect(),
+        }
+    }
+}
+
+/// Says once that it began, and once that it is over.
+fn note_clone(known: &mut bool, cloned: bool) {
+    if std::mem::replace(known, cloned) != cloned {
+        if cloned {
+            tracing::error!(
+                "another machine polls with the identity of this one: is there a copy of this disk? There are no new tasks \
+                 until one of them is shut down; the other is to be registered anew"
+            );
+        } else {
+            tracing::info!("no other machine polls with the identity of this one any more");
+        }
+    }
+}
+
+async fn request(shared: &Shared, polling: &Polling, n: u64, wanted: &Wanted) -> PollRequest {
     let runtime_version = tokio::select! {
         version = shared.executor.runtime.version() => version.unwrap_or_default(),
         () = shared.clock().sleep(VERSION) => String::new(),
@@ -103,7 +136,12 @@ async fn request(shared: &Shared, polling: &Polling, n: u64, want_inventory: boo
         n,
         inventory: Inventory {
             hash: Inventory::hash_of(&tasks),
-            tasks: want_inventory.then_some(tasks),
+            tasks: wanted.list.then_some(tasks),
+            bodies: if wanted.list {
+                shared.held(&wanted.bodies, MAX_BODIES_BYTES)
+            } else {
+                Vec::new()
+            },
         },
         status: shared.node_status(),
         fingerprint: polling.fingerprint.clone(),

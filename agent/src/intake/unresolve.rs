@@ -1,0 +1,224 @@
+//! The way back from a resolved task to its wire form, for a control plane that has forgotten the task.
+//!
+//! Invariant: resolving what comes out gives the same task again, so that it can be assigned anew without a change.
+
+use std::path::Path;
+use std::time::Duration;
+
+use longshore_protocol::poll::{AssignedContainer, TaskSpec};
+use longshore_protocol::{Timestamp, ecs};
+
+use crate::model::{
+    LogOptions, MountPoint, PortMapping, ResolvedContainer, ResolvedTask, Ulimit, Volume, VolumeSource,
+};
+
+/// A task as it would be assigned, with its overrides merged into its containers.
+#[must_use]
+pub fn unresolve(task: &ResolvedTask) -> TaskSpec {
+    let ResolvedTask {
+        arn: _,
+        cluster_arn,
+        definition_arn,
+        created_at_millis,
+        group,
+        started_by,
+        network_mode,
+        cpu,
+        memory,
+        containers,
+        volumes,
+    } = task;
+    TaskSpec {
+        cluster_arn: cluster_arn.clone(),
+        task_definition_arn: definition_arn.clone(),
+        created_at: Timestamp::from_millis(*created_at_millis),
+        group: group.clone(),
+        started_by: started_by.clone(),
+        network_mode: *network_mode,
+        cpu: *cpu,
+        memory: *memory,
+        containers: containers.iter().map(container).collect(),
+        volumes: volumes.iter().map(volume).collect(),
+        overrides: ecs::TaskOverride::default(),
+    }
+}
+
+fn container(container: &ResolvedContainer) -> AssignedContainer {
+    // All of it by name: a member that is added must be sent too.
+    let ResolvedContainer {
+        arn,
+        name,
+        image,
+        command,
+        entry_point,
+        environment,
+        environment_files,
+        cpu,
+        memory,
+        memory_reservation,
+        essential,
+        user,
+        working_directory,
+        ulimits,
+        mount_points,
+        port_mappings,
+        stop_timeout,
+        readonly_root_filesystem,
+        privileged,
+        gpu_ids,
+        docker_labels,
+        log,
+    } = container;
+    let gpus = (!gpu_ids.is_empty()).then(|| {
+        vec![ecs::ResourceRequirement {
+            r#type: Some("GPU".to_owned()),
+            value: Some(gpu_ids.len().to_string()),
+        }]
+    });
+    let definition = ecs::ContainerDefinition {
+        name: Some(name.clone()),
+        image: Some(image.clone()),
+        command: command.clone(),
+        entry_point: entry_point.clone(),
+        environment: list(environment, pair),
+        environment_files: list(environment_files, |path| file(path)),
+        cpu: Some(int(*cpu)),
+        memory: memory.map(int),
+        memory_reservation: memory_reservation.map(int),
+        essential: Some(*essential),
+        user: user.clone(),
+        working_directory: working_directory.clone(),
+        ulimits: list(ulimits, ulimit),
+        mount_points: list(mount_points, mount_point),
+        port_mappings: list(port_mappings, port_mapping),
+        stop_timeout: stop_timeout.map(seconds),
+        readonly_root_filesystem: Some(*readonly_root_filesystem),
+        privileged: Some(*privileged),
+        resource_requirements: gpus,
+        docker_labels: (!docker_labels.is_empty()).then(|| docker_labels.clone()),
+        log_configuration: Some(log_configuration(*log)),
+        ..ecs::ContainerDefinition::default()
+    };
+    AssignedContainer {
+        container_arn: arn.clone(),
+        definition,
+        gpu_ids: gpu_ids.clone(),
+    }
+}
+
+fn list<T, U>(all: &[T], convert: impl Fn(&T) -> U) -> Option<Vec<U>> {
+    (!all.is_empty()).then(|| all.iter().map(convert).collect())
+}
+
+/// Each of them came as one.
+fn int(value: u64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn seconds(duration: Duration) -> i32 {
+    int(duration.as_secs())
+}
+
+fn pair((name, value): &(String, String)) -> ecs::KeyValuePair {
+    ecs::KeyValuePair {
+        name: Some(name.clone()),
+        value: Some(value.clone()),
+    }
+}
+
+fn file(path: &Path) -> ecs::EnvironmentFile {
+    ecs::EnvironmentFile {
+        r#type: Some("s3".to_owned()),
+        value: Some(format!("file://{}", path.display())),
+    }
+}
+
+fn ulimit(ulimit: &Ulimit) -> ecs::Ulimit {
+    let limit = |value: i64| i32::try_from(value).ok();
+    ecs::Ulimit {
+        name: Some(ulimit.name.clone()),
+        soft_limit: limit(ulimit.soft),
+        hard_limit: limit(ulimit.hard),
+    }
+}
+
+fn mount_point(point: &MountPoint) -> ecs::MountPoint {
+    ecs::MountPoint {
+        source_volume: Some(point.source_volume.clone()),
+        container_path: Some(point.container_path.display().to_string()),
+        read_only: Some(point.read_only),
+    }
+}
+
+fn port_mapping(mapping: &PortMapping) -> ecs::PortMapping {
+    ecs::PortMapping {
+        container_port: Some(mapping.container_port.into()),
+        host_port: mapping.host_port.map(i32::from),
+        protocol: Some(mapping.protocol.as_str().to_owned()),
+        ..ecs::PortMapping::default()
+    }
+}
+
+fn log_configuration(log: LogOptions) -> ecs::LogConfiguration {
+    let options = [
+        ("max-size".to_owned(), log.max_size.to_string()),
+        ("max-file".to_owned(), log.max_file.to_string()),
+    ];
+    ecs::LogConfiguration {
+        log_driver: Some("json-file".to_owned()),
+        options: Some(options.into()),
+        ..ecs::LogConfiguration::default()
+    }
+}
+
+fn volume(volume: &Volume) -> ecs::Volume {
+    let host = match &volume.source {
+        VolumeSource::Host(path) => Some(ecs::HostVolumeProperties {
+            source_path: Some(path.display().to_string()),
+        }),
+        VolumeSource::Task => None,
+    };
+    ecs::Volume {
+        name: Some(volume.name.clone()),
+        host,
+        ..ecs::Volume::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::tests::spec;
+    use super::super::{Rules, resolve};
+    use super::*;
+    use crate::model::sample;
+
+    #[test]
+    fn what_goes_back_resolves_to_the_same_task() {
+        let definition = serde_json::json!({
+            "command": ["a", "b"], "entryPoint": ["/e"], "environment": [{"name": "A", "value": "1"}],
+            "environmentFiles": [{"type": "s3", "value": "file:///etc/e"}], "cpu": 7, "memory": 9,
+            "memoryReservation": 8, "essential": false, "user": "1:2", "workingDirectory": "/w",
+            "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": -1}],
+            "mountPoints": [{"sourceVolume": "v", "containerPath": "/v", "readOnly": true},
+                {"sourceVolume": "t", "containerPath": "/t"}],
+            "portMappings": [{"containerPort": 80, "hostPort": 8080, "protocol": "udp"}, {"containerPort": 81}],
+            "stopTimeout": 0, "readonlyRootFilesystem": true, "privileged": true,
+            "resourceRequirements": [{"type": "GPU", "value": "1"}], "dockerLabels": {"l": "m"},
+            "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1k", "max-file": "9"}},
+        });
+        let over =
+            serde_json::json!({"command": ["c"], "environment": [{"name": "B", "value": "2"}], "memory": 10});
+        let rest = serde_json::json!({"cpu": 100, "memory": 20, "startedBy": "me",
+            "volumes": [{"name": "v", "host": {"sourcePath": "/h"}}, {"name": "t"}]});
+        let mut full = spec(definition, over, rest);
+        full.containers[0].gpu_ids = vec!["GPU-1".to_owned()];
+        let none = serde_json::json!({});
+        for spec in [full, spec(none.clone(), none.clone(), none)] {
+            let task = resolve(&sample::arn(1), &spec, &Rules::default()).unwrap();
+            let back = unresolve(&task);
+            let wire: TaskSpec = serde_json::from_value(serde_json::to_value(&back).unwrap()).unwrap();
+            let again = resolve(&sample::arn(1), &wire, &Rules::default()).unwrap();
+            assert_eq!(again, task);
+        }
+    }
+}
