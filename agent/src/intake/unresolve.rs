@@ -9,7 +9,8 @@ use longshore_protocol::poll::{AssignedContainer, TaskSpec};
 use longshore_protocol::{Timestamp, ecs};
 
 use crate::model::{
-    LogOptions, MountPoint, PortMapping, ResolvedContainer, ResolvedTask, Ulimit, Volume, VolumeSource,
+    Dependency, LogOptions, MountPoint, PortMapping, ResolvedContainer, ResolvedTask, Ulimit, Volume,
+    VolumeSource,
 };
 
 /// A task as it would be assigned, with its overrides merged into its containers.
@@ -37,13 +38,16 @@ pub fn unresolve(task: &ResolvedTask) -> TaskSpec {
         network_mode: *network_mode,
         cpu: *cpu,
         memory: *memory,
-        containers: containers.iter().map(container).collect(),
+        containers: containers
+            .iter()
+            .map(|each| container(each, containers))
+            .collect(),
         volumes: volumes.iter().map(volume).collect(),
         overrides: ecs::TaskOverride::default(),
     }
 }
 
-fn container(container: &ResolvedContainer) -> AssignedContainer {
+fn container(container: &ResolvedContainer, all: &[ResolvedContainer]) -> AssignedContainer {
     // All of it by name: a member that is added must be sent too.
     let ResolvedContainer {
         arn,
@@ -62,6 +66,8 @@ fn container(container: &ResolvedContainer) -> AssignedContainer {
         ulimits,
         mount_points,
         port_mappings,
+        depends_on,
+        start_timeout,
         stop_timeout,
         readonly_root_filesystem,
         privileged,
@@ -91,6 +97,8 @@ fn container(container: &ResolvedContainer) -> AssignedContainer {
         ulimits: list(ulimits, ulimit),
         mount_points: list(mount_points, mount_point),
         port_mappings: list(port_mappings, port_mapping),
+        depends_on: list(depends_on, |edge| dependency(*edge, all)),
+        start_timeout: start_timeout.map(seconds),
         stop_timeout: stop_timeout.map(seconds),
         readonly_root_filesystem: Some(*readonly_root_filesystem),
         privileged: Some(*privileged),
@@ -103,6 +111,13 @@ fn container(container: &ResolvedContainer) -> AssignedContainer {
         container_arn: arn.clone(),
         definition,
         gpu_ids: gpu_ids.clone(),
+    }
+}
+
+fn dependency(edge: Dependency, all: &[ResolvedContainer]) -> ecs::ContainerDependency {
+    ecs::ContainerDependency {
+        container_name: all.get(usize::from(edge.on)).map(|other| other.name.clone()),
+        condition: Some(edge.condition.as_str().to_owned()),
     }
 }
 
@@ -202,7 +217,7 @@ mod tests {
             "mountPoints": [{"sourceVolume": "v", "containerPath": "/v", "readOnly": true},
                 {"sourceVolume": "t", "containerPath": "/t"}],
             "portMappings": [{"containerPort": 80, "hostPort": 8080, "protocol": "udp"}, {"containerPort": 81}],
-            "stopTimeout": 0, "readonlyRootFilesystem": true, "privileged": true,
+            "startTimeout": 5, "stopTimeout": 0, "readonlyRootFilesystem": true, "privileged": true,
             "resourceRequirements": [{"type": "GPU", "value": "1"}], "dockerLabels": {"l": "m"},
             "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1k", "max-file": "9"}},
         });
@@ -213,7 +228,25 @@ mod tests {
         let mut full = spec(definition, over, rest);
         full.containers[0].gpu_ids = vec!["GPU-1".to_owned()];
         let none = serde_json::json!({});
-        for spec in [full, spec(none.clone(), none.clone(), none)] {
+        let mut edges = full.clone();
+        for (name, condition) in [("web", "START"), ("init", "SUCCESS")] {
+            let mut other = edges.containers[0].clone();
+            other.definition = serde_json::from_value(serde_json::json!({
+                "name": name, "image": "b", "essential": false}))
+            .unwrap();
+            other.gpu_ids.clear();
+            edges.containers.push(other);
+            let edge = ecs::ContainerDependency {
+                container_name: Some(name.to_owned()),
+                condition: Some(condition.to_owned()),
+            };
+            edges.containers[0]
+                .definition
+                .depends_on
+                .get_or_insert_default()
+                .push(edge);
+        }
+        for spec in [full, edges, spec(none.clone(), none.clone(), none)] {
             let task = resolve(&sample::arn(1), &spec, &Rules::default()).unwrap();
             let back = unresolve(&task);
             let wire: TaskSpec = serde_json::from_value(serde_json::to_value(&back).unwrap()).unwrap();

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Effect, Exit, Failure, Order, StopDeadline, apply, sample};
 
+mod depends;
+mod order;
+mod ways;
+
 const POLICY: Policy = Policy {
     stop_timeout: Duration::from_secs(30),
     cleanup_wait: Duration::from_secs(600),

@@ -180,7 +180,7 @@ impl Shared {
     }
 
     pub(super) fn node_status(&self) -> NodeStatus {
-        view::node_status(&self.tasks(), self.now())
+        view::node_status(&self.tasks(), self.now(), self.store.trouble())
     }
 }
 
@@ -223,6 +223,7 @@ mod tests {
         };
         let view = TaskView {
             state: TaskState::new(assignment),
+            stored: crate::model::KnownStatus::None,
             waits: Vec::new(),
             causes: Vec::new(),
         };

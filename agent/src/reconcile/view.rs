@@ -8,7 +8,7 @@ use longshore_protocol::poll::{ContainerProgress, HeldTask, InventoryTask, NodeS
 
 use crate::executor::{Cause, Progress};
 use crate::intake::unresolve;
-use crate::model::TaskState;
+use crate::model::{KnownStatus, TaskState};
 use crate::plan::Wait;
 use crate::report;
 
@@ -17,6 +17,8 @@ use crate::report;
 pub struct TaskView {
     /// The task.
     pub state: TaskState,
+    /// How far it is in the store.
+    pub stored: KnownStatus,
     /// What the plan waits for.
     pub waits: Vec<Wait>,
     /// What its steps wait for, by container index: newer than the plan's.
@@ -60,7 +62,8 @@ impl TaskView {
         (!self.state.is_acknowledged()).then(|| InventoryTask {
             task_arn: assignment.arn.clone(),
             generation: assignment.generation,
-            status: self.state.known().reported(),
+            // What is not stored may be unlearned again, and is not told.
+            status: self.stored.reported(),
         })
     }
 
@@ -73,7 +76,7 @@ impl TaskView {
             generation: assignment.generation,
             desired_status: assignment.desired,
             task: Box::new(unresolve(task)),
-            state: Box::new(report::request(&self.state.standing())),
+            state: Box::new(report::request(&self.state.standing(self.stored))),
         })
     }
 
@@ -112,8 +115,9 @@ impl Now {
 }
 
 /// How the node's tasks are doing.
-pub(super) fn node_status(tasks: &[Arc<TaskView>], now: Now) -> NodeStatus {
+pub(super) fn node_status(tasks: &[Arc<TaskView>], now: Now, trouble: Option<String>) -> NodeStatus {
     NodeStatus {
+        trouble,
         tasks: tasks.iter().filter_map(|task| task.progress(now)).collect(),
     }
 }

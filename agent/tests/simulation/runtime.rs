@@ -33,6 +33,8 @@ struct Container {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub starts: u32,
+    /// When its process last began.
+    pub started_at: Option<i64>,
     pub signals: Vec<(i32, i64)>,
     /// When its process ended.
     pub ended_at: Option<i64>,
@@ -166,7 +168,9 @@ impl FakeRuntime {
         let words = behaviour(&container.task, id);
         let seconds = |at: usize| Duration::from_secs_f64(words[at].parse().unwrap());
         container.state = ObservedState::Running(started);
-        inner.history.get_mut(id).unwrap().starts += 1;
+        let history = inner.history.get_mut(id).unwrap();
+        history.starts += 1;
+        history.started_at = Some(self.world.millis());
         if words[0] == "undead" {
             container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();
         }

@@ -101,6 +101,8 @@ struct Run {
     ticket: u64,
     last_seen: Duration,
     progress: HashMap<String, Progress>,
+    /// What the node says is wrong with it.
+    trouble: Option<String>,
     /// The hash of the list that was taken in, and whether that was as one of several machines.
     inventory: Option<(String, bool)>,
     /// The ids of the tasks of its last list.
@@ -169,6 +171,7 @@ impl State {
             ticket: 0,
             last_seen: now,
             progress: HashMap::new(),
+            trouble: None,
             inventory: None,
             holds: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -211,6 +214,12 @@ impl Peer {
                 .then_some(if connected { state.connected_since } else { end }),
             cloned: state.is_cloned(clock.elapsed()),
         }
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        let state = lock(&self.state);
+        let newest = state.runs.iter().max_by_key(|run| run.ticket);
+        newest.and_then(|run| run.trouble.clone())
     }
 
     pub(super) fn progress(&self, task: &str) -> Progress {
@@ -323,7 +332,10 @@ impl Open {
         }
         let progress = status.tasks.into_iter();
         let progress = progress.map(|task| (task.task_arn.id.to_string(), Progress(task.containers)));
-        self.with(|run| run.progress = progress.collect());
+        self.with(|run| {
+            run.progress = progress.collect();
+            run.trouble = status.trouble.as_deref().map(crate::tasks::cut_reason);
+        });
     }
 
     /// Whether a list of this hash was taken in from this run.

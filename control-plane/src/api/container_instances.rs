@@ -93,7 +93,7 @@ fn remaining(instance: &Instance, taken: &instances::Taken) -> Result<Vec<ecs::R
 }
 
 /// Why nothing, or not everything, is placed on an instance although it is there.
-fn trouble(instance: &Instance, taken: &instances::Taken, link: crate::agents::Link) -> Option<String> {
+fn obstacle(instance: &Instance, taken: &instances::Taken, link: crate::agents::Link) -> Option<String> {
     if instance.status == InstanceStatus::Inactive {
         return None;
     }
@@ -134,7 +134,7 @@ pub(super) async fn show(
         registered_resources: Some(registration.resources.iter().map(filled).collect()),
         remaining_resources: Some(remaining(instance, &taken)?),
         status: Some(instance.status.to_string()),
-        status_reason: trouble(instance, &taken, link),
+        status_reason: obstacle(instance, &taken, link),
         agent_connected: Some(instance.status != InstanceStatus::Inactive && link.connected),
         running_tasks_count: Some(counts.running),
         pending_tasks_count: Some(counts.pending),
@@ -146,10 +146,15 @@ pub(super) async fn show(
     })
 }
 
-/// Nodes don't say yet how healthy they are.
-fn unknown_health() -> ecs::ContainerInstanceHealthStatus {
+/// What a node says of itself while it is connected. The API has no detail for a disk; the words are in `statusReason`.
+fn health(connected: bool, trouble: Option<&str>) -> ecs::ContainerInstanceHealthStatus {
+    let overall = match (connected, trouble) {
+        (false, _) => "INSUFFICIENT_DATA",
+        (true, Some(_)) => "IMPAIRED",
+        (true, None) => "OK",
+    };
     ecs::ContainerInstanceHealthStatus {
-        overall_status: Some("INSUFFICIENT_DATA".to_owned()),
+        overall_status: Some(overall.to_owned()),
         details: Some(vec![]),
     }
 }
@@ -176,7 +181,7 @@ pub(super) async fn describe(
         ));
     }
     let asked = |field: &str| request.include.iter().flatten().any(|each| each == field);
-    let (tags, health) = (asked("TAGS"), asked("CONTAINER_INSTANCE_HEALTH"));
+    let (tags, with_health) = (asked("TAGS"), asked("CONTAINER_INSTANCE_HEALTH"));
     let mut connection = call.plane.store.read().await?;
     let cluster = refs::cluster(&mut connection, &call.plane.scope, request.cluster.as_deref()).await?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -185,7 +190,11 @@ pub(super) async fn describe(
         match instances::get(&mut connection, &cluster.name, id.as_str()).await? {
             Some(instance) => {
                 let mut shown = show(&mut connection, &call, &instance, tags).await?;
-                shown.health_status = health.then(unknown_health);
+                let connected = shown.agent_connected == Some(true);
+                let trouble = call.plane.hub.trouble(&instance.id).filter(|_| connected);
+                let health = || health(connected, trouble.as_deref());
+                shown.health_status = with_health.then(health);
+                shown.status_reason = shown.status_reason.or(trouble);
                 found.push(shown);
             }
             None => failures.push(missing(&call, &cluster.name, id.as_str())?),
