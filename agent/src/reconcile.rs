@@ -136,6 +136,8 @@ impl EngineHandle {
             cursor: Cursor::default(),
             assignments: Vec::new(),
             want_inventory: false,
+            want_tasks: Vec::new(),
+            cloned: false,
             instance: InstanceStatus::Active,
         };
         Ok(self.take(nothing).await? == Cursor::default())

@@ -26,6 +26,10 @@ pub const MAX_ASSIGNMENTS: usize = 100;
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// The most bytes of one request's body: an inventory of a few thousand tasks.
 pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// The most bytes of [`Inventory::bodies`] in one request; the first is sent whatever its size.
+pub const MAX_BODIES_BYTES: usize = 1024 * 1024;
+/// The most tasks whose bodies are asked for at a time.
+pub const MAX_WANTED: usize = 100;
 /// The longest `waitSeconds`.
 pub const MAX_WAIT_SECONDS: u32 = 60;
 /// `waitSeconds` where nobody chose.
@@ -84,7 +88,7 @@ pub struct PollRequest {
 }
 
 /// The tasks that a node holds: a hash always, the list when it was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inventory {
     /// [`Inventory::hash_of`] the list.
@@ -92,6 +96,26 @@ pub struct Inventory {
     /// The list itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<InventoryTask>>,
+    /// Of the tasks that were asked for by [`PollResponse::want_tasks`], as many as fit into [`MAX_BODIES_BYTES`]. Only
+    /// with the list. An agent that sends none of those it was asked for has none to send.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bodies: Vec<HeldTask>,
+}
+
+/// A task that a node holds, whole: what a control plane that has forgotten it must know to take it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldTask {
+    /// Which.
+    pub task_arn: TaskArn,
+    /// The generation of the order that the node obeys; 0 where it has none.
+    pub generation: u64,
+    /// Where that order sends it.
+    pub desired_status: DesiredStatus,
+    /// What it is, its overrides merged into its containers.
+    pub task: Box<TaskSpec>,
+    /// How far it is, in the form in which that is reported.
+    pub state: Box<ecs::SubmitTaskStateChangeRequest>,
 }
 
 /// A task that a node holds.
@@ -178,6 +202,13 @@ pub struct PollResponse {
     /// Whether the next poll shall carry the list of tasks.
     #[serde(default)]
     pub want_inventory: bool,
+    /// The tasks whose bodies the next poll shall carry with the list: the control plane does not know them. At most
+    /// [`MAX_WANTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub want_tasks: Vec<TaskArn>,
+    /// Whether another machine polls with the identity of this one. Then nobody gets new tasks until one of them is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cloned: bool,
     /// Whether the node takes new tasks.
     pub instance: InstanceStatus,
 }
@@ -296,5 +327,16 @@ mod tests {
             }
         );
         assert!(response.assignments.is_empty());
+        assert!(response.want_tasks.is_empty() && !response.cloned);
+    }
+
+    #[test]
+    fn what_came_later_is_not_sent_where_it_says_nothing() {
+        let old = serde_json::json!({"hash": ""});
+        assert_eq!(serde_json::to_value(Inventory::default()).unwrap(), old);
+        let old = serde_json::json!({"incarnation": "7", "cursor": 3, "assignments": [], "wantInventory": false,
+            "instance": "ACTIVE"});
+        let response: PollResponse = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!(serde_json::to_value(response).unwrap(), old);
     }
 }

@@ -231,7 +231,7 @@ impl Agent {
             Arc::clone(&self.link),
             Arc::clone(&self.clock),
         );
-        let fingerprint = self.host.fingerprint.clone();
+        let fingerprint = self.link.fingerprint().to_owned();
         async move {
             let mut backoff = Backoff::new(ROUND_FIRST, ROUND_MOST);
             loop {

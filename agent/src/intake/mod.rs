@@ -7,6 +7,7 @@ mod depends;
 mod limits;
 mod parts;
 mod resolve;
+mod unresolve;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::model::{Assignment, Body, Order, ResolvedTask};
 use crate::store::Write;
 
 pub use resolve::{InvalidTask, Rules, resolve};
+pub use unresolve::unresolve;
 
 /// What a task that was stopped before it came here is reported with.
 pub const STOPPED_BEFORE: &str = "stopped before it reached this node";
@@ -167,7 +169,7 @@ impl Intake {
 }
 
 /// What an assignment makes of a task, if it changes it, and what is to be done about it; `None` where that is nothing.
-/// An order that changes nothing is handed on too: it may show that the control plane does not know how a task ended.
+/// An order that changes nothing, or is not taken, is handed on too: it may show that the control plane does not know how a task ended.
 fn judge(
     assignment: &poll::Assignment,
     current: Option<&Assignment>,
@@ -198,7 +200,7 @@ fn judge(
                 Ok(changed) => Some((changed.then_some(next), Arrival::Order(task_arn.clone(), order))),
                 Err(error) => {
                     tracing::warn!(task = %task_arn, %error, "an order is not taken");
-                    None
+                    Some((None, Arrival::Order(task_arn.clone(), order)))
                 }
             }
         }

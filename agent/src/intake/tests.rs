@@ -61,6 +61,8 @@ fn response(cursor: u64, assignments: Vec<poll::Assignment>) -> PollResponse {
         },
         assignments,
         want_inventory: false,
+        want_tasks: Vec::new(),
+        cloned: false,
         instance: InstanceStatus::Active,
     }
 }
@@ -100,7 +102,11 @@ async fn orders_are_judged_by_their_generation() {
         .await
         .unwrap();
     let older = response(2, vec![assignment(1, 4, DesiredStatus::Running)]);
-    assert_eq!(kit.take(&older).await.unwrap(), []);
+    let arrivals = kit.take(&older).await.unwrap();
+    assert!(
+        matches!(arrivals.as_slice(), [Arrival::Order(..)]),
+        "it is not taken, and handed on: {arrivals:?}"
+    );
     assert_eq!(kit.intake.cursor().cursor, 2, "the cursor goes on");
     let stop = poll::Assignment {
         task: None,

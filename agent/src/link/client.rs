@@ -100,6 +100,12 @@ impl Link {
         lock(&self.identity).clone()
     }
 
+    /// What tells this machine from a copy of it. Polls must say the same as the credentials do, so this is its one source.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.credentials.fingerprint()
+    }
+
     /// Whether the control plane takes this node's key: gets credentials, as every call does first.
     ///
     /// # Errors

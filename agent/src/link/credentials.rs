@@ -177,6 +177,11 @@ impl NodeCredentials {
         }
     }
 
+    /// What tells this machine from a copy of it, as the credentials are asked for.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     async fn token_by(
         &self,
         caller: &Caller,

@@ -99,16 +99,16 @@ fn live(flag: &mut bool) -> Effect {
 }
 
 fn ordered(state: &mut TaskState, order: &Order) -> Result<Effect, OrderError> {
-    let changed = state.assignment.take(order)?;
+    let taken = state.assignment.take(order);
     state.record.desired = state.record.desired.max(state.assignment.desired);
-    // The order itself is in the store already: `intake` has put it there.
+    // The order itself is in the store already: `intake` has put it there. An older one tells as much.
     if order.desired == DesiredStatus::Running && state.known() == KnownStatus::Stopped {
         // Whoever orders it to run does not know that it has ended: restored from a backup, perhaps.
         let told = &mut state.record.acknowledged.task;
         *told = (*told).min(ReportedStatus::Running);
         return Ok(Effect::Live);
     }
-    Ok(if changed { Effect::Live } else { Effect::Nothing })
+    Ok(if taken? { Effect::Live } else { Effect::Nothing })
 }
 
 /// What was never so can't have been acknowledged.

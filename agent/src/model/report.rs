@@ -67,6 +67,12 @@ impl TaskState {
         (status > acknowledged.task || news).then(|| self.report(status))
     }
 
+    /// How far it is, whole, whatever was acknowledged: no further than `stored`, which can't be unlearned.
+    #[must_use]
+    pub fn standing(&self, stored: KnownStatus) -> Report {
+        self.report(self.known().min(stored).reported())
+    }
+
     fn report(&self, status: ReportedStatus) -> Report {
         // Told late that it ran, each container is told as it was then.
         let limit = match (status, self.known()) {

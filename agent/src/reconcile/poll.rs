@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_protocol::arn::ContainerInstanceArn;
+use longshore_protocol::arn::{ContainerInstanceArn, TaskArn};
 use longshore_protocol::poll::{
-    DEFAULT_WAIT_SECONDS, Inventory, PROTOCOL_VERSION, PollRequest, PollResponse, WAIT_GRACE_SECONDS,
+    DEFAULT_WAIT_SECONDS, Inventory, MAX_BODIES_BYTES, MAX_WANTED, PROTOCOL_VERSION, PollRequest,
+    PollResponse, WAIT_GRACE_SECONDS,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -54,12 +55,13 @@ pub(super) async fn run(
 ) -> Result<(), TakeError> {
     let endless = async {
         let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("poll"));
-        let (mut n, mut want_inventory, mut quick_ones) = (0_u64, false, 0_u32);
+        let (mut n, mut wanted, mut cloned) = (0_u64, Wanted::default(), false);
+        let mut quick_ones = 0_u32;
         // Reports may have waited for this from before the agent was registered.
         let mut is_first = true;
         loop {
             n = n.saturating_add(1);
-            let mut request = request(shared, &polling, n, want_inventory).await;
+            let mut request = request(shared, &polling, n, &wanted).await;
             if outage.is_lost() {
                 request.wait_seconds = SHORT_WAIT_SECONDS;
             }
@@ -71,10 +73,11 @@ pub(super) async fn run(
                     let is_back = std::mem::replace(&mut is_first, false) || was_lost;
                     shared.reporter.control_plane_answers(is_back);
                     let quick = shared.clock().since_boot().saturating_sub(asked) < HELD;
-                    let asked_before = std::mem::replace(&mut want_inventory, response.want_inventory);
+                    let before = std::mem::replace(&mut wanted, Wanted::by(&response));
                     note_answer(shared, &response);
+                    note_clone(&mut cloned, response.cloned);
                     let cursor = handle.take(response).await?;
-                    let idle = cursor == request.cursor && want_inventory == asked_before;
+                    let idle = cursor == request.cursor && wanted == before;
                     quick_ones = if quick { quick_ones.saturating_add(1) } else { 0 };
                     match quick {
                         true if idle => HELD,
@@ -110,7 +113,38 @@ async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Resu
     }
 }
 
-async fn request(shared: &Shared, polling: &Polling, n: u64, want_inventory: bool) -> PollRequest {
+/// What the next poll is to carry beside the hash of the tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Wanted {
+    list: bool,
+    bodies: Vec<TaskArn>,
+}
+
+impl Wanted {
+    fn by(response: &PollResponse) -> Self {
+        let bodies = response.want_tasks.iter().take(MAX_WANTED);
+        Self {
+            list: response.want_inventory,
+            bodies: bodies.cloned().collect(),
+        }
+    }
+}
+
+/// Says once that it began, and once that it is over.
+fn note_clone(known: &mut bool, cloned: bool) {
+    if std::mem::replace(known, cloned) != cloned {
+        if cloned {
+            tracing::error!(
+                "another machine polls with the identity of this one: is there a copy of this disk? There are no new tasks \
+                 until one of them is shut down; the other is to be registered anew"
+            );
+        } else {
+            tracing::info!("no other machine polls with the identity of this one any more");
+        }
+    }
+}
+
+async fn request(shared: &Shared, polling: &Polling, n: u64, wanted: &Wanted) -> PollRequest {
     let runtime_version = tokio::select! {
         version = shared.executor.runtime.version() => version.unwrap_or_default(),
         () = shared.clock().sleep(VERSION) => String::new(),
@@ -123,7 +157,12 @@ async fn request(shared: &Shared, polling: &Polling, n: u64, want_inventory: boo
         n,
         inventory: Inventory {
             hash: Inventory::hash_of(&tasks),
-            tasks: want_inventory.then_some(tasks),
+            tasks: wanted.list.then_some(tasks),
+            bodies: if wanted.list {
+                shared.held(&wanted.bodies, MAX_BODIES_BYTES)
+            } else {
+                Vec::new()
+            },
         },
         status: shared.node_status(),
         fingerprint: polling.fingerprint.clone(),

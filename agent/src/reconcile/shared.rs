@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_protocol::arn::{ResourceId, TaskArn};
-use longshore_protocol::poll::{Cursor, InventoryTask, NodeStatus};
+use longshore_protocol::poll::{Cursor, HeldTask, InventoryTask, NodeStatus};
 use longshore_protocol::status::InstanceStatus;
 use tokio::sync::{Notify, watch};
 
@@ -173,7 +173,69 @@ impl Shared {
             .collect()
     }
 
+    /// As many of these tasks, whole, as fit into `most` bytes; the first whatever its size.
+    pub(super) fn held(&self, wanted: &[TaskArn], most: usize) -> Vec<HeldTask> {
+        let views = wanted.iter().filter_map(|arn| self.view(&arn.id));
+        fitting(views.filter_map(|view| view.held()), most)
+    }
+
     pub(super) fn node_status(&self) -> NodeStatus {
         view::node_status(&self.tasks(), self.now(), self.store.trouble())
+    }
+}
+
+/// The first of them, and those after it that fit into `most` bytes with it.
+fn fitting(all: impl Iterator<Item = HeldTask>, most: usize) -> Vec<HeldTask> {
+    let mut left = most;
+    let mut some = Vec::new();
+    for held in all {
+        // What can't be written can't be sent either.
+        let Ok(size) = serde_json::to_vec(&held).map(|json| json.len() + 1) else {
+            continue;
+        };
+        if size > left && !some.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(size);
+        some.push(held);
+    }
+    some
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use longshore_protocol::status::DesiredStatus;
+
+    use super::*;
+    use crate::model::{Assignment, Body, TaskState, sample};
+
+    #[test]
+    fn bodies_are_cut_to_what_fits_and_one_always_goes() {
+        let task = Arc::new(sample::task(vec![sample::container("app", true)]));
+        let assignment = Assignment {
+            arn: task.arn.clone(),
+            generation: 3,
+            desired: DesiredStatus::Running,
+            force: false,
+            body: Body::Task(task),
+        };
+        let view = TaskView {
+            state: TaskState::new(assignment),
+            stored: crate::model::KnownStatus::None,
+            waits: Vec::new(),
+            causes: Vec::new(),
+        };
+        let held = view.held().unwrap();
+        assert_eq!(
+            (held.generation, held.state.status.as_deref()),
+            (3, Some("PENDING"))
+        );
+        let size = serde_json::to_vec(&held).unwrap().len() + 1;
+        let all = || std::iter::repeat_n(held.clone(), 5);
+        assert_eq!(fitting(all(), 0).len(), 1);
+        assert_eq!(fitting(all(), 3 * size).len(), 3);
+        assert_eq!(fitting(all(), 3 * size - 1).len(), 2);
     }
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_protocol::Timestamp;
-use longshore_protocol::poll::{ContainerProgress, InventoryTask, NodeStatus, TaskProgress};
+use longshore_protocol::poll::{ContainerProgress, HeldTask, InventoryTask, NodeStatus, TaskProgress};
 
 use crate::executor::{Cause, Progress};
+use crate::intake::unresolve;
 use crate::model::{KnownStatus, TaskState};
 use crate::plan::{self, Wait};
+use crate::report;
 
 /// A task as it is, and what its containers wait for.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +73,19 @@ impl TaskView {
             generation: assignment.generation,
             // What is not stored may be unlearned again, and is not told.
             status: self.stored.reported(),
+        })
+    }
+
+    /// All of it, for a control plane that has forgotten it; `None` where there is nothing but its name.
+    pub(super) fn held(&self) -> Option<HeldTask> {
+        let assignment = &self.state.assignment;
+        let task = self.state.task()?;
+        Some(HeldTask {
+            task_arn: assignment.arn.clone(),
+            generation: assignment.generation,
+            desired_status: assignment.desired,
+            task: Box::new(unresolve(task)),
+            state: Box::new(report::request(&self.state.standing(self.stored))),
         })
     }
 

@@ -169,7 +169,9 @@ impl Reporter {
     }
 }
 
-fn request(report: &Report) -> ecs::SubmitTaskStateChangeRequest {
+/// A report as the wire has it.
+#[must_use]
+pub fn request(report: &Report) -> ecs::SubmitTaskStateChangeRequest {
     // A task of which only the ARN is known is still in the cluster that its ARN names.
     let cluster = report
         .cluster

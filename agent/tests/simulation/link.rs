@@ -164,6 +164,8 @@ impl FakeLink {
             cursor: Cursor { incarnation, cursor },
             assignments,
             want_inventory: false,
+            want_tasks: Vec::new(),
+            cloned: false,
             instance: InstanceStatus::Active,
         })
     }
@@ -235,6 +237,8 @@ impl ControlLink for FakeLink {
                     cursor: request.cursor.clone(),
                     assignments: Vec::new(),
                     want_inventory: false,
+                    want_tasks: Vec::new(),
+                    cloned: false,
                     instance: InstanceStatus::Active,
                 });
             }

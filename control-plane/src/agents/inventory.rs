@@ -1,45 +1,102 @@
 //! What a node holds, against what is known here.
 //!
-//! Absence is never an order: a task that is not known here goes on running. Only one that is over for good, by its
-//! tombstone, is ordered to stop again.
-//!
-//! Limit: a task that is neither known nor buried is left running and named in the log; it is not imported yet.
+//! Absence is never an order: a task that is not known here goes on running. One that is over for good, by its
+//! tombstone, is ordered to stop again; any other is taken in from its node, with what it has of the instance, into the
+//! node's own cluster and never over a row that is there. So a control plane that was restored from a backup catches up.
 
-use longshore_protocol::poll::InventoryTask;
+use std::collections::BTreeSet;
+
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::poll::{HeldTask, Inventory, InventoryTask, MAX_WANTED};
 use longshore_protocol::status::ReportedStatus;
 
+use super::import;
+use super::peer::Open;
 use crate::app::ControlPlane;
 use crate::error::ApiError;
 use crate::store::instances::Instance;
 use crate::store::{assignments, system, tasks};
 
-/// Compares a node's list with the books, and orders to stop what is over.
-pub(super) async fn compare(
+/// What a list has that the books have not.
+#[derive(Debug, Default)]
+struct Odd {
+    /// Over for good, and still there.
+    buried: Vec<InventoryTask>,
+    /// Not known at all.
+    unknown: Vec<TaskArn>,
+}
+
+/// Takes a node's list in, and the bodies that came with it; returns the tasks whose bodies are wanted next, after which
+/// the list is wanted again.
+///
+/// # Errors
+/// The store's; the list is then taken as not seen.
+pub(super) async fn take(
     plane: &ControlPlane,
     instance: &Instance,
-    list: &[InventoryTask],
-) -> Result<(), ApiError> {
+    open: &Open,
+    inventory: &Inventory,
+) -> Result<Vec<TaskArn>, ApiError> {
+    let list = inventory.tasks.as_deref().unwrap_or_default();
+    let mut odd = compare(plane, instance, list).await?;
+    stop(plane, instance, &odd.buried).await?;
+    let asked = open.asked();
+    let cloned = open.is_cloned();
+    if cloned {
+        // Of two machines with one identity, nobody knows whose tasks these are.
+        odd.unknown.clear();
+    }
+    odd.unknown.retain(|arn| !open.is_given_up(arn.id.as_str()));
+    import(plane, instance, open, &mut odd.unknown, &inventory.bodies).await?;
+    let silent = inventory.bodies.is_empty();
+    odd.unknown.retain(|arn| {
+        let id = arn.id.as_str();
+        let hopeless = open.is_given_up(id) || (silent && asked.contains(id));
+        if hopeless {
+            tracing::warn!(instance = instance.id, task = %arn, "a node holds a task that it was not given and that can't be taken in; it goes on running");
+            open.give_up(id.to_owned());
+        }
+        !hopeless
+    });
+    odd.unknown.truncate(MAX_WANTED);
+    let complete = odd.unknown.is_empty().then_some(inventory.hash.as_str());
+    // What clones hold is looked at again once there is only one of them.
+    let complete = complete.filter(|_| cloned == open.is_cloned());
+    open.took_inventory(list, complete);
+    let ids: BTreeSet<_> = odd.unknown.iter().map(|arn| arn.id.to_string()).collect();
+    open.ask(ids);
+    Ok(odd.unknown)
+}
+
+async fn compare(plane: &ControlPlane, instance: &Instance, list: &[InventoryTask]) -> Result<Odd, ApiError> {
     let mut connection = plane.store.read().await?;
-    let assigned = assignments::tasks_of(&mut connection, &instance.id).await?;
-    let mut buried = Vec::new();
+    let assigned: BTreeSet<_> = assignments::tasks_of(&mut connection, &instance.id)
+        .await?
+        .into_iter()
+        .collect();
+    let mut odd = Odd::default();
     for held in list {
         let id = held.task_arn.id.as_str();
-        if held.status == ReportedStatus::Stopped || assigned.contains(&held.task_arn) {
+        if assigned.contains(&held.task_arn) {
             continue;
         }
-        if system::tombstone(&mut connection, id).await?.is_some() {
-            buried.push(held);
-            continue;
+        let over = held.status == ReportedStatus::Stopped;
+        match system::tombstone(&mut connection, id).await? {
+            Some(_) if over => {}
+            Some(_) => odd.buried.push(held.clone()),
+            None if !tasks::exists(&mut connection, id).await? => odd.unknown.push(held.task_arn.clone()),
+            None if over => {}
+            None => tracing::warn!(
+                instance = instance.id,
+                task = %held.task_arn,
+                "a node holds a task of another; it goes on running"
+            ),
         }
-        let known = tasks::get(&mut connection, &held.task_arn.cluster, id).await?;
-        tracing::warn!(
-            instance = instance.id,
-            task = %held.task_arn,
-            elsewhere = known.is_some(),
-            "a node holds a task that it was not given; it goes on running"
-        );
     }
-    drop(connection);
+    Ok(odd)
+}
+
+async fn stop(plane: &ControlPlane, instance: &Instance, buried: &[InventoryTask]) -> Result<(), ApiError> {
     if buried.is_empty() {
         return Ok(());
     }
@@ -50,4 +107,25 @@ pub(super) async fn compare(
         assignments::order_stop(&mut transaction, &instance.id, &held.task_arn, false, generation).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Takes in the bodies of unknown tasks, each in a transaction of its own, and takes them off the list of those.
+async fn import(
+    plane: &ControlPlane,
+    instance: &Instance,
+    open: &Open,
+    unknown: &mut Vec<TaskArn>,
+    bodies: &[HeldTask],
+) -> Result<(), ApiError> {
+    for held in bodies {
+        let Some(at) = unknown.iter().position(|arn| *arn == held.task_arn) else {
+            continue;
+        };
+        let arn = unknown.remove(at);
+        if let Err(refusal) = import::take(plane, instance, held).await? {
+            tracing::warn!(instance = instance.id, task = %arn, %refusal, "a node's task can't be taken in");
+            open.give_up(arn.id.to_string());
+        }
+    }
+    Ok(())
 }

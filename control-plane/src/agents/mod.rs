@@ -4,6 +4,7 @@
 //! Invariant: a poll that waits sees every assignment that was committed after it last looked, because the bell rings
 //! after the commit and is heard by everyone who had begun to listen before looking.
 
+mod import;
 mod inventory;
 mod peer;
 pub mod poll;
@@ -29,6 +30,8 @@ pub struct Link {
     pub connected: bool,
     /// Since when, in milliseconds since 1970; `None` if its node was never seen.
     pub since: Option<i64>,
+    /// Two machines poll as this node.
+    pub cloned: bool,
 }
 
 /// What the containers of a task wait for.
@@ -104,6 +107,13 @@ impl Hub {
         peer.map(|peer| peer.progress(task)).unwrap_or_default()
     }
 
+    /// Whether a task that the node of an instance holds can't be taken in.
+    #[must_use]
+    pub fn is_given_up(&self, instance: &str, task: &str) -> bool {
+        let peer = lock(&self.peers).get(instance).cloned();
+        peer.is_some_and(|peer| peer.is_given_up(task))
+    }
+
     /// Forgets a node that was deregistered, and lets go of its poll.
     pub fn forget(&self, instance: &str) {
         if let Some(peer) = lock(&self.peers).remove(instance) {
@@ -121,7 +131,7 @@ impl Hub {
         let mut peers = lock(&self.peers);
         let peer = peers
             .entry(instance.to_owned())
-            .or_insert_with(|| Arc::new(Peer::new()));
+            .or_insert_with(|| Arc::new(Peer::new(self.clock.elapsed())));
         Arc::clone(peer)
     }
 }

@@ -1,15 +1,32 @@
-//! One node's polls: which run of its agent is served, which poll is the newest, when it was last seen.
+//! One node's polls: which runs of its agent are alive, which poll of each is the newest, when it was last seen.
+//!
+//! ```text
+//!  a poll of …
+//!    a known run, of a lower n                          Stale
+//!    a run that a newer one of its machine replaced     Stale
+//!    a new run of a machine that is known               Served; the older run is replaced
+//!    the machine that the node is known to be           Served
+//!    another machine, while a known one is alive        Served, and all of them are CLONED
+//!    another machine, and nobody heard of the known one Unproved, until that has been silent for long enough
+//! ```
+//!
+//! A run is alive while a poll of it is open, and for its `waitSeconds` and 10 seconds after the last one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use longshore_protocol::poll::{NodeStatus, PollRequest, WAIT_GRACE_SECONDS};
+use longshore_protocol::poll::{InventoryTask, NodeStatus, PollRequest, WAIT_GRACE_SECONDS};
 use longshore_protocol::status::InstanceStatus;
 use tokio::sync::watch;
 
 use super::{CONNECTED_FOR, Link, Progress, lock};
 use crate::clock::Clock;
+
+/// The most runs of a node that are told apart: more copies than that are cloned all the same.
+const MAX_RUNS: usize = 8;
+/// How many replaced runs are remembered: a poll that a proxy held up is not older than a few restarts.
+const MAX_REPLACED: usize = 16;
 
 /// What an agent says of itself with each poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +39,13 @@ pub struct Caller {
     pub fingerprint: String,
     /// How long it lets its polls wait.
     pub wait: Duration,
+}
+
+impl Caller {
+    /// How long after its last poll it may still be alive.
+    fn patience(&self) -> Duration {
+        self.wait + Duration::from_secs(WAIT_GRACE_SECONDS.into())
+    }
 }
 
 impl From<&PollRequest> for Caller {
@@ -41,10 +65,10 @@ impl From<&PollRequest> for Caller {
 pub enum Admission {
     /// It is, while this lives and is the newest.
     Served(Open),
-    /// A later poll of this run was seen: this one was held up on its way, and nobody waits for its answer.
+    /// A later poll was seen: this one was held up on its way, and nobody waits for its answer.
     Stale,
-    /// Another run of this node is alive. It counts as silent after so long, if it doesn't poll again.
-    Rival(Duration),
+    /// It comes from another machine than the node is known to be, and that one may be alive for so long.
+    Unproved(Duration),
 }
 
 #[derive(Debug)]
@@ -53,33 +77,124 @@ pub(super) struct Peer {
     bell: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    caller: Option<Caller>,
-    /// How many polls of the served run are open: more than one for a moment, when a newer one replaces an older.
+    runs: Vec<Run>,
+    replaced: VecDeque<uuid::Uuid>,
+    /// Counts the polls that were let in.
+    tickets: u64,
+    /// Since when the known machine would have been heard here.
+    born: Duration,
+    seen: bool,
+    last_seen: Duration,
+    last_seen_at: i64,
+    connected_since: i64,
+}
+
+/// What is known of one start of an agent.
+#[derive(Debug)]
+struct Run {
+    caller: Caller,
+    /// How many polls are open: more than one for a moment, when a newer one replaces an older.
     open: u32,
     /// The newest poll.
     ticket: u64,
     last_seen: Duration,
-    last_seen_at: i64,
-    connected_since: i64,
     progress: HashMap<String, Progress>,
     /// What the node says is wrong with it.
     trouble: Option<String>,
-    inventory: Option<String>,
-    told: Option<InstanceStatus>,
+    /// The hash of the list that was taken in, and whether that was as one of several machines.
+    inventory: Option<(String, bool)>,
+    /// The ids of the tasks of its last list.
+    holds: BTreeSet<String>,
+    /// The ids of the tasks whose bodies it was asked for.
+    asked: BTreeSet<String>,
+    /// The ids of the tasks that can't be taken in.
+    given_up: BTreeSet<String>,
+    told: Option<(InstanceStatus, bool)>,
+}
+
+impl Run {
+    fn is_alive(&self, now: Duration) -> bool {
+        self.open > 0 || now.saturating_sub(self.last_seen) < self.caller.patience()
+    }
 }
 
 impl State {
+    fn open(&self) -> u32 {
+        self.runs.iter().map(|run| run.open).sum()
+    }
+
     fn is_connected(&self, now: Duration) -> bool {
-        self.caller.is_some() && (self.open > 0 || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
+        self.seen && (self.open() > 0 || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
+    }
+
+    fn is_cloned(&self, now: Duration) -> bool {
+        let mut alive = self.runs.iter().filter(|run| run.is_alive(now));
+        let first = alive.next();
+        first.is_some_and(|first| alive.any(|other| other.caller.fingerprint != first.caller.fingerprint))
+    }
+
+    fn run(&mut self, id: uuid::Uuid) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.caller.run == id)
+    }
+
+    /// How long the machine that is known may still be alive without having been heard; zero if that is over.
+    fn unproved(&self, caller: &Caller, known: &str, now: Duration) -> Duration {
+        let others = self.runs.iter().any(|run| run.is_alive(now));
+        if known.is_empty() || known == caller.fingerprint || others {
+            return Duration::ZERO;
+        }
+        let heard = self.runs.iter().filter(|run| run.caller.fingerprint == known);
+        let heard = heard.map(|run| run.last_seen).max().unwrap_or(self.born);
+        caller.patience().saturating_sub(now.saturating_sub(heard))
+    }
+
+    /// A run that is new here takes the place of the older ones of its machine.
+    fn replace(&mut self, caller: &Caller, now: Duration) {
+        self.runs.retain(|run| {
+            let same = run.caller.fingerprint == caller.fingerprint;
+            if same {
+                self.replaced.push_back(run.caller.run);
+            }
+            !same && run.is_alive(now)
+        });
+        while self.replaced.len() > MAX_REPLACED {
+            self.replaced.pop_front();
+        }
+        if self.runs.len() >= MAX_RUNS {
+            self.runs.remove(0);
+        }
+        self.runs.push(Run {
+            caller: caller.clone(),
+            open: 0,
+            ticket: 0,
+            last_seen: now,
+            progress: HashMap::new(),
+            trouble: None,
+            inventory: None,
+            holds: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            told: None,
+        });
     }
 }
 
 impl Peer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Duration) -> Self {
+        let state = State {
+            runs: Vec::new(),
+            replaced: VecDeque::new(),
+            tickets: 0,
+            born: now,
+            seen: false,
+            last_seen: now,
+            last_seen_at: 0,
+            connected_since: 0,
+        };
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             bell: watch::Sender::new(0),
         }
     }
@@ -95,74 +210,80 @@ impl Peer {
         Link {
             connected,
             since: state
-                .caller
-                .as_ref()
-                .map(|_| if connected { state.connected_since } else { end }),
+                .seen
+                .then_some(if connected { state.connected_since } else { end }),
+            cloned: state.is_cloned(clock.elapsed()),
         }
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        lock(&self.state).trouble.clone()
+        let state = lock(&self.state);
+        let newest = state.runs.iter().max_by_key(|run| run.ticket);
+        newest.and_then(|run| run.trouble.clone())
     }
 
     pub(super) fn progress(&self, task: &str) -> Progress {
-        lock(&self.state).progress.get(task).cloned().unwrap_or_default()
+        let state = lock(&self.state);
+        let found = state.runs.iter().find_map(|run| run.progress.get(task));
+        found.cloned().unwrap_or_default()
+    }
+
+    pub(super) fn is_given_up(&self, task: &str) -> bool {
+        lock(&self.state)
+            .runs
+            .iter()
+            .any(|run| run.given_up.contains(task))
     }
 
     #[cfg(test)]
     pub(super) fn polls(&self) -> (u64, u32) {
         let state = lock(&self.state);
-        (state.ticket, state.open)
+        (state.tickets, state.open())
     }
 
-    /// Lets a poll in, or says why not.
-    pub(super) fn admit(self: &Arc<Self>, caller: &Caller, clock: &Arc<dyn Clock>) -> Admission {
+    /// Lets a poll in, or says why not. `known` is the fingerprint of the machine that the node is known to be; empty
+    /// where that isn't known.
+    pub(super) fn admit(self: &Arc<Self>, caller: &Caller, known: &str, clock: &Arc<dyn Clock>) -> Admission {
         let now = clock.elapsed();
         let mut state = lock(&self.state);
-        let known = state.caller.as_ref();
-        if let Some(known) = known.filter(|known| known.run == caller.run) {
-            if caller.n < known.n {
-                return Admission::Stale;
-            }
-        } else if let Some(known) = known {
-            let patience = known.wait + Duration::from_secs(WAIT_GRACE_SECONDS.into());
-            let silence = now.saturating_sub(state.last_seen);
-            let restarted = known.fingerprint == caller.fingerprint;
-            if state.open > 0 && !restarted {
-                return Admission::Rival(patience);
-            }
-            if silence < patience && !restarted {
-                return Admission::Rival(patience.saturating_sub(silence));
-            }
-            state.forget_run();
+        if state.replaced.contains(&caller.run) {
+            return Admission::Stale;
         }
-        if !state.is_connected(now) {
+        let was_connected = state.is_connected(now);
+        match state.run(caller.run) {
+            Some(run) if caller.n < run.caller.n => return Admission::Stale,
+            Some(run) => run.caller = caller.clone(),
+            None => {
+                let left = state.unproved(caller, known, now);
+                if !left.is_zero() {
+                    return Admission::Unproved(left);
+                }
+                state.replace(caller, now);
+            }
+        }
+        if !was_connected {
             state.connected_since = clock.now_millis();
         }
-        state.caller = Some(caller.clone());
-        state.open += 1;
-        state.ticket += 1;
+        state.seen = true;
+        state.tickets += 1;
         state.last_seen = now;
         state.last_seen_at = clock.now_millis();
-        let ticket = state.ticket;
+        let ticket = state.tickets;
+        if let Some(run) = state.run(caller.run) {
+            run.open += 1;
+            run.ticket = ticket;
+            run.last_seen = now;
+        }
         drop(state);
-        // Whoever waits with an older ticket is to leave.
+        // Whoever waits with an older ticket is to leave, and whoever is cloned now is to know.
         self.ring();
         Admission::Served(Open {
             bell: self.bell.subscribe(),
             peer: Arc::clone(self),
             clock: Arc::clone(clock),
+            run: caller.run,
             ticket,
         })
-    }
-}
-
-impl State {
-    fn forget_run(&mut self) {
-        self.progress.clear();
-        self.trouble = None;
-        self.inventory = None;
-        self.told = None;
     }
 }
 
@@ -171,6 +292,7 @@ impl State {
 pub struct Open {
     peer: Arc<Peer>,
     clock: Arc<dyn Clock>,
+    run: uuid::Uuid,
     ticket: u64,
     bell: watch::Receiver<u64>,
 }
@@ -187,9 +309,20 @@ impl Open {
         let _ = self.bell.changed().await;
     }
 
-    /// Whether no newer poll has come.
+    /// What the run's state gives; the default once another run has taken its place.
+    fn with<T: Default>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
+        let mut state = lock(&self.peer.state);
+        state.run(self.run).map(look).unwrap_or_default()
+    }
+
+    /// Whether no newer poll of this run has come, nor a newer run of its machine.
     pub(super) fn is_newest(&self) -> bool {
-        lock(&self.peer.state).ticket == self.ticket
+        self.with(|run| run.ticket == self.ticket)
+    }
+
+    /// Whether another machine polls as this node.
+    pub(super) fn is_cloned(&self) -> bool {
+        lock(&self.peer.state).is_cloned(self.clock.elapsed())
     }
 
     /// Takes in what the node says of its tasks.
@@ -198,40 +331,76 @@ impl Open {
             container.cause = crate::tasks::cut_reason(&container.cause);
         }
         let progress = status.tasks.into_iter();
-        let mut state = lock(&self.peer.state);
-        state.progress = progress
-            .map(|task| (task.task_arn.id.to_string(), Progress(task.containers)))
-            .collect();
-        state.trouble = status.trouble.as_deref().map(crate::tasks::cut_reason);
+        let progress = progress.map(|task| (task.task_arn.id.to_string(), Progress(task.containers)));
+        self.with(|run| {
+            run.progress = progress.collect();
+            run.trouble = status.trouble.as_deref().map(crate::tasks::cut_reason);
+        });
     }
 
     /// Whether a list of this hash was taken in from this run.
     pub(super) fn has_inventory(&self, hash: &str) -> bool {
-        lock(&self.peer.state).inventory.as_deref() == Some(hash)
+        let cloned = self.is_cloned();
+        self.with(|run| run.inventory.as_ref() == Some(&(hash.to_owned(), cloned)))
     }
 
-    /// Records that a list of this hash was taken in.
-    pub(super) fn took_inventory(&self, hash: String) {
-        lock(&self.peer.state).inventory = Some(hash);
+    /// Records what a list says, with its hash once there is nothing more to ask about it.
+    pub(super) fn took_inventory(&self, list: &[InventoryTask], complete: Option<&str>) {
+        let ids = list.iter().map(|task| task.task_arn.id.to_string());
+        let cloned = self.is_cloned();
+        self.with(|run| {
+            run.holds = ids.collect();
+            run.inventory = complete.map(|hash| (hash.to_owned(), cloned));
+            run.given_up.retain(|id| run.holds.contains(id));
+        });
     }
 
-    /// Whether this run was told this status last.
-    pub(super) fn was_told(&self, status: InstanceStatus) -> bool {
-        lock(&self.peer.state).told == Some(status)
+    /// Whether the run's last list had this task.
+    pub(super) fn holds(&self, task: &str) -> bool {
+        self.with(|run| run.holds.contains(task))
     }
 
-    /// Records that this run is being told this status.
-    pub(super) fn tell(&self, status: InstanceStatus) {
-        lock(&self.peer.state).told = Some(status);
+    /// Records which bodies the run is being asked for.
+    pub(super) fn ask(&self, tasks: BTreeSet<String>) {
+        self.with(|run| run.asked = tasks);
+    }
+
+    /// The bodies that the run was asked for before.
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.with(|run| std::mem::take(&mut run.asked))
+    }
+
+    /// Records that a task can't be taken in.
+    pub(super) fn give_up(&self, task: String) {
+        self.with(|run| run.given_up.insert(task));
+    }
+
+    /// Whether that was recorded.
+    pub(super) fn is_given_up(&self, task: &str) -> bool {
+        self.with(|run| run.given_up.contains(task))
+    }
+
+    /// Whether this run was told this last: the instance's status, and whether it is cloned.
+    pub(super) fn was_told(&self, status: InstanceStatus, cloned: bool) -> bool {
+        self.with(|run| run.told == Some((status, cloned)))
+    }
+
+    /// Records that this run is being told this.
+    pub(super) fn tell(&self, status: InstanceStatus, cloned: bool) {
+        self.with(|run| run.told = Some((status, cloned)));
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        let now = self.clock.elapsed();
         let mut state = lock(&self.peer.state);
-        state.open = state.open.saturating_sub(1);
-        state.last_seen = self.clock.elapsed();
+        state.last_seen = now;
         state.last_seen_at = self.clock.now_millis();
+        if let Some(run) = state.run(self.run) {
+            run.open = run.open.saturating_sub(1);
+            run.last_seen = now;
+        }
     }
 }
 
@@ -252,7 +421,7 @@ mod tests {
     fn set_up() -> (Arc<Peer>, Arc<ManualClock>, Arc<dyn Clock>) {
         let manual = Arc::new(ManualClock::new());
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&manual);
-        (Arc::new(Peer::new()), manual, clock)
+        (Arc::new(Peer::new(manual.elapsed())), manual, clock)
     }
 
     fn served(admission: Admission) -> Open {
@@ -266,7 +435,7 @@ mod tests {
     fn an_agent_is_connected_while_it_polls_and_for_fifteen_seconds_after() {
         let (peer, manual, clock) = set_up();
         assert_eq!(peer.link(&*clock), Link::default());
-        let open = served(peer.admit(&caller(1, 1, "f"), &clock));
+        let open = served(peer.admit(&caller(1, 1, "f"), "f", &clock));
         manual.advance(Duration::from_secs(60));
         assert!(peer.link(&*clock).connected);
         drop(open);
@@ -280,30 +449,62 @@ mod tests {
     #[test]
     fn a_newer_poll_of_the_run_replaces_the_older_and_a_late_one_is_ignored() {
         let (peer, _, clock) = set_up();
-        let first = served(peer.admit(&caller(1, 1, "f"), &clock));
-        let second = served(peer.admit(&caller(1, 2, "f"), &clock));
+        let first = served(peer.admit(&caller(1, 1, "f"), "f", &clock));
+        let second = served(peer.admit(&caller(1, 2, "f"), "f", &clock));
         assert!(!first.is_newest() && second.is_newest());
         assert!(first.bell.has_changed().unwrap());
-        assert!(matches!(peer.admit(&caller(1, 1, "f"), &clock), Admission::Stale));
+        assert!(matches!(
+            peer.admit(&caller(1, 1, "f"), "f", &clock),
+            Admission::Stale
+        ));
     }
 
     #[test]
-    fn another_run_is_served_once_the_old_one_is_silent_or_the_machine_is_the_same() {
+    fn two_machines_that_poll_as_one_node_are_cloned_until_one_is_silent() {
         let (peer, manual, clock) = set_up();
-        let open = served(peer.admit(&caller(1, 9, "f"), &clock));
-        assert!(matches!(
-            peer.admit(&caller(2, 1, "copy"), &clock),
-            Admission::Rival(_)
-        ));
-        drop(open);
+        let first = served(peer.admit(&caller(1, 9, "f"), "f", &clock));
+        let copy = served(peer.admit(&caller(2, 1, "copy"), "f", &clock));
+        assert!(first.bell.has_changed().unwrap(), "it is told at once");
+        assert!(first.is_newest() && copy.is_newest() && first.is_cloned() && copy.is_cloned());
+        drop(first);
         manual.advance(Duration::from_secs(39));
-        let Admission::Rival(left) = peer.admit(&caller(2, 1, "copy"), &clock) else {
+        assert!(copy.is_cloned() && peer.link(&*clock).cloned);
+        manual.advance(Duration::from_secs(1));
+        assert!(!copy.is_cloned() && !peer.link(&*clock).cloned);
+        let restarted = served(peer.admit(&caller(3, 1, "copy"), "copy", &clock));
+        assert!(!copy.is_newest() && restarted.is_newest() && !restarted.is_cloned());
+        let late = peer.admit(&caller(2, 7, "copy"), "copy", &clock);
+        assert!(
+            matches!(late, Admission::Stale),
+            "a poll of a run that was replaced"
+        );
+        assert!(restarted.is_newest());
+    }
+
+    #[test]
+    fn a_machine_that_is_not_the_known_one_waits_until_that_must_have_been_heard() {
+        let (peer, manual, clock) = set_up();
+        let Admission::Unproved(left) = peer.admit(&caller(2, 1, "copy"), "f", &clock) else {
             panic!()
         };
-        assert_eq!(left, Duration::from_secs(1));
-        manual.advance(left);
-        let open = served(peer.admit(&caller(2, 1, "copy"), &clock));
-        let restarted = served(peer.admit(&caller(3, 1, "copy"), &clock));
-        assert!(!open.is_newest() && restarted.is_newest());
+        assert_eq!(left, Duration::from_secs(40));
+        manual.advance(Duration::from_secs(39));
+        let known = served(peer.admit(&caller(1, 1, "f"), "f", &clock));
+        let copy = served(peer.admit(&caller(2, 2, "copy"), "f", &clock));
+        assert!(known.is_cloned() && copy.is_cloned());
+        drop((known, copy));
+        let (peer, manual, clock) = set_up();
+        manual.advance(Duration::from_secs(40));
+        assert!(!served(peer.admit(&caller(2, 1, "copy"), "f", &clock)).is_cloned());
+    }
+
+    #[test]
+    fn many_copies_are_cloned_and_bounded() {
+        let (peer, _, clock) = set_up();
+        let opens: Vec<_> = (0..50)
+            .map(|run| served(peer.admit(&caller(run, 1, &run.to_string()), "0", &clock)))
+            .collect();
+        assert!(opens.iter().all(Open::is_cloned));
+        assert_eq!(lock(&peer.state).runs.len(), MAX_RUNS);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use longshore_protocol::arn::TaskArn;
 use longshore_protocol::node::InstanceId;
 use longshore_protocol::poll::{
     Assignment, Cursor, MAX_ASSIGNMENTS, MAX_RESPONSE_BYTES, PROTOCOL_VERSION, PollRequest, PollResponse,
@@ -32,6 +33,56 @@ pub async fn serve(
     node: &InstanceId,
     request: PollRequest,
 ) -> Result<PollResponse, ApiError> {
+    let wait = Caller::from(&request).wait;
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut turn = loop {
+        match begin(plane, node, request.clone()).await? {
+            Begun::Turn(turn) => break turn,
+            Begun::Unproved(left, nothing) => {
+                let turn = tokio::time::Instant::now() + left.max(Duration::from_millis(100));
+                tokio::select! {
+                    () = tokio::time::sleep_until(turn.min(deadline)) => {}
+                    () = plane.shutdown.cancelled() => return Ok(nothing),
+                }
+                if turn > deadline {
+                    return Ok(nothing);
+                }
+            }
+        }
+    };
+    loop {
+        turn.open.listen();
+        let over = plane.shutdown.is_cancelled() || tokio::time::Instant::now() >= deadline;
+        if let Some(response) = turn.look(plane, over).await? {
+            return Ok(response);
+        }
+        tokio::select! {
+            () = turn.open.rung() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = plane.shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// What becomes of a poll.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// It is served.
+    Turn(Box<Turn>),
+    /// Its machine is not the one that the node is known to be, which may be alive for so long; and what is answered if
+    /// that is too long to wait.
+    Unproved(Duration, PollResponse),
+}
+
+/// Takes in what a poll says.
+///
+/// # Errors
+/// As [`serve`].
+pub(crate) async fn begin(
+    plane: &ControlPlane,
+    node: &InstanceId,
+    request: PollRequest,
+) -> Result<Begun, ApiError> {
     if request.protocol_version != PROTOCOL_VERSION {
         return Err(ApiError::client(format!(
             "protocolVersion {} is not served; this control plane speaks {PROTOCOL_VERSION}.",
@@ -39,35 +90,136 @@ pub async fn serve(
         )));
     }
     let instance = own_instance(plane, node, &request).await?;
-    let caller = Caller::from(&request);
-    let deadline = tokio::time::Instant::now() + caller.wait;
-    let Some(mut open) = admit(plane, &instance.id, &caller, deadline).await? else {
-        return Ok(nothing(&request, instance.status));
+    let known = instances::fingerprint(&mut *plane.store.read().await?, &instance.id).await?;
+    let peer = plane.hub.peer(&instance.id);
+    let open = match peer.admit(&Caller::from(&request), &known, &plane.clock) {
+        Admission::Served(open) => open,
+        Admission::Stale => {
+            return Err(ApiError::new(
+                Code::StalePoll,
+                "A later poll of this agent was seen already.",
+            ));
+        }
+        Admission::Unproved(left) => {
+            let run = request.agent_run;
+            tracing::warn!(instance = instance.id, %run, "another machine polls as a node; it waits until the known one must have been heard");
+            return Ok(Begun::Unproved(left, nothing(&request, instance.status)));
+        }
     };
     open.note(request.status.clone());
     note_versions(plane, &instance, &request).await?;
-    let seen = acknowledge(plane, &instance.id, &request.cursor).await?;
-    let want_inventory = take_inventory(plane, &instance, &open, &request).await?;
-    loop {
-        open.listen();
-        if !open.is_newest() {
-            return Ok(nothing(&request, instance.status));
+    let cloned = open.is_cloned();
+    let ours = cloned_name(plane);
+    let (seen, seen_stops) = if cloned {
+        let mut connection = plane.store.read().await?;
+        let seen = known_cursor(&mut connection, &plane.incarnation, &instance.id, &request.cursor).await?;
+        let own = (request.cursor.incarnation == ours).then_some(request.cursor.cursor);
+        (seen.unwrap_or(0), own.or(seen).unwrap_or(0))
+    } else {
+        let seen = acknowledge(plane, &instance.id, &request.cursor).await?;
+        (seen, seen)
+    };
+    let mut turn = Turn {
+        node: node.clone(),
+        confirmed: known == request.fingerprint,
+        open,
+        seen,
+        seen_stops,
+        want_inventory: false,
+        want_tasks: Vec::new(),
+        request,
+    };
+    turn.confirm(plane, &instance).await?;
+    turn.take_inventory(plane, &instance).await?;
+    Ok(Begun::Turn(Box::new(turn)))
+}
+
+/// A poll that is being served.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    node: InstanceId,
+    request: PollRequest,
+    open: Open,
+    /// Whether its machine is the one that the node is known to be.
+    confirmed: bool,
+    /// What the node has seen, and what it has seen of orders to stop.
+    seen: u64,
+    seen_stops: u64,
+    want_inventory: bool,
+    want_tasks: Vec<TaskArn>,
+}
+
+impl Turn {
+    /// The answer, if there is something to say or the poll is `over`.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub(crate) async fn look(
+        &mut self,
+        plane: &ControlPlane,
+        over: bool,
+    ) -> Result<Option<PollResponse>, ApiError> {
+        let instance = own_instance(plane, &self.node, &self.request).await?;
+        if !self.open.is_newest() {
+            return Ok(Some(nothing(&self.request, instance.status)));
         }
-        let instance = own_instance(plane, node, &request).await?;
-        let mut response = look(plane, &instance, seen).await?;
-        response.want_inventory = want_inventory;
-        let news = !response.assignments.is_empty() || want_inventory || !open.was_told(response.instance);
-        let over = plane.shutdown.is_cancelled() || tokio::time::Instant::now() >= deadline;
-        if news || over {
-            open.tell(response.instance);
-            return Ok(response);
+        self.confirm(plane, &instance).await?;
+        let cloned = self.open.is_cloned();
+        let mut response = if cloned {
+            look_cloned(plane, &instance, self.seen_stops, &self.open).await?
+        } else {
+            look(plane, &instance, self.seen).await?
+        };
+        response.want_inventory = self.want_inventory;
+        response.want_tasks.clone_from(&self.want_tasks);
+        let told = self.open.was_told(response.instance, cloned);
+        let news = !response.assignments.is_empty() || self.want_inventory || !told;
+        if !news && !over {
+            return Ok(None);
         }
-        tokio::select! {
-            () = open.rung() => {}
-            () = tokio::time::sleep_until(deadline) => {}
-            () = plane.shutdown.cancelled() => {}
+        if cloned && !told {
+            let (run, fingerprint) = (self.request.agent_run, &self.request.fingerprint);
+            tracing::error!(instance = instance.id, node = %self.node, %run, fingerprint,
+                "CLONED: two machines poll as one node; it gets no new tasks until one of them is shut down");
         }
+        self.open.tell(response.instance, cloned);
+        Ok(Some(response))
     }
+
+    /// A machine that polls alone is the one that the node is.
+    async fn confirm(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
+        if self.confirmed || self.open.is_cloned() {
+            return Ok(());
+        }
+        let mut transaction = plane.store.write().await?;
+        let before = instances::fingerprint(&mut transaction, &instance.id).await?;
+        instances::set_fingerprint(&mut transaction, &instance.id, &self.request.fingerprint).await?;
+        transaction.commit().await?;
+        if !before.is_empty() {
+            tracing::warn!(instance = instance.id, node = %self.node, before, now = self.request.fingerprint,
+                "a node is another machine from now on: the one before has been silent");
+        }
+        self.confirmed = true;
+        Ok(())
+    }
+
+    /// Takes in the node's list where it came along, and says what has to be asked for.
+    async fn take_inventory(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
+        let inventory = &self.request.inventory;
+        if inventory.tasks.is_some() {
+            self.want_tasks = inventory::take(plane, instance, &self.open, inventory).await?;
+            self.want_inventory = !self.want_tasks.is_empty();
+        } else {
+            self.want_inventory = !self.open.has_inventory(&inventory.hash);
+        }
+        Ok(())
+    }
+}
+
+/// The incarnation of the cursors that are given to clones. None of them is known once a node is one machine again, so
+/// that it gets everything that was kept from it.
+fn cloned_name(plane: &ControlPlane) -> String {
+    format!("cloned.{}", plane.incarnation)
 }
 
 /// The instance that is polled for, if it is this node's and registered.
@@ -94,44 +246,14 @@ async fn own_instance(
     }
 }
 
-/// Waits for the poll's turn; `None` if it doesn't come in time.
-async fn admit(
-    plane: &ControlPlane,
-    instance: &str,
-    caller: &Caller,
-    deadline: tokio::time::Instant,
-) -> Result<Option<Open>, ApiError> {
-    let peer = plane.hub.peer(instance);
-    loop {
-        match peer.admit(caller, &plane.clock) {
-            Admission::Served(open) => return Ok(Some(open)),
-            Admission::Stale => {
-                return Err(ApiError::new(
-                    Code::StalePoll,
-                    "A later poll of this agent was seen already.",
-                ));
-            }
-            Admission::Rival(left) => {
-                tracing::warn!(instance, run = %caller.run, "two agents poll as one node; the second waits");
-                let turn = tokio::time::Instant::now() + left.max(Duration::from_millis(100));
-                tokio::select! {
-                    () = tokio::time::sleep_until(turn.min(deadline)) => {}
-                    () = plane.shutdown.cancelled() => return Ok(None),
-                }
-                if turn > deadline {
-                    return Ok(None);
-                }
-            }
-        }
-    }
-}
-
 /// The answer that changes nothing.
 fn nothing(request: &PollRequest, status: InstanceStatus) -> PollResponse {
     PollResponse {
         cursor: request.cursor.clone(),
         assignments: Vec::new(),
         want_inventory: false,
+        want_tasks: Vec::new(),
+        cloned: false,
         instance: status,
     }
 }
@@ -158,7 +280,7 @@ async fn note_versions(
 /// Takes the cursor as what the node has, and says from where on it is to be told: 0 is the beginning.
 async fn acknowledge(plane: &ControlPlane, instance: &str, cursor: &Cursor) -> Result<u64, ApiError> {
     let mut connection = plane.store.read().await?;
-    let Some(seen) = known(&mut connection, &plane.incarnation, instance, cursor).await? else {
+    let Some(seen) = known_cursor(&mut connection, &plane.incarnation, instance, cursor).await? else {
         if *cursor != Cursor::default() {
             tracing::info!(
                 instance,
@@ -188,7 +310,7 @@ async fn acknowledge(plane: &ControlPlane, instance: &str, cursor: &Cursor) -> R
 }
 
 /// The cursor's sequence number, if this incarnation or an earlier one can have given it.
-async fn known(
+async fn known_cursor(
     connection: &mut Connection,
     incarnation: &str,
     instance: &str,
@@ -202,19 +324,31 @@ async fn known(
     Ok(end.filter(|end| cursor.cursor <= *end).map(|_| cursor.cursor))
 }
 
-/// Takes in the node's list where it came along; says whether it has to be asked for.
-async fn take_inventory(
+/// What there is for one of several machines that poll as one node: orders to stop what it holds itself.
+async fn look_cloned(
     plane: &ControlPlane,
     instance: &Instance,
+    seen: u64,
     open: &Open,
-    request: &PollRequest,
-) -> Result<bool, ApiError> {
-    if let Some(list) = &request.inventory.tasks {
-        inventory::compare(plane, instance, list).await?;
-        open.took_inventory(request.inventory.hash.clone());
-        return Ok(false);
-    }
-    Ok(!open.has_inventory(&request.inventory.hash))
+) -> Result<PollResponse, ApiError> {
+    let mut connection = plane.store.read().await?;
+    let head = system::head(&mut connection, &instance.id).await?;
+    let mut stops = assignments::stops_after(&mut connection, &instance.id, seen).await?;
+    stops.retain(|stop| open.holds(stop.task_arn.id.as_str()));
+    let complete = stops.len() <= MAX_ASSIGNMENTS;
+    stops.truncate(MAX_ASSIGNMENTS);
+    let last = stops.last().map_or(seen, |stop| stop.seq);
+    Ok(PollResponse {
+        cursor: Cursor {
+            incarnation: cloned_name(plane),
+            cursor: if complete { last.max(head) } else { last },
+        },
+        assignments: stops,
+        want_inventory: false,
+        want_tasks: Vec::new(),
+        cloned: true,
+        instance: instance.status,
+    })
 }
 
 /// What there is for a node that has seen everything up to `seen`.
@@ -232,6 +366,8 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
         },
         assignments: rows,
         want_inventory: false,
+        want_tasks: Vec::new(),
+        cloned: false,
         instance: instance.status,
     })
 }

@@ -92,6 +92,29 @@ fn remaining(instance: &Instance, taken: &instances::Taken) -> Result<Vec<ecs::R
     Ok(shown)
 }
 
+/// Why nothing, or not everything, is placed on an instance although it is there.
+fn obstacle(instance: &Instance, taken: &instances::Taken, link: crate::agents::Link) -> Option<String> {
+    if instance.status == InstanceStatus::Inactive {
+        return None;
+    }
+    if link.cloned {
+        let text = "CLONED: two machines poll with the identity of this instance. It gets no new tasks. Shut one of them \
+                    down, and register it as a machine of its own.";
+        return Some(text.to_owned());
+    }
+    let twice = |mut list: Vec<String>| {
+        list.sort();
+        list.windows(2).any(|pair| pair[0] == pair[1])
+    };
+    let ports = |list: &[u16]| list.iter().map(u16::to_string).collect();
+    let shared = twice(ports(&taken.tcp)) || twice(ports(&taken.udp)) || twice(taken.gpus.clone());
+    (instance.free_cpu < 0 || instance.free_memory < 0 || shared).then(|| {
+        "OVERCOMMITTED: its tasks have more than the instance, or share a port or GPU: it came back smaller, or tasks \
+         were taken in from it. Nothing more is placed on what is short."
+            .to_owned()
+    })
+}
+
 /// The API's shape of an instance.
 pub(super) async fn show(
     connection: &mut Connection,
@@ -102,6 +125,7 @@ pub(super) async fn show(
     let taken = instances::taken(connection, &instance.id).await?;
     let counts = instances::counts(connection, &instance.id).await?;
     let registration = &instance.registration;
+    let link = call.plane.hub.link(&instance.id);
     Ok(ecs::ContainerInstance {
         container_instance_arn: Some(arn(call, &instance.cluster, &instance.id)?.to_string()),
         ec2_instance_id: Some(instance.node.to_string()),
@@ -110,9 +134,8 @@ pub(super) async fn show(
         registered_resources: Some(registration.resources.iter().map(filled).collect()),
         remaining_resources: Some(remaining(instance, &taken)?),
         status: Some(instance.status.to_string()),
-        agent_connected: Some(
-            instance.status != InstanceStatus::Inactive && call.plane.hub.link(&instance.id).connected,
-        ),
+        status_reason: obstacle(instance, &taken, link),
+        agent_connected: Some(instance.status != InstanceStatus::Inactive && link.connected),
         running_tasks_count: Some(counts.running),
         pending_tasks_count: Some(counts.pending),
         attributes: Some(registration.attributes.clone()),
@@ -168,9 +191,10 @@ pub(super) async fn describe(
             Some(instance) => {
                 let mut shown = show(&mut connection, &call, &instance, tags).await?;
                 let connected = shown.agent_connected == Some(true);
-                shown.status_reason = call.plane.hub.trouble(&instance.id).filter(|_| connected);
-                let health = || health(connected, shown.status_reason.as_deref());
+                let trouble = call.plane.hub.trouble(&instance.id).filter(|_| connected);
+                let health = || health(connected, trouble.as_deref());
                 shown.health_status = with_health.then(health);
+                shown.status_reason = shown.status_reason.or(trouble);
                 found.push(shown);
             }
             None => failures.push(missing(&call, &cluster.name, id.as_str())?),

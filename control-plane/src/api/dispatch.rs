@@ -115,6 +115,7 @@ pub(super) async fn dispatch(
         .await?;
     let call = Call {
         principal,
+        machine: plane.auth.machine(&signed, service.name()),
         base_url: base_url(plane, parts),
         plane: Arc::clone(plane),
     };

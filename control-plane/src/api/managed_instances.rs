@@ -140,7 +140,7 @@ pub(super) async fn role_token(
         .plane
         .auth
         .tokens
-        .issue(&node.id, expires_at)
+        .issue(&node.id, &auth::machine(&node.fingerprint), expires_at)
         .map_err(|error| {
             tracing::error!(%error, "no credentials for a node");
             ApiError::server()

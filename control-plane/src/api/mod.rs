@@ -13,7 +13,7 @@ mod page;
 mod placement;
 mod refs;
 mod register_instance;
-mod reports;
+pub(crate) mod reports;
 mod run_task;
 mod shape;
 mod tags;
@@ -52,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) plane: Arc<ControlPlane>,
     /// The caller.
     pub(crate) principal: Principal,
+    /// The machine that a node's credentials were given to, as [`crate::auth::machine`] has it.
+    pub(crate) machine: Option<String>,
     /// The URL by which nodes reach this control plane.
     pub(crate) base_url: String,
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use longshore_protocol::arn::{ClusterArn, ContainerArn, ResourceId, TaskArn, TaskDefinitionArn};
 use longshore_protocol::poll::{AssignedContainer, TaskSpec};
-use longshore_protocol::status::{DesiredStatus, InstanceStatus, NetworkMode, ReportedStatus, TaskStatus};
+use longshore_protocol::status::{DesiredStatus, InstanceStatus, NetworkMode, TaskStatus};
 use longshore_protocol::{Timestamp, ecs};
 
 use super::register_instance::arn;
@@ -114,10 +114,12 @@ fn candidate(call: &Call, instance: &Instance, taken: &Taken) -> Result<Candidat
     let mut free_gpus = container_instances::gpus(&registration.resources);
     free_gpus.retain(|id| !taken.gpus.contains(id));
     let attributes = registration.attributes.iter();
+    let link = call.plane.hub.link(&instance.id);
     Ok(Candidate {
         arn: arn(call, &instance.cluster, &instance.id)?.to_string(),
         status: instance.status,
-        connected: call.plane.hub.link(&instance.id).connected,
+        connected: link.connected,
+        cloned: link.cloned,
         free_cpu: instance.free_cpu,
         free_memory: instance.free_memory,
         taken_tcp_ports: ports("PORTS", &taken.tcp)?,
@@ -269,32 +271,18 @@ fn spec(task: &Task, order: &Order) -> TaskSpec {
 fn container(task: &TaskArn, effective: &ecs::ContainerDefinition, grants: &[GpuGrant]) -> Container {
     let name = effective.name.clone().unwrap_or_default();
     let granted = grants.iter().find(|grant| grant.container == name);
-    let text = |amount: Option<i32>| amount.map(|amount| amount.to_string());
     debug_assert_eq!(
         granted.map_or(0, |grant| grant.gpu_ids.len()),
         Effective::gpus(effective) as usize
     );
-    Container {
-        arn: ContainerArn {
-            scope: task.scope.clone(),
-            cluster: task.cluster.clone(),
-            task: task.id.clone(),
-            id: uuid::Uuid::new_v4(),
-        },
-        image: effective.image.clone().unwrap_or_default(),
-        essential: effective.essential.unwrap_or(true),
-        cpu: text(effective.cpu).unwrap_or_else(|| "0".to_owned()),
-        memory: text(effective.memory),
-        memory_reservation: text(effective.memory_reservation),
-        gpu_ids: granted.map(|grant| grant.gpu_ids.clone()).unwrap_or_default(),
-        name,
-        status: ReportedStatus::Pending,
-        runtime_id: None,
-        image_digest: None,
-        exit_code: None,
-        reason: None,
-        network_bindings: Vec::new(),
-    }
+    let arn = ContainerArn {
+        scope: task.scope.clone(),
+        cluster: task.cluster.clone(),
+        task: task.id.clone(),
+        id: uuid::Uuid::new_v4(),
+    };
+    let gpu_ids = granted.map(|grant| grant.gpu_ids.clone()).unwrap_or_default();
+    Container::placed(arn, effective, gpu_ids)
 }
 
 fn network_mode(definition: &ecs::TaskDefinition) -> NetworkMode {

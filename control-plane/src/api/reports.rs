@@ -8,11 +8,11 @@ use longshore_protocol::node::InstanceId;
 use longshore_protocol::status::ReportedStatus;
 
 use super::{Call, refs, tasks as task_api};
-use crate::auth::Principal;
-use crate::error::ApiError;
-use crate::store::{Connection, assignments, instances, system, tasks};
-use crate::tasks::Task;
-use crate::tasks::report::{self, ContainerReport, Effect, Report};
+use crate::auth::{self, Principal};
+use crate::error::{ApiError, Code};
+use crate::store::{Connection, assignments, instances, nodes, system, tasks};
+use crate::tasks::report::{ContainerReport, Effect, Report};
+use crate::tasks::settle::settle;
 
 const ACKNOWLEDGED: &str = "ACK";
 
@@ -42,10 +42,8 @@ fn container(change: ecs::ContainerStateChange) -> Result<ContainerReport, ApiEr
     })
 }
 
-pub(super) async fn submit_task(
-    call: Call,
-    request: ecs::SubmitTaskStateChangeRequest,
-) -> Result<ecs::SubmitTaskStateChangeResponse, ApiError> {
+/// What the wire's form of a report says.
+pub(crate) fn read(request: ecs::SubmitTaskStateChangeRequest) -> Result<Report, ApiError> {
     if request.attachments.is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::invalid(
             "attachments are not supported by this control plane.",
@@ -58,7 +56,7 @@ pub(super) async fn submit_task(
     }
     let millis =
         |time: Option<longshore_protocol::Timestamp>| time.map(longshore_protocol::Timestamp::as_millis);
-    let report = Report {
+    Ok(Report {
         status: request.status.as_deref().map(status).transpose()?,
         reason: request.reason,
         containers: request
@@ -70,14 +68,16 @@ pub(super) async fn submit_task(
         pull_started: millis(request.pull_started_at),
         pull_stopped: millis(request.pull_stopped_at),
         execution_stopped: millis(request.execution_stopped_at),
-    };
-    take(
-        &call,
-        request.cluster.as_deref(),
-        request.task.as_deref(),
-        &report,
-    )
-    .await?;
+    })
+}
+
+pub(super) async fn submit_task(
+    call: Call,
+    request: ecs::SubmitTaskStateChangeRequest,
+) -> Result<ecs::SubmitTaskStateChangeResponse, ApiError> {
+    let (cluster, task) = (request.cluster.clone(), request.task.clone());
+    let report = read(request)?;
+    take(&call, cluster.as_deref(), task.as_deref(), &report).await?;
     Ok(ecs::SubmitTaskStateChangeResponse {
         acknowledgment: Some(ACKNOWLEDGED.to_owned()),
     })
@@ -125,6 +125,7 @@ async fn take(
     let id = id.as_str();
     let stopped = report.status == Some(ReportedStatus::Stopped);
     let mut transaction = call.plane.store.write().await?;
+    check_machine(&mut transaction, call).await?;
     // An order that this node was given ends with the node's word, whether or not the task is its own: a task that is
     // over is ordered to stop wherever it is found.
     let mut ordered = false;
@@ -137,7 +138,9 @@ async fn take(
         // Its record may be gone while its node still reports.
         None => system::tombstone(&mut transaction, id).await?,
     };
-    let instance = instance.ok_or_else(task_api::not_found)?;
+    let Some(instance) = instance else {
+        return Err(unknown(&mut transaction, call, &cluster, id).await?);
+    };
     let own = match owner(&mut transaction, &cluster, &instance).await? {
         Some(owner) => call.require_own(&owner).map(|()| owner),
         None => Err(task_api::not_found()),
@@ -146,7 +149,7 @@ async fn take(
         (Err(denied), _) if !ordered => return Err(denied),
         (Err(_), _) | (Ok(_), None) => transaction.commit().await?,
         (Ok(owner), Some(task)) => {
-            let effect = settle(&mut transaction, call, task, report).await?;
+            let effect = settle(&mut transaction, task, report, call.now()).await?;
             if stopped {
                 // Also where an operator reports for the node.
                 assignments::remove(&mut transaction, &owner, id).await?;
@@ -160,40 +163,48 @@ async fn take(
     Ok(())
 }
 
-/// Moves a task by a report, and everything that hangs on it.
-async fn settle(
+/// A copy of a node's disk holds the node's tasks too, and knows nothing of what became of them: only the machine that
+/// the node is known to be may say so. Another is asked to say it again: it may be that one soon.
+async fn check_machine(connection: &mut Connection, call: &Call) -> Result<(), ApiError> {
+    let (Principal::Node(node), Some(machine)) = (&call.principal, &call.machine) else {
+        return Ok(());
+    };
+    let Some((_, instance)) = nodes::container_instance(connection, node).await? else {
+        return Ok(());
+    };
+    let known = instances::fingerprint(connection, &instance).await?;
+    if known.is_empty() || auth::machine(&known) == *machine {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Server,
+        format!(
+            "The node {node} is known to be another machine: is this a copy of its disk? Its reports are taken once the \
+             other machine has been silent for a minute."
+        ),
+    ))
+}
+
+/// What the reporter of a task that isn't known is told: to report again, if the task will come in by the node's
+/// inventory. So nothing is lost that a node says before the control plane has learned of the task again.
+async fn unknown(
     connection: &mut Connection,
     call: &Call,
-    mut task: Task,
-    report: &Report,
-) -> Result<Effect, ApiError> {
-    for news in &report.containers {
-        if !task
-            .containers
-            .iter()
-            .any(|container| container.name == news.name)
-        {
-            tracing::warn!(task = %task.arn, container = news.name, "a report of a container that the task doesn't have");
-        }
+    cluster: &str,
+    task: &str,
+) -> Result<ApiError, ApiError> {
+    let Principal::Node(node) = &call.principal else {
+        return Ok(task_api::not_found());
+    };
+    let own = nodes::container_instance(connection, node).await?;
+    let comes = own.is_some_and(|(own, id)| own == cluster && !call.plane.hub.is_given_up(&id, task));
+    if !comes || tasks::exists(connection, task).await? {
+        return Ok(task_api::not_found());
     }
-    let now = call.now();
-    let effect = report::apply(&mut task, report, now);
-    let (id, instance) = (task.arn.id.as_str(), task.instance.id.as_str());
-    match effect {
-        Effect::Nothing => {}
-        Effect::Changed => tasks::update(connection, &task).await?,
-        Effect::Stops => {
-            tasks::update(connection, &task).await?;
-            assignments::order_stop(connection, instance, &task.arn, false, 1).await?;
-        }
-        Effect::Ended => {
-            tasks::update(connection, &task).await?;
-            instances::release(connection, id).await?;
-            system::bury(connection, id, instance, now).await?;
-            tracing::info!(task = %task.arn, "a task is over");
-        }
-    }
-    Ok(effect)
+    Ok(ApiError::new(
+        Code::Server,
+        "The task is not known here. It is taken in from the node's next inventory: report it again.",
+    ))
 }
 
 /// The node that an instance is, or was; long after its end that isn't known any more.

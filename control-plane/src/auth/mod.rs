@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::error::{ApiError, Code};
 use crate::store::{Store, nodes};
 
-pub use node_token::{LIFETIME, TokenKey};
+pub use node_token::{LIFETIME, TokenKey, machine};
 pub use operator::{OperatorKeyError, OperatorKeys};
 pub use request::SignedRequest;
 
@@ -90,6 +90,17 @@ impl Authenticator {
             self.verify_token(store, &claim).await?
         };
         permit(principal, access)
+    }
+
+    /// The word for the machine whose credentials signed a request that [`Authenticator::authenticate`] took; `None` where
+    /// they say nothing of it.
+    #[must_use]
+    pub fn machine(&self, request: &SignedRequest<'_>, service: &str) -> Option<String> {
+        let claim = request.claim(&self.region, service, self.clock.now()).ok()?;
+        let token = claim.session_token.as_deref()?;
+        self.tokens
+            .open(&claim.authorization.access_key_id, token)?
+            .machine
     }
 
     /// By the RSA key that the node registered.

@@ -38,6 +38,16 @@ pub(super) struct Opened {
     pub(super) secret: String,
     /// Milliseconds since 1970.
     pub(super) expires_at: i64,
+    /// Of the machine that asked for it.
+    pub(super) machine: Option<String>,
+}
+
+/// A short word that stands for a machine's fingerprint.
+#[must_use]
+pub fn machine(fingerprint: &str) -> String {
+    let mut word = longshore_protocol::sigv4::sha256_hex(fingerprint.as_bytes());
+    word.truncate(16);
+    word
 }
 
 impl TokenKey {
@@ -47,13 +57,18 @@ impl TokenKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
-    /// Credentials for a node until `expires_at` (milliseconds since 1970).
+    /// Credentials for a node, on the machine of this [`machine`] word, until `expires_at` (milliseconds since 1970).
     ///
     /// # Errors
     /// [`OperatorKeyError::Random`].
-    pub fn issue(&self, instance: &InstanceId, expires_at: i64) -> Result<Issued, OperatorKeyError> {
+    pub fn issue(
+        &self,
+        instance: &InstanceId,
+        machine: &str,
+        expires_at: i64,
+    ) -> Result<Issued, OperatorKeyError> {
         let access_key_id = format!("ASIA{}", operator::random_letters(16)?);
-        let words = format!("1 {access_key_id} {instance} {expires_at}");
+        let words = format!("1 {access_key_id} {instance} {expires_at} {machine}");
         let mac = hmac::sign(&self.0, words.as_bytes());
         Ok(Issued {
             secret: self.secret(&words),
@@ -79,6 +94,8 @@ impl TokenKey {
         Some(Opened {
             instance: InstanceId::try_from(parts.next()?.to_owned()).ok()?,
             expires_at: parts.next()?.parse().ok()?,
+            // None in a token of an earlier version.
+            machine: parts.next().map(ToOwned::to_owned),
             secret: self.secret(&words),
         })
     }
@@ -111,10 +128,11 @@ mod tests {
     fn only_our_own_tokens_open() {
         let (ours, theirs) = (TokenKey::new(&[1; 32]), TokenKey::new(&[2; 32]));
         let instance = InstanceId::from_random(uuid::Uuid::from_u128(5));
-        let issued = ours.issue(&instance, 77).unwrap();
+        let issued = ours.issue(&instance, &machine("f"), 77).unwrap();
         let opened = ours.open(&issued.access_key_id, &issued.token).unwrap();
         assert_eq!((opened.instance, opened.expires_at), (instance, 77));
         assert_eq!(opened.secret, issued.secret);
+        assert_eq!(opened.machine, Some(machine("f")));
         assert!(theirs.open(&issued.access_key_id, &issued.token).is_none());
         assert!(ours.open("ASIAOTHER", &issued.token).is_none());
         assert!(ours.open(&issued.access_key_id, &issued.token[1..]).is_none());

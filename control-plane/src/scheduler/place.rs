@@ -16,6 +16,8 @@ pub struct Candidate {
     pub status: InstanceStatus,
     /// Whether its agent polls, or did a moment ago.
     pub connected: bool,
+    /// Whether two machines poll as this one.
+    pub cloned: bool,
     /// CPU units that no task has. Below 0 where the machine came back smaller than its tasks.
     pub free_cpu: i64,
     /// MiB that no task has.
@@ -141,6 +143,10 @@ fn obstacle(demand: &Demand, candidate: &Candidate) -> Option<(Reason, String)> 
     }
     if !candidate.connected {
         return Some((Reason::Agent, "The instance's agent is not connected.".to_owned()));
+    }
+    if candidate.cloned {
+        let detail = "Two machines poll with the identity of this instance: one of them has to be shut down.";
+        return Some((Reason::Agent, detail.to_owned()));
     }
     let lacks = |free: i64, needed: u64| i64::try_from(needed).map_or(true, |needed| needed > free);
     if lacks(candidate.free_cpu, demand.cpu) {

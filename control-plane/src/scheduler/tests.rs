@@ -13,6 +13,7 @@ fn candidate(arn: &str) -> Candidate {
         arn: arn.to_owned(),
         status: InstanceStatus::Active,
         connected: true,
+        cloned: false,
         free_cpu: 1024,
         free_memory: 512,
         taken_tcp_ports: BTreeSet::from([22]),
@@ -139,12 +140,12 @@ fn ports() -> impl Strategy<Value = BTreeSet<u16>> {
 
 prop_compose! {
     fn any_candidate()(
-        status in proptest::sample::select(InstanceStatus::ALL), connected: bool, free_cpu in -2_i64..5,
+        status in proptest::sample::select(InstanceStatus::ALL), connected: bool, cloned: bool, free_cpu in -2_i64..5,
         free_memory in -2_i64..5, tcp in ports(), udp in ports(), gpus in proptest::collection::btree_set("[a-f]", 0..4),
         can in proptest::collection::btree_map("[xy]", Just(None), 0..3),
     ) -> Candidate {
         Candidate {
-            arn: String::new(), status, connected, free_cpu, free_memory, taken_tcp_ports: tcp, taken_udp_ports: udp,
+            arn: String::new(), status, connected, cloned, free_cpu, free_memory, taken_tcp_ports: tcp, taken_udp_ports: udp,
             free_gpus: gpus, attributes: can,
         }
     }
@@ -167,6 +168,7 @@ prop_compose! {
 fn fits(demand: &Demand, on: &Candidate) -> bool {
     on.status == InstanceStatus::Active
         && on.connected
+        && !on.cloned
         && i128::from(demand.cpu) <= i128::from(on.free_cpu)
         && i128::from(demand.memory) <= i128::from(on.free_memory)
         && demand.tcp_ports.is_disjoint(&on.taken_tcp_ports)

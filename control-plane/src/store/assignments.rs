@@ -55,6 +55,32 @@ pub async fn add(connection: &mut Connection, instance: &str, task: &TaskArn, se
     Ok(())
 }
 
+/// Assigns a task to the instance that it was found on, as far as its node has been ordered already.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn adopt(
+    connection: &mut Connection,
+    instance: &str,
+    task: &TaskArn,
+    seq: u64,
+    (generation, desired): (u64, DesiredStatus),
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO assignments (instance, task, task_arn, first_seq, seq, generation, desired_status, force, stop_known)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 0, 0)",
+    )
+    .bind(instance)
+    .bind(task.id.as_str())
+    .bind(task.to_string())
+    .bind(signed(seq))
+    .bind(signed(generation))
+    .bind(desired.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Orders a task to stop, at once if `force`. Where the order stands already, only `force` is news. A task that has no
 /// row any more gets one again, of at least this generation. Says whether there was news.
 ///
@@ -142,6 +168,22 @@ pub async fn after(
     .bind(instance)
     .bind(signed(seq))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|sql| assignment(sql, seq)).collect()
+}
+
+/// The orders to stop of an instance after a sequence number, in order, without the tasks.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn stops_after(connection: &mut Connection, instance: &str, seq: u64) -> Result<Vec<Assignment>> {
+    let rows = sqlx::query(
+        "SELECT *, NULL AS spec FROM assignments
+         WHERE instance = ? AND seq > ? AND desired_status = 'STOPPED' ORDER BY seq",
+    )
+    .bind(instance)
+    .bind(signed(seq))
     .fetch_all(connection)
     .await?;
     rows.iter().map(|sql| assignment(sql, seq)).collect()

@@ -354,11 +354,58 @@ pub async fn reserve(connection: &mut Connection, id: &str, cpu: i64, memory: i6
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(unsigned))
 }
 
+/// Takes CPU and memory of an instance whether it has them or not, for a task that it runs, and with them the next
+/// sequence number.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn charge(connection: &mut Connection, id: &str, cpu: i64, memory: i64) -> Result<u64> {
+    let row = sqlx::query(
+        "UPDATE container_instances
+         SET free_cpu = free_cpu - ?2, free_memory = free_memory - ?3, next_seq = next_seq + 1, version = version + 1
+         WHERE id = ?1 RETURNING next_seq - 1",
+    )
+    .bind(id)
+    .bind(cpu)
+    .bind(memory)
+    .fetch_one(connection)
+    .await?;
+    Ok(unsigned(row.try_get(0)?))
+}
+
 /// Takes ports and GPUs of an instance for a task; none of them may be taken.
 ///
 /// # Errors
-/// [`StoreError::Sql`] if one is taken.
+/// [`StoreError`] if one is taken.
 pub async fn take(connection: &mut Connection, id: &str, task: &str, new: &Taken) -> Result<()> {
+    let before = taken(connection, id).await?;
+    if let Some(what) = shared(&before, new) {
+        return Err(StoreError::Value(format!("{what} is taken already")));
+    }
+    take_anyway(connection, id, task, new).await
+}
+
+/// The first thing that both have.
+#[must_use]
+pub fn shared(one: &Taken, other: &Taken) -> Option<String> {
+    let port = |ours: &[u16], theirs: &[u16], protocol: &str| {
+        let port = ours.iter().find(|port| theirs.contains(port))?;
+        Some(format!("port {port}/{protocol}"))
+    };
+    let gpu = || {
+        let gpu = one.gpus.iter().find(|gpu| other.gpus.contains(gpu))?;
+        Some(format!("GPU {gpu}"))
+    };
+    port(&one.tcp, &other.tcp, "tcp")
+        .or_else(|| port(&one.udp, &other.udp, "udp"))
+        .or_else(gpu)
+}
+
+/// Takes ports and GPUs of an instance for a task that has them, whoever else does.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn take_anyway(connection: &mut Connection, id: &str, task: &str, new: &Taken) -> Result<()> {
     for (protocol, ports) in [("tcp", &new.tcp), ("udp", &new.udp)] {
         for port in ports {
             sqlx::query("INSERT INTO taken_ports (instance, protocol, port, task) VALUES (?, ?, ?, ?)")
@@ -378,6 +425,31 @@ pub async fn take(connection: &mut Connection, id: &str, task: &str, new: &Taken
             .execute(&mut *connection)
             .await?;
     }
+    Ok(())
+}
+
+/// The machine that an instance is known to be: empty until its agent has polled.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn fingerprint(connection: &mut Connection, id: &str) -> Result<String> {
+    let row = sqlx::query("SELECT fingerprint FROM container_instances WHERE id = ?")
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+}
+
+/// Records which machine an instance is.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_fingerprint(connection: &mut Connection, id: &str, fingerprint: &str) -> Result<()> {
+    sqlx::query("UPDATE container_instances SET fingerprint = ? WHERE id = ?")
+        .bind(fingerprint)
+        .bind(id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

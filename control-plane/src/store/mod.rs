@@ -12,21 +12,17 @@ pub mod clusters;
 pub mod definitions;
 pub mod instances;
 pub mod nodes;
+mod open;
 pub mod system;
 pub mod tasks;
 
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
-/// How long a statement waits for another process's lock, such as a backup's.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an operation waits for a connection before it fails as `ServerException`.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers are short; more of them than cores only queue on the disk.
@@ -42,6 +38,18 @@ pub enum StoreError {
         path: PathBuf,
         /// What SQLite says.
         source: sqlx::Error,
+    },
+    /// There is a file, and it is not what this control plane has written. It is never replaced: its nodes hold tasks
+    /// that a new database would not know.
+    #[error(
+        "{path} is no usable database: {why}; put a backup in its place, or, to begin with nothing, move it away \
+         (with {path}-wal and {path}-shm): a control plane makes a new database only where there is none"
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The schema can't be brought up to date.
     #[error("can't bring the database {path} up to date{}: {source}", newer(source))]
@@ -65,7 +73,9 @@ pub enum StoreError {
 /// What is likely where a migration is recorded that we don't have.
 fn newer(error: &sqlx::migrate::MigrateError) -> &'static str {
     match error {
-        sqlx::migrate::MigrateError::VersionMissing(_) => ", which a newer Longshore has written",
+        sqlx::migrate::MigrateError::VersionMissing(_) => {
+            ", which a newer Longshore has written (run that version, or put back a backup from before it)"
+        }
         _ => "",
     }
 }
@@ -81,28 +91,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, makes it if it is not there, and brings its schema up to date.
+    /// Opens the database, makes it if there is no file, and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Open`], [`StoreError::Migrate`].
+    /// [`StoreError::Open`], [`StoreError::Migrate`]; [`StoreError::Unusable`] where a file is there that is empty,
+    /// damaged, or something else.
     pub async fn open(path: &Path) -> Result<Self> {
-        // The key that node credentials are made from lies in there; SQLite gives its side files the same mode.
-        let private = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path);
-        private.map_err(|error| StoreError::Open {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+        open::check_or_make(path).await?;
+        let options = open::options(path);
         let open = |source| StoreError::Open {
             path: path.to_owned(),
             source,
@@ -117,14 +113,7 @@ impl Store {
         let writer =
             pool(1).before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
         let writer = writer.connect_with(options.clone()).await.map_err(open)?;
-        let migrations = sqlx::migrate!("./migrations");
-        migrations
-            .run(&writer)
-            .await
-            .map_err(|source| StoreError::Migrate {
-                path: path.to_owned(),
-                source,
-            })?;
+        open::migrate(path, &writer).await?;
         let readers = pool(READERS)
             .connect_with(options.read_only(true))
             .await

@@ -79,6 +79,18 @@ pub async fn get(connection: &mut Connection, cluster: &str, id: &str) -> Result
     row.as_ref().map(read).transpose()
 }
 
+/// Whether there is a task of this id, in whichever cluster.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn exists(connection: &mut Connection, id: &str) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM tasks WHERE id = ?")
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The tasks of an instance that are not over.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 
 pub mod report;
 pub mod retention;
+pub mod settle;
 pub mod view;
 
 use longshore_protocol::arn::{ContainerArn, ContainerInstanceArn, TaskArn, TaskDefinitionArn};
@@ -116,6 +117,30 @@ pub struct Container {
     pub reason: Option<String>,
     /// Its ports on the host.
     pub network_bindings: Vec<ecs::NetworkBinding>,
+}
+
+impl Container {
+    /// A container that nothing is known of yet, by its definition with the overrides applied.
+    #[must_use]
+    pub fn placed(arn: ContainerArn, effective: &ecs::ContainerDefinition, gpu_ids: Vec<String>) -> Self {
+        let text = |amount: Option<i32>| amount.map(|amount| amount.to_string());
+        Self {
+            arn,
+            name: effective.name.clone().unwrap_or_default(),
+            image: effective.image.clone().unwrap_or_default(),
+            essential: effective.essential.unwrap_or(true),
+            cpu: text(effective.cpu).unwrap_or_else(|| "0".to_owned()),
+            memory: text(effective.memory),
+            memory_reservation: text(effective.memory_reservation),
+            gpu_ids,
+            status: ReportedStatus::Pending,
+            runtime_id: None,
+            image_digest: None,
+            exit_code: None,
+            reason: None,
+            network_bindings: Vec::new(),
+        }
+    }
 }
 
 impl Task {

@@ -80,10 +80,34 @@ impl World {
 
     /// Ends the control plane and starts it again on the same folder.
     pub(crate) async fn restart(&mut self) {
+        self.end().await;
+        self.plane = self.open_as(scope()).await.unwrap();
+    }
+
+    async fn end(&self) {
         self.plane.shutdown.cancel();
         self.plane.operations.close();
         self.plane.operations.wait().await;
         self.plane.store.close().await;
+    }
+
+    /// Copies the database of the running control plane, as an operator's backup does.
+    pub(crate) async fn back_up(&self) {
+        let copy = self.folder.path().join("backup");
+        let _ = std::fs::remove_file(&copy);
+        let mut connection = self.plane.store.read().await.unwrap();
+        sqlx::query("VACUUM INTO ?")
+            .bind(copy.to_str().unwrap())
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+
+    /// Ends the control plane and starts it on the backup.
+    pub(crate) async fn restore(&mut self) {
+        self.end().await;
+        let database = self.folder.path().join(crate::app::DATABASE);
+        std::fs::copy(self.folder.path().join("backup"), database).unwrap();
         self.plane = self.open_as(scope()).await.unwrap();
     }
 

@@ -9,10 +9,13 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use longshore_protocol::arn::TaskArn;
+use longshore_protocol::ecs::{ContainerStateChange, SubmitTaskStateChangeRequest};
 use longshore_protocol::poll::{
-    Cursor, Inventory, InventoryTask, NodeStatus, PATH, PROTOCOL_VERSION, PollRequest, PollResponse,
+    Assignment, Cursor, HeldTask, Inventory, InventoryTask, NodeStatus, PATH, PROTOCOL_VERSION, PollRequest,
+    PollResponse,
 };
 use longshore_protocol::sigv4::{Call, Credentials};
+use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use longshore_protocol::{SSM_TARGET, Timestamp};
 use serde_json::{Value, json};
 
@@ -45,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) fingerprint: String,
     pub(crate) held: Vec<InventoryTask>,
     pub(crate) status: NodeStatus,
+    /// What it sends of tasks that it is asked for.
+    pub(crate) bodies: Vec<HeldTask>,
 }
 
 impl Node {
@@ -82,6 +87,7 @@ impl Node {
             fingerprint: "machine".into(),
             held: vec![],
             status: NodeStatus::default(),
+            bodies: vec![],
         };
         node.renew(world).await;
         node
@@ -174,6 +180,7 @@ impl Node {
             inventory: Inventory {
                 hash: Inventory::hash_of(&self.held),
                 tasks: list.then(|| self.held.clone()),
+                bodies: vec![],
             },
             status: self.status.clone(),
             fingerprint: self.fingerprint.clone(),
@@ -207,6 +214,61 @@ impl Node {
         }
         self.cursor = response.cursor.clone();
         response
+    }
+
+    /// Polls as an agent does until there is nothing more to be asked for, and takes the orders: a task that is to run runs,
+    /// one that is to stop is left to the test. Returns what was ordered to stop.
+    pub(crate) async fn obey(&mut self, world: &World) -> Vec<String> {
+        let (mut stops, mut wanted) = (Vec::new(), Vec::new());
+        let mut list = self.n == 0;
+        loop {
+            let mut request = self.request(list);
+            let asked = |held: &&HeldTask| wanted.contains(&held.task_arn);
+            request.inventory.bodies = self.bodies.iter().filter(asked).cloned().collect();
+            let response = self.send(world, &request).await.unwrap();
+            let settled = response.assignments.is_empty() && !response.want_inventory;
+            for order in response.assignments {
+                if order.desired_status == DesiredStatus::Stopped {
+                    stops.push(order.task_arn.to_string());
+                } else {
+                    self.run_task(order);
+                }
+            }
+            self.cursor = response.cursor;
+            (list, wanted) = (response.want_inventory, response.want_tasks);
+            if settled {
+                return stops;
+            }
+        }
+    }
+
+    fn run_task(&mut self, order: Assignment) {
+        if self.held.iter().any(|held| held.task_arn == order.task_arn) {
+            return;
+        }
+        self.held
+            .push(held(&order.task_arn.to_string(), ReportedStatus::Running));
+        self.bodies.push(HeldTask {
+            state: Box::new(SubmitTaskStateChangeRequest {
+                status: Some("RUNNING".to_owned()),
+                containers: Some(vec![ContainerStateChange {
+                    container_name: Some("a".to_owned()),
+                    status: Some("RUNNING".to_owned()),
+                    ..ContainerStateChange::default()
+                }]),
+                ..SubmitTaskStateChangeRequest::default()
+            }),
+            task_arn: order.task_arn,
+            generation: order.generation,
+            desired_status: order.desired_status,
+            task: order.task.unwrap(),
+        });
+    }
+
+    /// Forgets a task whose end was acknowledged.
+    pub(crate) fn forget(&mut self, task: &str) {
+        self.held.retain(|held| held.task_arn.to_string() != task);
+        self.bodies.retain(|held| held.task_arn.to_string() != task);
     }
 
     /// Reports a task's status, with this for its container `a`.

@@ -2,10 +2,12 @@
 
 mod auth;
 mod bounds;
+mod clones;
 mod clusters;
 mod instances;
 mod invariants;
 mod poll;
+mod restore;
 mod run_task;
 mod server;
 mod tasks;

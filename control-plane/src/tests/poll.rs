@@ -291,20 +291,6 @@ async fn a_node_is_told_when_it_is_drained() {
 }
 
 #[tokio::test]
-async fn a_copy_of_a_node_gets_nothing_while_the_first_lives() {
-    let (world, mut node) = world_with_node().await;
-    world.run("f").await;
-    let (run, fingerprint) = (node.run, node.fingerprint.clone());
-    node.run = uuid::Uuid::new_v4();
-    node.fingerprint = "copy".into();
-    let request = node.request(false);
-    let response = node.send(&world, &request).await.unwrap();
-    assert!(response.assignments.is_empty() && response.cursor == node.cursor);
-    (node.run, node.fingerprint) = (run, fingerprint);
-    assert_eq!(node.poll(&world).await.assignments.len(), 1);
-}
-
-#[tokio::test]
 async fn polls_are_for_nodes_and_for_their_own_instance() {
     let (world, mut node) = world_with_node().await;
     let other = Node::join(&world).await;

@@ -205,9 +205,14 @@ async fn a_node_speaks_of_its_own_tasks_only() {
     assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
     let unknown = "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
     assert_eq!(
-        refusal(other.report(&world, unknown, "STOPPED", json!({})).await).1,
-        "The referenced task was not found."
+        code(other.report(&world, unknown, "STOPPED", json!({})).await),
+        "ServerException",
+        "it may come with the inventory"
     );
+    let elsewhere = unknown.replace("task/default/", "task/other/");
+    let body = json!({"cluster": "other", "task": elsewhere, "status": "STOPPED"});
+    let (_, said) = refusal(other.ecs(&world, "SubmitTaskStateChange", body).await);
+    assert_eq!(said, "The referenced task was not found.");
     let odd = other.report(&world, unknown, "FLYING", json!({})).await;
     assert!(refusal(odd).1.contains("status should be one of"));
 }

@@ -230,23 +230,10 @@ fn generations_decide_and_stopped_wins() {
         (state.record.desired, state.assignment.generation),
         (DesiredStatus::Stopped, 5)
     );
-    let error = apply(&mut state, Fact::Ordered(order(5, DesiredStatus::Running)), AT).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            OrderError::Conflict {
-                member: "desiredStatus",
-                ..
-            }
-        ),
-        "{error}"
-    );
-    apply(&mut state, Fact::Ordered(order(6, DesiredStatus::Running)), AT).unwrap();
-    assert_eq!(
-        state.record.desired,
-        DesiredStatus::Stopped,
-        "it never comes back"
-    );
+    // It has ended meanwhile, without ever having run: an order to run only has that told again.
+    let again = apply(&mut state, Fact::Ordered(order(5, DesiredStatus::Running)), AT);
+    assert_eq!(again, Ok(Effect::Live));
+    assert_eq!(state.assignment.desired, DesiredStatus::Stopped);
 }
 
 #[test]
@@ -368,6 +355,31 @@ fn a_new_agent_does_not_declare_dead_what_an_old_one_may_have_started() {
     apply(&mut other, Fact::Listed, AT).unwrap();
     assert_eq!(other.known(), KnownStatus::Stopped);
     assert_eq!(other.record.stopped_at, Some(AT));
+}
+
+#[test]
+fn an_order_to_run_of_a_forgotten_past_has_the_end_told_again() {
+    for generation in [1, 2] {
+        let mut state = TaskState::restored(sample::assignment(&[true]), None);
+        apply(&mut state, Fact::Ordered(order(2, DesiredStatus::Stopped)), AT).unwrap();
+        apply(&mut state, Fact::Listed, AT).unwrap();
+        let told = state.owed().unwrap();
+        let acknowledged = Fact::Acknowledged {
+            task: told.status,
+            containers: vec![ReportedStatus::Stopped],
+        };
+        apply(&mut state, acknowledged, AT).unwrap();
+        assert_eq!(state.owed(), None);
+        // Older than the order to stop, or as new: the control plane was restored from a backup.
+        apply(
+            &mut state,
+            Fact::Ordered(order(generation, DesiredStatus::Running)),
+            AT,
+        )
+        .unwrap();
+        assert_eq!(state.owed(), Some(told));
+        assert_eq!(state.record.desired, DesiredStatus::Stopped);
+    }
 }
 
 #[test]

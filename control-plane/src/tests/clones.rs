@@ -1,0 +1,135 @@
+//! A copied disk: two machines with one identity.
+
+use serde_json::json;
+
+use crate::testing::{Node, World, code};
+
+/// A node that runs a task, and a copy of it on another machine.
+async fn cloned() -> (World, Node, Node, String) {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.obey(&world).await;
+    world.define("f", 1, 16).await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    let mut copy = Node {
+        run: uuid::Uuid::new_v4(),
+        n: 0,
+        fingerprint: "copy".into(),
+        credentials: node.credentials.clone(),
+        id: node.id.clone(),
+        arn: node.arn.clone(),
+        cursor: node.cursor.clone(),
+        held: node.held.clone(),
+        status: node.status.clone(),
+        bodies: node.bodies.clone(),
+    };
+    copy.renew(&world).await;
+    (world, node, copy, task)
+}
+
+#[tokio::test]
+async fn clones_get_no_new_tasks_and_may_both_stop_what_they_hold() {
+    let (world, mut node, mut copy, task) = cloned().await;
+    let waiting = world.run("f").await;
+    for machine in [&mut copy, &mut node] {
+        let request = machine.request(true);
+        let answer = machine.send(&world, &request).await.unwrap();
+        assert!(answer.cloned && answer.assignments.is_empty(), "{answer:?}");
+    }
+    let none = world
+        .ecs("RunTask", json!({"taskDefinition": "f"}))
+        .await
+        .unwrap();
+    assert_eq!(none["failures"][0]["reason"], "AGENT");
+    let body = json!({"containerInstances": [node.arn]});
+    let shown = world.ecs("DescribeContainerInstances", body).await.unwrap();
+    let said = shown["containerInstances"][0]["statusReason"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(said.starts_with("CLONED"), "{said}");
+
+    world.ecs("StopTask", json!({"task": task})).await.unwrap();
+    for machine in [&mut node, &mut copy] {
+        assert_eq!(machine.obey(&world).await, [&*task]);
+    }
+    // The copy has lost its processes at its start; the task is not over by that.
+    assert_eq!(
+        code(copy.report(&world, &task, "STOPPED", json!({})).await),
+        "ServerException"
+    );
+    assert_ne!(world.task(&task).await["lastStatus"], "STOPPED");
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    assert_eq!(world.task(&task).await["lastStatus"], "STOPPED");
+    node.forget(&task);
+
+    // The copy is shut down: what was held back comes.
+    world.advance(41);
+    node.obey(&world).await;
+    assert_eq!(node.held[0].task_arn.to_string(), waiting);
+}
+
+#[tokio::test]
+async fn the_machine_that_is_left_becomes_the_node() {
+    let (world, mut node, mut copy, task) = cloned().await;
+    node.obey(&world).await;
+    copy.obey(&world).await;
+    world.advance(41);
+    let new = world
+        .ecs("RunTask", json!({"taskDefinition": "f"}))
+        .await
+        .unwrap();
+    assert_eq!(new["failures"][0]["reason"], "AGENT", "nobody polls");
+    copy.obey(&world).await;
+    let new = world.run("f").await;
+    copy.obey(&world).await;
+    assert!(copy.held.iter().any(|held| held.task_arn.to_string() == new));
+    copy.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    let late = node.report(&world, &new, "STOPPED", json!({})).await;
+    assert_eq!(code(late), "ServerException", "it is the copy now");
+}
+
+#[tokio::test]
+async fn another_machine_gets_nothing_while_nobody_can_know_that_the_first_is_gone() {
+    let (mut world, mut node, mut copy, task) = cloned().await;
+    world.restart().await;
+    let waits = copy.request(true);
+    let answer = copy.send(&world, &waits).await.unwrap();
+    assert_eq!((answer.assignments.len(), &answer.cursor), (0, &copy.cursor));
+    assert_eq!(
+        code(copy.report(&world, &task, "STOPPED", json!({})).await),
+        "ServerException"
+    );
+    node.obey(&world).await;
+    let request = copy.request(true);
+    assert!(copy.send(&world, &request).await.unwrap().cloned);
+}
+
+#[tokio::test]
+async fn a_poll_that_a_proxy_held_up_harms_nothing() {
+    let (world, mut node, _, task) = cloned().await;
+    let late = node.request(true);
+    node.obey(&world).await;
+    let before = world.task(&task).await;
+    assert_eq!(
+        code(node.send(&world, &late).await.unwrap_err()),
+        "StalePollException"
+    );
+    // The same after the agent was started anew.
+    node.run = uuid::Uuid::new_v4();
+    node.n = 0;
+    node.obey(&world).await;
+    assert_eq!(
+        code(node.send(&world, &late).await.unwrap_err()),
+        "StalePollException"
+    );
+    let new = world.run("f").await;
+    node.obey(&world).await;
+    assert!(node.held.iter().any(|held| held.task_arn.to_string() == new));
+    assert_eq!(world.task(&task).await, before);
+}
