@@ -9,8 +9,8 @@ use longshore_protocol::poll::{AssignedContainer, TaskSpec};
 use longshore_protocol::{Timestamp, ecs};
 
 use crate::model::{
-    Dependency, LogOptions, MountPoint, PortMapping, ResolvedContainer, ResolvedTask, Ulimit, Volume,
-    VolumeSource,
+    Dependency, LogOptions, MountPoint, PortMapping, ResolvedContainer, ResolvedTask, RestartPolicy, Ulimit,
+    Volume, VolumeSource,
 };
 
 /// A task as it would be assigned, with its overrides merged into its containers.
@@ -67,6 +67,7 @@ fn container(container: &ResolvedContainer, all: &[ResolvedContainer]) -> Assign
         mount_points,
         port_mappings,
         depends_on,
+        restart_policy,
         start_timeout,
         stop_timeout,
         readonly_root_filesystem,
@@ -98,6 +99,7 @@ fn container(container: &ResolvedContainer, all: &[ResolvedContainer]) -> Assign
         mount_points: list(mount_points, mount_point),
         port_mappings: list(port_mappings, port_mapping),
         depends_on: list(depends_on, |edge| dependency(*edge, all)),
+        restart_policy: restart_policy.as_ref().map(policy),
         start_timeout: start_timeout.map(seconds),
         stop_timeout: stop_timeout.map(seconds),
         readonly_root_filesystem: Some(*readonly_root_filesystem),
@@ -118,6 +120,15 @@ fn dependency(edge: Dependency, all: &[ResolvedContainer]) -> ecs::ContainerDepe
     ecs::ContainerDependency {
         container_name: all.get(usize::from(edge.on)).map(|other| other.name.clone()),
         condition: Some(edge.condition.as_str().to_owned()),
+    }
+}
+
+fn policy(policy: &RestartPolicy) -> ecs::ContainerRestartPolicy {
+    let codes = &policy.ignored_exit_codes;
+    ecs::ContainerRestartPolicy {
+        enabled: Some(true),
+        ignored_exit_codes: (!codes.is_empty()).then(|| codes.clone()),
+        restart_attempt_period: Some(seconds(policy.attempt_period)),
     }
 }
 
@@ -217,7 +228,7 @@ mod tests {
             "mountPoints": [{"sourceVolume": "v", "containerPath": "/v", "readOnly": true},
                 {"sourceVolume": "t", "containerPath": "/t"}],
             "portMappings": [{"containerPort": 80, "hostPort": 8080, "protocol": "udp"}, {"containerPort": 81}],
-            "startTimeout": 5, "stopTimeout": 0, "readonlyRootFilesystem": true, "privileged": true,
+            "startTimeout": 5, "restartPolicy": {"enabled": true, "ignoredExitCodes": [3], "restartAttemptPeriod": 77}, "stopTimeout": 0, "readonlyRootFilesystem": true, "privileged": true,
             "resourceRequirements": [{"type": "GPU", "value": "1"}], "dockerLabels": {"l": "m"},
             "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1k", "max-file": "9"}},
         });
