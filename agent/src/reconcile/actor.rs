@@ -98,6 +98,7 @@ impl Actor {
                 return Ok(());
             }
             tokio::select! {
+                biased;
                 () = token.cancelled() => return Ok(()),
                 Some(done) = self.work.join_next() => self.finish(done?),
                 fact = self.facts.recv() => match fact {

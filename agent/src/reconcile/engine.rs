@@ -153,6 +153,7 @@ impl Engine {
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), EngineError> {
         loop {
             tokio::select! {
+                biased;
                 () = token.cancelled() => return Ok(()),
                 Some(ended) = self.actors.join_next() => {
                     let (arn, result) = ended?;

@@ -74,6 +74,7 @@ pub(super) async fn run(
         }
     };
     tokio::select! {
+        biased;
         () = token.cancelled() => Ok(()),
         result = endless => result,
     }
@@ -82,6 +83,7 @@ pub(super) async fn run(
 async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Result<PollResponse, LinkError> {
     let deadline = Duration::from_secs(u64::from(request.wait_seconds + WAIT_GRACE_SECONDS));
     tokio::select! {
+        biased;
         response = polling.link.poll(request) => response,
         () = shared.clock().sleep(deadline) => Err(LinkError::Unavailable {
             operation: "poll",
@@ -92,6 +94,7 @@ async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Resu
 
 async fn request(shared: &Shared, polling: &Polling, n: u64, want_inventory: bool) -> PollRequest {
     let runtime_version = tokio::select! {
+        biased;
         version = shared.executor.runtime.version() => version.unwrap_or_default(),
         () = shared.clock().sleep(VERSION) => String::new(),
     };

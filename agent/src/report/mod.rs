@@ -86,6 +86,7 @@ impl Reporter {
             .await
             .map_err(|error| unavailable(error.to_string()))?;
         let result = tokio::select! {
+            biased;
             result = self.link.submit_task_state_change(request) => result,
             () = self.clock.sleep(DEADLINE) => Err(unavailable(format!("no answer within {} s", DEADLINE.as_secs()))),
         };

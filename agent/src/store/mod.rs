@@ -22,6 +22,8 @@ use crate::model::{Assignment, TaskRecord};
 
 use writer::{Job, Writer};
 
+pub use writer::{BlockingThreads, Hand};
+
 /// A store that can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -118,9 +120,17 @@ impl Store {
     /// Each variant of [`StoreError`]; none goes away by trying again, but [`StoreError::InUse`] does when the other
     /// process ends.
     pub fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
+        Self::open_with(path, Arc::new(BlockingThreads))
+    }
+
+    /// As [`Store::open`], with this one to write.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(path: &Path, hand: Arc<dyn Hand>) -> Result<(Self, Contents), StoreError> {
         let connection = schema::open(path)?;
         let contents = rows::load(&connection, path)?;
-        let writer = Arc::new(Writer::new(connection, path.to_owned()));
+        let writer = Arc::new(Writer::new(connection, path.to_owned(), hand));
         Ok((Self { writer }, contents))
     }
 

@@ -1,7 +1,7 @@
 //! One writer at a time, and everything that waits in one commit.
 //!
-//! There is no thread that waits for work: whoever finds the writer idle starts it on the runtime's pool of blocking
-//! threads, and it ends when the queue is empty.
+//! There is no thread that waits for work: whoever finds the writer idle starts it, on the runtime's pool of blocking
+//! threads unless the store was opened with another [`Hand`], and it ends when the queue is empty.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,23 @@ const QUEUE: usize = 256;
 /// How long to wait after a disk failed, and at most after it failed often.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// Who writes. A test that has to say when a write happens, or that it never does, has a hand of its own.
+pub trait Hand: std::fmt::Debug + Send + Sync {
+    /// Does `work` soon, once. It blocks for as long as the disk does.
+    fn run(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// The runtime's pool of blocking threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockingThreads;
+
+impl Hand for BlockingThreads {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        // It owns itself: it ends when the queue is empty, and is waited for by those whose jobs it does.
+        drop(tokio::task::spawn_blocking(work));
+    }
+}
 
 /// Something to do with the file.
 #[derive(Debug)]
@@ -48,6 +65,7 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
+    hand: Arc<dyn Hand>,
     connection: Mutex<Connection>,
     queue: Mutex<Queue>,
     room: Arc<Semaphore>,
@@ -60,9 +78,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
+    pub(super) fn new(connection: Connection, path: PathBuf, hand: Arc<dyn Hand>) -> Self {
         Self {
             path,
+            hand,
             connection: Mutex::new(connection),
             queue: Mutex::default(),
             room: Arc::new(Semaphore::new(QUEUE)),
@@ -94,8 +113,7 @@ impl Writer {
         };
         if start {
             let writer = Arc::clone(self);
-            // It owns itself: it ends when the queue is empty, and is waited for by those whose jobs it does.
-            drop(tokio::task::spawn_blocking(move || writer.drain()));
+            self.hand.run(Box::new(move || writer.drain()));
         }
         Ok(())
     }
@@ -197,7 +215,7 @@ mod tests {
     fn writer(folder: &tempfile::TempDir) -> Arc<Writer> {
         let path = folder.path().join("store.db");
         let connection = schema::open(&path).unwrap();
-        Arc::new(Writer::new(connection, path))
+        Arc::new(Writer::new(connection, path, Arc::new(BlockingThreads)))
     }
 
     async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {

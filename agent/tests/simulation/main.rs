@@ -18,6 +18,7 @@ mod link;
 mod machine;
 mod node;
 mod runtime;
+mod seeded;
 mod stops;
 mod trouble;
 mod world;

@@ -34,8 +34,18 @@ struct Container {
 pub struct History {
     pub starts: u32,
     pub signals: Vec<(i32, i64)>,
+    /// When its process began, the last time.
+    pub started_at: Option<i64>,
     /// When its process ended.
     pub ended_at: Option<i64>,
+    /// With which code.
+    pub code: Option<i32>,
+    /// Whether the runtime has forgotten how.
+    pub forgotten: bool,
+    /// Whether it ran when it was removed.
+    pub removed: bool,
+    /// Whether it was started while it ran.
+    pub overlaps: bool,
 }
 
 #[derive(Default)]
@@ -44,6 +54,8 @@ struct Inner {
     history: BTreeMap<ContainerId, History>,
     cgroups: Vec<ResourceId>,
     listeners: Vec<mpsc::Sender<RuntimeEvent>>,
+    /// Listeners that hear nothing any more, and don't know.
+    mute: Vec<mpsc::Sender<RuntimeEvent>>,
     processes: JoinSet<()>,
     pids: u32,
 }
@@ -56,6 +68,7 @@ pub struct FakeRuntime {
     pub deaf: AtomicBool,
     /// Nothing is answered.
     pub away: AtomicBool,
+    was_away: AtomicBool,
     /// How long it takes until an operation that is done is answered.
     pub slow: Mutex<BTreeMap<&'static str, Duration>>,
 }
@@ -68,6 +81,7 @@ impl FakeRuntime {
             inner: Mutex::default(),
             deaf: AtomicBool::new(false),
             away: AtomicBool::new(false),
+            was_away: AtomicBool::new(false),
             slow: Mutex::default(),
         })
     }
@@ -113,6 +127,58 @@ impl FakeRuntime {
         inner.listeners.clear();
         for container in inner.containers.values_mut() {
             container.state = ObservedState::Recorded;
+        }
+    }
+
+    /// The daemon ends. Its processes go on; what it forgets is how those ended that have ended, and it may end with
+    /// nobody told.
+    pub fn go_away(&self, forgets_exits: bool, says_so: bool) {
+        self.away.store(true, Ordering::Relaxed);
+        self.was_away.store(true, Ordering::Relaxed);
+        let mut inner = self.inner.lock().unwrap();
+        let inner = &mut *inner;
+        if forgets_exits {
+            for (id, container) in &mut inner.containers {
+                if container.state == ObservedState::Exited {
+                    container.state = ObservedState::Recorded;
+                    container.code = None;
+                    inner.history.get_mut(id).unwrap().forgotten = true;
+                }
+            }
+        }
+        for listener in std::mem::take(&mut inner.listeners) {
+            if says_so {
+                // One whose queue is full has lost its events all the same.
+                let _ = listener.try_send(RuntimeEvent::Lost);
+            } else {
+                inner.mute.push(listener);
+            }
+        }
+    }
+
+    pub fn was_never_away(&self) -> bool {
+        !self.was_away.load(Ordering::Relaxed)
+    }
+
+    pub fn running_ids(&self) -> Vec<ContainerId> {
+        let inner = self.inner.lock().unwrap();
+        let running = inner
+            .containers
+            .iter()
+            .filter(|(_, each)| matches!(each.state, ObservedState::Running(_)));
+        running.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How it ended, or as if it had.
+    pub fn exit_of(&self, id: &ContainerId) -> Exit {
+        let inner = self.inner.lock().unwrap();
+        let code = inner.containers.get(id).and_then(|container| container.code);
+        Exit {
+            code: Some(code.map_or(0, |(code, _)| code)),
+            at_millis: self.world.millis(),
+            out_of_memory: None,
+            peak_memory: None,
+            reason: None,
         }
     }
 
@@ -166,7 +232,11 @@ impl FakeRuntime {
         let words = behaviour(&container.task, id);
         let seconds = |at: usize| Duration::from_secs_f64(words[at].parse().unwrap());
         container.state = ObservedState::Running(started);
-        inner.history.get_mut(id).unwrap().starts += 1;
+        let history = inner.history.get_mut(id).unwrap();
+        history.overlaps |= history.starts > 0 && history.ended_at.is_none();
+        history.starts += 1;
+        history.started_at = Some(started.at_millis);
+        history.ended_at = None;
         if words[0] == "undead" {
             container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();
         }
@@ -205,7 +275,10 @@ impl FakeRuntime {
         }
         container.state = ObservedState::Exited;
         container.code = Some((code, at));
-        inner.history.get_mut(id).unwrap().ended_at = Some(at);
+        self.world.note(&format!("{id} ends with {code}"));
+        let history = inner.history.get_mut(id).unwrap();
+        history.ended_at = Some(at);
+        history.code = Some(code);
         if !self.deaf.load(Ordering::Relaxed) {
             inner
                 .listeners

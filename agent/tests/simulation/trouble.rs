@@ -298,3 +298,15 @@ async fn only_so_many_stopped_tasks_are_kept_and_the_oldest_go() {
     node.restart().await;
     assert!(is_kept(&node, 25));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_steps_back_keeps_nothing_for_years() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 5 0"));
+    node.until_stopped(&arn).await;
+    let years = -8 * 365 * 86_400_000_i64;
+    node.world.wall_off.store(years, Ordering::Relaxed);
+    node.restart().await;
+    node.until_clean().await;
+}
