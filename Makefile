@@ -1,10 +1,10 @@
 # What people do here, each as one word. The work is in scripts/ and packaging/; this only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint doc bench sim
+.PHONY: help run test vm vm-long build lint doc bench sim
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## install what is needed, build, start a system on this machine, run a sample task (ONCE=1: then stop)
 	packaging/install-dependencies run
@@ -14,6 +14,14 @@ run: ## install what is needed, build, start a system on this machine, run a sam
 test: ## install what tests need, then run every test (root, or sudo)
 	packaging/install-dependencies test
 	scripts/test
+
+vm: ## the tests in virtual machines: systemd, cgroup v2, power cuts (root, or sudo)
+	packaging/install-dependencies test
+	scripts/vm
+
+vm-long: ## every black-box test in a virtual machine, and the long power cuts: two hours
+	packaging/install-dependencies test
+	scripts/vm --run-ignored all
 
 build: ## build everything for debugging
 	cargo build --locked --workspace --all-targets

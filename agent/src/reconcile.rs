@@ -111,8 +111,9 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Takes the answer of a poll in. When it returns, the answer is durable, and the cursor may be acknowledged. An
-    /// answer with tasks that are new here waits until the runtime has said what runs.
+    /// Takes the answer of a poll in, and returns the cursor that is durable and may be acknowledged: the answer's, or,
+    /// while the disk takes no writes, the one before it. An answer with tasks that are new here waits until the runtime
+    /// has said what runs.
     ///
     /// # Errors
     /// It was not taken; the agent has to end.
@@ -162,6 +163,12 @@ impl EngineHandle {
     #[must_use]
     pub fn watch(&self, task: &ResourceId) -> Option<watch::Receiver<Arc<TaskView>>> {
         self.shared.watch(task)
+    }
+
+    /// What is wrong with the node itself, in words.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.store.trouble()
     }
 
     /// How it goes with the control plane.

@@ -123,6 +123,9 @@ impl Inventory {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
+    /// What is wrong with the node itself, in words, such as a disk that takes no writes; absent while it is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Only those that have something to say.
     pub tasks: Vec<TaskProgress>,
 }

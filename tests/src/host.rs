@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -190,6 +190,14 @@ fn mounts() -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Where something is mounted below a folder, in the order of mounting.
+fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let point = |line: &String| line.split(' ').nth(4).map(PathBuf::from);
+    let points = mounts();
+    let points = points.iter().filter_map(point);
+    points.filter(|point| point.starts_with(folder)).collect()
+}
+
 fn cgroup_roots() -> Vec<PathBuf> {
     let hierarchies = std::fs::read_dir("/sys/fs/cgroup")
         .into_iter()
@@ -247,6 +255,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         kill_descendants();
         self.remove_cgroups();
+        // The folder goes with this value, and a folder with a mount in it can't.
+        for below in mounts_below(self.dir()).iter().rev() {
+            let _ = umount2(below, MntFlags::MNT_DETACH);
+        }
         let _ = Command::new("umount").args(["-R", "/run"]).output();
     }
 }

@@ -35,6 +35,18 @@ pub fn busybox() -> PathBuf {
         .expect("no static busybox is in PATH: packaging/install-dependencies test brings one")
 }
 
+/// A program of the machine, wherever system programs lie.
+///
+/// # Panics
+/// When it isn't there.
+#[must_use]
+pub fn find(name: &str) -> PathBuf {
+    let mut paths = folders().into_iter().map(|folder| folder.join(name));
+    paths
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: packaging/install-dependencies test brings it"))
+}
+
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A user's search path often lacks the last ones.

@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 /// How long anything may take before a test gives up. Generous: machines are slow at times, and a test that passes does
-/// not wait for it.
-pub const LONG: Duration = Duration::from_secs(60);
+/// not wait for it. `LONGSHORE_TEST_PATIENCE`, in seconds, says otherwise: an emulated machine is slow all the time.
+///
+/// # Panics
+/// When the variable is no number.
+#[must_use]
+pub fn patience() -> Duration {
+    let seconds = std::env::var("LONGSHORE_TEST_PATIENCE").map_or(60, |text| {
+        text.parse()
+            .expect("LONGSHORE_TEST_PATIENCE is a number of seconds")
+    });
+    Duration::from_secs(seconds)
+}
 
 /// Asks again and again until the answer is something.
 ///
 /// # Panics
-/// When nothing came within [`LONG`]; `what` says what was awaited.
+/// When nothing came within [`patience`]; `what` says what was awaited.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let wait = async {
         loop {
@@ -19,9 +29,10 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    match tokio::time::timeout(LONG, wait).await {
+    let patience = patience();
+    match tokio::time::timeout(patience, wait).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{what}: not within {} s", LONG.as_secs()),
+        Err(_) => panic!("{what}: not within {} s", patience.as_secs()),
     }
 }
 

@@ -55,7 +55,10 @@ pub struct Status {
     pub last_error: Option<String>,
     /// How many tasks it holds, stopped ones that are not cleaned up yet included.
     pub tasks: usize,
-    /// What an operator should know about the settings.
+    /// What is wrong with this machine, such as a disk that takes no writes; absent while it is well.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// What an operator should know about the settings, and about how the agent began.
     pub warnings: Vec<String>,
 }
 
@@ -77,6 +80,9 @@ pub struct TaskView {
     pub task_definition_arn: String,
     /// How far it is.
     pub last_status: String,
+    /// What the health checks of its essential containers say.
+    #[serde(default)]
+    pub health_status: String,
     /// Where it is to go.
     pub desired_status: String,
     /// Its containers.
@@ -93,6 +99,9 @@ pub struct ContainerView {
     pub runtime_id: String,
     /// How far it is.
     pub last_status: String,
+    /// What its health check says.
+    #[serde(default)]
+    pub health_status: String,
     /// How it ended.
     pub exit_code: Option<i32>,
     /// Why it waits or ended.

@@ -31,6 +31,7 @@ impl Answers for Known {
             connected: false,
             since: "2026-01-01T00:00:00Z".to_owned(),
             last_error: Some("no answer".to_owned()),
+            trouble: None,
             tasks: 0,
             warnings: vec![],
         }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::registration::Standing;
 use crate::admin::{Answers, ContainerView, LogQuery, Records, Refusal, Status, TaskView, Tasks};
 use crate::clock::Clock;
-use crate::config::Warning;
 use crate::link::Link;
 use crate::log::{LogError, Logs, ReadOptions, read};
 use crate::model::KnownStatus;
@@ -30,7 +29,7 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) logs: Logs,
     pub(super) endpoint: String,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<String>,
 }
 
 #[async_trait]
@@ -52,7 +51,8 @@ impl Answers for Desk {
                 .to_string(),
             last_error: connection.error,
             tasks: self.engine.tasks().len(),
-            warnings: self.warnings.iter().map(ToString::to_string).collect(),
+            trouble: self.engine.trouble(),
+            warnings: self.warnings.clone(),
         }
     }
 
@@ -175,10 +175,11 @@ fn view(task: &reconcile::TaskView) -> TaskView {
     let state = &task.state;
     let containers = state
         .containers()
-        .map(|(index, definition, record, _)| ContainerView {
+        .map(|(index, definition, record, live)| ContainerView {
             name: definition.name.clone(),
             runtime_id: state.container_id(index).to_string(),
             last_status: record.known.as_str().to_owned(),
+            health_status: live.health.as_str().to_owned(),
             exit_code: record.exit.as_ref().and_then(|exit| exit.code),
             reason: record
                 .reason
@@ -192,6 +193,7 @@ fn view(task: &reconcile::TaskView) -> TaskView {
             .map(|task| task.definition_arn.to_string())
             .unwrap_or_default(),
         last_status: state.known().as_str().to_owned(),
+        health_status: state.health().as_str().to_owned(),
         desired_status: state.record.desired.to_string(),
         containers: containers.collect(),
     }
@@ -206,6 +208,7 @@ mod tests {
         let mut state = TaskState::new(sample::assignment(&[true]));
         state.record.containers[0].known = known;
         Arc::new(reconcile::TaskView {
+            stored: KnownStatus::None,
             state,
             waits: Vec::new(),
             causes: Vec::new(),

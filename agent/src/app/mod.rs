@@ -100,19 +100,26 @@ pub enum AppError {
 impl AppError {
     /// Whether only an operator can mend it.
     #[must_use]
-    pub fn is_identity(&self) -> bool {
+    pub fn needs_operator(&self) -> bool {
         match self {
             Self::Identity(error) => match error {
                 IdentityError::NotRegistered(_) | IdentityError::Broken { .. } => true,
                 IdentityError::Io { .. } | IdentityError::Key(_) => false,
             },
             Self::Cluster { .. } => true,
+            Self::Store(error) => match error {
+                StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::TooMany { .. } => true,
+                StoreError::InUse { .. }
+                | StoreError::Corrupt { .. }
+                | StoreError::Older { .. }
+                | StoreError::Replaced { .. }
+                | StoreError::Failed { .. } => false,
+            },
             Self::Busy { .. }
             | Self::Io { .. }
             | Self::Http(_)
             | Self::Host(_)
             | Self::NotRoot
-            | Self::Store(_)
             | Self::Containerd(_)
             | Self::Cgroup(_)
             | Self::Admin(_)

@@ -30,7 +30,7 @@ use crate::plan::Policy;
 use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
 use crate::runtime::Runtime;
 use crate::runtime::containerd::{ContainerdRuntime, Settings as RuntimeSettings};
-use crate::store::Store;
+use crate::store::{SetAside, Store};
 use crate::supervise::Supervisor;
 use crate::volume::Volumes;
 
@@ -72,6 +72,8 @@ struct Agent {
     runtime: Arc<dyn Runtime>,
     images: Arc<ContainerdImages>,
     engine: EngineHandle,
+    /// A store that could not be used.
+    aside: Option<SetAside>,
 }
 
 impl Agent {
@@ -83,7 +85,7 @@ impl Agent {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Arc::new(host::read(&config)?);
         // Blocking is fine here: nothing else is going on yet.
-        let (store, contents) = Store::open(&config.data_dir.join("agent.db"))?;
+        let (store, contents, aside) = Store::open_or_begin(&config.data_dir.join("agent.db"), clock.now())?;
         let node = identity.instance_id.to_string();
         let trust = identity.trust();
         let link = Arc::new(super::link(&config, identity, &trust)?);
@@ -129,6 +131,7 @@ impl Agent {
             runtime,
             images,
             engine,
+            aside,
         })
     }
 
@@ -183,7 +186,11 @@ impl Agent {
             clock: Arc::clone(&self.clock),
             logs: Logs::new(&self.config.data_dir),
             endpoint,
-            warnings,
+            warnings: warnings
+                .iter()
+                .map(ToString::to_string)
+                .chain(self.aside.iter().map(ToString::to_string))
+                .collect(),
         }
     }
 

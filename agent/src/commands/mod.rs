@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | something failed that may work later: the control plane, containerd, the disk |
 //! | 2 | the command line can't be read |
-//! | 5 | who this machine is can't be told, or the control plane won't have it: an operator must act |
+//! | 5 | who this machine is can't be told, or the control plane won't have it, or a later agent wrote what is remembered: an operator must act |
 //! | 153 | settings that can't be obeyed |
 
 mod deregister;
@@ -36,7 +36,7 @@ const EXIT_IDENTITY: u8 = 5;
 const EXIT_SETTINGS: u8 = 153;
 
 const AFTER_HELP: &str = "Settings: ECS_* and LONGSHORE_* from /etc/ecs/ecs.config and the environment, environment first.\n\
-    Exit codes: 0 done; 1 failed, may work later; 2 bad command line; 5 this machine's identity: an operator must act; \
+    Exit codes: 0 done; 1 failed, may work later; 2 bad command line; 5 this machine's identity or store: an operator must act; \
     153 bad settings.";
 
 /// Runs ECS tasks on this machine.
@@ -162,7 +162,7 @@ impl Failure {
                 LinkError::Refused { .. } | LinkError::Identity { .. } => EXIT_IDENTITY,
             },
             Self::App(error) => {
-                if error.is_identity() {
+                if error.needs_operator() {
                     EXIT_IDENTITY
                 } else {
                     1

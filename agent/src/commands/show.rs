@@ -111,6 +111,7 @@ fn status_text(status: &Status) -> String {
         ),
         ("tasks", status.tasks.to_string()),
     ];
+    rows.extend(status.trouble.iter().map(|trouble| ("trouble", trouble.clone())));
     rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows.iter()
         .map(|(name, value)| format!("{name:<20}{value}\n"))
@@ -171,6 +172,7 @@ mod tests {
             name: name.to_owned(),
             runtime_id: "x-0".to_owned(),
             last_status: "STOPPED".to_owned(),
+            health_status: "UNKNOWN".to_owned(),
             exit_code,
             reason: None,
         };
@@ -179,6 +181,7 @@ mod tests {
                 task_arn: "arn:aws:ecs:us-east-1:000000000000:task/default/0a".to_owned(),
                 task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/web:3".to_owned(),
                 last_status: "STOPPED".to_owned(),
+                health_status: "UNKNOWN".to_owned(),
                 desired_status: "STOPPED".to_owned(),
                 containers: vec![container("app", Some(0)), container("sidecar", None)],
             }],
@@ -203,6 +206,7 @@ mod tests {
             connected: false,
             since: "2026-01-01T00:00:00Z".to_owned(),
             last_error: Some("no answer".to_owned()),
+            trouble: Some("agent.db can't be written".to_owned()),
             tasks: 2,
             warnings: vec!["ECS_X: is no setting".to_owned()],
         };
@@ -212,6 +216,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("runtime             does not answer"), "{text}");
+        assert!(
+            text.contains("trouble             agent.db can't be written"),
+            "{text}"
+        );
         assert!(
             text.contains("warning             ECS_X: is no setting"),
             "{text}"

@@ -24,6 +24,7 @@ const CAPABILITIES: &[&str] = &[
     "com.amazonaws.ecs.capability.docker-remote-api.1.30",
     "com.amazonaws.ecs.capability.docker-remote-api.1.32",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "ecs.capability.container-ordering",
     "ecs.capability.increased-task-cpu-limit",
     "ecs.capability.task-cpu-mem-limit",
 ];

@@ -73,8 +73,6 @@ pub(super) fn container(definition: &ecs::ContainerDefinition, path: &str) -> Re
         volumes_from => "volumesFrom",
         linux_parameters => "linuxParameters",
         secrets => "secrets",
-        depends_on => "dependsOn",
-        start_timeout => "startTimeout",
         version_consistency => "versionConsistency",
         hostname => "hostname",
         disable_networking => "disableNetworking",

@@ -1,8 +1,9 @@
-//! From a poll's answer to what the node has to do: read, judged, stored; then it is handed on.
+//! From a poll's answer to what the node has to do: read, judged; once the engine has stored it, it is handed on.
 //!
 //! Invariants: assignments and cursor are in one transaction, so none is lost or taken twice; an assignment that can't
 //! be understood is its own trouble: its task is reported as STOPPED with the reason, and the cursor goes on.
 
+mod depends;
 mod limits;
 mod parts;
 mod resolve;
@@ -15,7 +16,7 @@ use longshore_protocol::poll::{self, Cursor, MAX_ASSIGNMENTS, PollResponse};
 use longshore_protocol::status::DesiredStatus;
 
 use crate::model::{Assignment, Body, Order, ResolvedTask};
-use crate::store::{Store, StoreError, Write};
+use crate::store::Write;
 
 pub use resolve::{InvalidTask, Rules, resolve};
 
@@ -31,10 +32,29 @@ pub enum Arrival {
     Order(TaskArn, Order),
 }
 
+/// What an answer makes of what is known: to be stored, and then taken.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What is to be stored, in one commit; empty where nothing is.
+    pub writes: Vec<Write>,
+    changed: BTreeMap<TaskArn, Assignment>,
+    arrivals: Vec<Arrival>,
+    cursor: Cursor,
+}
+
+impl Judged {
+    /// The orders to stop tasks that are here.
+    pub fn stops(&self) -> impl Iterator<Item = (&TaskArn, &Order)> {
+        self.arrivals.iter().filter_map(|arrival| match arrival {
+            Arrival::Order(arn, order) if order.desired == DesiredStatus::Stopped => Some((arn, order)),
+            Arrival::Order(..) | Arrival::New(_) => None,
+        })
+    }
+}
+
 /// Takes answers of polls in.
 #[derive(Debug)]
 pub struct Intake {
-    store: Store,
     rules: Rules,
     cursor: Cursor,
     known: BTreeMap<TaskArn, Assignment>,
@@ -43,12 +63,11 @@ pub struct Intake {
 impl Intake {
     /// An intake that knows what the store held.
     #[must_use]
-    pub fn new(store: Store, rules: Rules, cursor: Cursor, known: Vec<Assignment>) -> Self {
+    pub fn new(rules: Rules, cursor: Cursor, known: Vec<Assignment>) -> Self {
         let known = known
             .into_iter()
             .map(|assignment| (assignment.arn.clone(), assignment));
         Self {
-            store,
             rules,
             cursor,
             known: known.collect(),
@@ -68,11 +87,9 @@ impl Intake {
         tasks.any(|arn| !self.known.contains_key(arn))
     }
 
-    /// Stores what an answer says, and its cursor; returns what is new in it.
-    ///
-    /// # Errors
-    /// The store is lost for good; then nothing was taken.
-    pub async fn take(&mut self, response: &PollResponse) -> Result<Vec<Arrival>, StoreError> {
+    /// What an answer says, and its cursor. It changes nothing.
+    #[must_use]
+    pub fn judge(&self, response: &PollResponse) -> Judged {
         if response.assignments.len() > MAX_ASSIGNMENTS {
             let count = response.assignments.len();
             tracing::warn!(
@@ -98,15 +115,37 @@ impl Intake {
         if cursor != self.cursor {
             writes.push(Write::Cursor(cursor.clone()));
         }
-        if !writes.is_empty() {
-            self.store.commit(writes).await?;
+        Judged {
+            writes,
+            changed,
+            arrivals,
+            cursor,
         }
-        self.cursor = cursor;
-        self.known.extend(changed);
-        Ok(arrivals)
     }
 
-    /// Notes a task that was adopted from the runtime, and is stored.
+    /// Takes what was judged, now that it is stored; returns what is new in it. A task that was forgotten meanwhile
+    /// stays forgotten.
+    pub fn take(&mut self, judged: Judged) -> Vec<Arrival> {
+        let Judged {
+            changed,
+            arrivals,
+            cursor,
+            ..
+        } = judged;
+        self.cursor = cursor;
+        let is_new = |arn: &TaskArn| {
+            let new = |arrival: &Arrival| matches!(arrival, Arrival::New(new) if new.arn == *arn);
+            arrivals.iter().any(new)
+        };
+        for (arn, assignment) in changed {
+            if self.known.contains_key(&arn) || is_new(&arn) {
+                self.known.insert(arn, assignment);
+            }
+        }
+        arrivals
+    }
+
+    /// Notes a task that was adopted from the runtime.
     pub fn adopted(&mut self, assignment: Assignment) {
         self.known.insert(assignment.arn.clone(), assignment);
     }

@@ -1,6 +1,7 @@
 //! The parts of a container's definition, each read and judged by itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use longshore_protocol::ecs;
 use longshore_protocol::status::NetworkMode;
@@ -40,6 +41,16 @@ pub(super) fn positive(value: Option<i32>, member: &str) -> Result<Option<u64>, 
             .map(Some)
             .map_err(|_| invalid(member, value, "it can't be negative")),
     }
+}
+
+/// A time in whole seconds.
+pub(super) fn seconds(value: Option<i32>, member: &str) -> Result<Option<Duration>, InvalidTask> {
+    let seconds = |value| {
+        u64::try_from(value)
+            .map(Duration::from_secs)
+            .map_err(|_| invalid(member, value, "it can't be negative"))
+    };
+    value.map(seconds).transpose()
 }
 
 /// Task-level cpu or memory: units or MiB, or a number of `vCPU` or `GB`, each of which is 1024 of them.

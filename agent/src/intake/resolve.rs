@@ -3,19 +3,17 @@
 //! Overrides win member by member: `environment` merges by name, `command` and `environmentFiles` replace,
 //! `resourceRequirements` replace by type.
 
-use std::time::Duration;
-
 use longshore_protocol::arn::{TaskArn, is_valid_name};
 use longshore_protocol::ecs;
 use longshore_protocol::poll::{AssignedContainer, TaskSpec};
 
 use crate::model::{ResolvedContainer, ResolvedTask, Volume};
 
-use super::limits;
 use super::parts::{
     amount, each, environment, environment_file, gpus, invalid, log, mount_point, port_mapping, positive,
-    required, ulimit, volume,
+    required, seconds, ulimit, volume,
 };
+use super::{depends, limits};
 
 /// The most containers of a task, as the API has it.
 const MAX_CONTAINERS: usize = 10;
@@ -79,6 +77,7 @@ pub fn resolve(arn: &TaskArn, spec: &TaskSpec, rules: &Rules) -> Result<Resolved
         }
         containers.push(container);
     }
+    depends::give_edges(spec, &mut containers)?;
     let given = spec.overrides.container_overrides.as_deref().unwrap_or_default();
     for name in given.iter().filter_map(|each| each.name.as_deref()) {
         if !containers.iter().any(|container| container.name == name) {
@@ -146,11 +145,6 @@ fn container(
         .environment_files
         .as_ref()
         .or(definition.environment_files.as_ref());
-    let stop_timeout = definition.stop_timeout.map(|seconds| {
-        let seconds =
-            u64::try_from(seconds).map_err(|_| invalid(at("stopTimeout"), seconds, "it can't be negative"));
-        seconds.map(Duration::from_secs)
-    });
     Ok(ResolvedContainer {
         arn: assigned.container_arn.clone(),
         name: name.to_owned(),
@@ -178,7 +172,11 @@ fn container(
         port_mappings: each(definition.port_mappings.as_ref(), |mapping| {
             port_mapping(mapping, spec.network_mode, &path)
         })?,
-        stop_timeout: stop_timeout.transpose()?,
+        // The others have to be known first.
+        depends_on: Vec::new(),
+        start_timeout: seconds(definition.start_timeout, &at("startTimeout"))?
+            .filter(|timeout| !timeout.is_zero()),
+        stop_timeout: seconds(definition.stop_timeout, &at("stopTimeout"))?,
         readonly_root_filesystem: definition.readonly_root_filesystem.unwrap_or(false),
         privileged,
         gpu_ids: assigned.gpu_ids.clone(),

@@ -2,10 +2,11 @@ use longshore_protocol::status::InstanceStatus;
 
 use super::*;
 use crate::model::sample;
-use crate::store::Contents;
+use crate::store::{Contents, Store, StoreError};
 
 struct Kit {
     folder: tempfile::TempDir,
+    store: Store,
     intake: Intake,
 }
 
@@ -13,13 +14,25 @@ impl Kit {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, contents) = Store::open(&folder.path().join("s.db")).unwrap();
-        let intake = Intake::new(store, Rules::default(), contents.cursor, Vec::new());
-        Self { folder, intake }
+        let intake = Intake::new(Rules::default(), contents.cursor, Vec::new());
+        Self {
+            folder,
+            store,
+            intake,
+        }
+    }
+
+    async fn take(&mut self, response: &PollResponse) -> Result<Vec<Arrival>, StoreError> {
+        let judged = self.intake.judge(response);
+        if !judged.writes.is_empty() {
+            self.store.commit(judged.writes.clone()).await?;
+        }
+        Ok(self.intake.take(judged))
     }
 
     /// What is on the disk.
     fn stored(self) -> Contents {
-        drop(self.intake);
+        drop(self.store);
         Store::open(&self.folder.path().join("s.db")).unwrap().1
     }
 }
@@ -63,17 +76,17 @@ async fn assignments_and_cursor_are_stored_in_one_commit() {
         ],
     );
     assert!(kit.intake.is_news(&answer));
-    let arrivals = kit.intake.take(&answer).await.unwrap();
+    let arrivals = kit.take(&answer).await.unwrap();
     assert_eq!(arrivals.len(), 2);
-    assert_eq!(kit.intake.store.commits(), 1);
+    assert_eq!(kit.store.commits(), 1);
     // The same again changes nothing, and costs nothing.
     assert!(!kit.intake.is_news(&answer));
-    let again = kit.intake.take(&answer).await.unwrap();
+    let again = kit.take(&answer).await.unwrap();
     assert!(
         again.iter().all(|arrival| matches!(arrival, Arrival::Order(..))),
         "{again:?}"
     );
-    assert_eq!(kit.intake.store.commits(), 1);
+    assert_eq!(kit.store.commits(), 1);
     let contents = kit.stored();
     assert_eq!(contents.cursor.cursor, 2);
     assert_eq!(contents.tasks.len(), 2);
@@ -83,18 +96,17 @@ async fn assignments_and_cursor_are_stored_in_one_commit() {
 #[tokio::test]
 async fn orders_are_judged_by_their_generation() {
     let mut kit = Kit::new();
-    kit.intake
-        .take(&response(1, vec![assignment(1, 5, DesiredStatus::Running)]))
+    kit.take(&response(1, vec![assignment(1, 5, DesiredStatus::Running)]))
         .await
         .unwrap();
     let older = response(2, vec![assignment(1, 4, DesiredStatus::Running)]);
-    assert_eq!(kit.intake.take(&older).await.unwrap(), []);
+    assert_eq!(kit.take(&older).await.unwrap(), []);
     assert_eq!(kit.intake.cursor().cursor, 2, "the cursor goes on");
     let stop = poll::Assignment {
         task: None,
         ..assignment(1, 3, DesiredStatus::Stopped)
     };
-    let arrivals = kit.intake.take(&response(3, vec![stop])).await.unwrap();
+    let arrivals = kit.take(&response(3, vec![stop])).await.unwrap();
     let [Arrival::Order(arn, order)] = arrivals.as_slice() else {
         panic!("{arrivals:?}")
     };
@@ -115,7 +127,7 @@ async fn run_and_stop_in_one_answer_are_one_task_that_stops() {
             assignment(1, 2, DesiredStatus::Stopped),
         ],
     );
-    let arrivals = kit.intake.take(&answer).await.unwrap();
+    let arrivals = kit.take(&answer).await.unwrap();
     assert!(
         matches!(arrivals.as_slice(), [Arrival::New(_), Arrival::Order(..)]),
         "{arrivals:?}"
@@ -133,7 +145,7 @@ async fn what_was_stopped_before_and_what_cant_be_understood_is_nothing_to_run()
         ..assignment(3, 1, DesiredStatus::Running)
     };
     let answer = response(3, vec![assignment(1, 1, DesiredStatus::Stopped), bad, unknown]);
-    let arrivals = kit.intake.take(&answer).await.unwrap();
+    let arrivals = kit.take(&answer).await.unwrap();
     let reasons: Vec<_> = arrivals
         .iter()
         .map(|arrival| match arrival {
@@ -153,12 +165,12 @@ async fn what_was_stopped_before_and_what_cant_be_understood_is_nothing_to_run()
 #[tokio::test]
 async fn an_overtaken_answer_does_not_take_the_cursor_back_but_a_new_incarnation_may() {
     let mut kit = Kit::new();
-    kit.intake.take(&response(9, Vec::new())).await.unwrap();
-    kit.intake.take(&response(4, Vec::new())).await.unwrap();
+    kit.take(&response(9, Vec::new())).await.unwrap();
+    kit.take(&response(4, Vec::new())).await.unwrap();
     assert_eq!(kit.intake.cursor().cursor, 9);
     let mut restored = response(2, Vec::new());
     restored.cursor.incarnation = "2".to_owned();
-    kit.intake.take(&restored).await.unwrap();
+    kit.take(&restored).await.unwrap();
     assert_eq!(
         (
             kit.intake.cursor().cursor,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use longshore_protocol::arn::{ContainerArn, ResourceId};
 use serde::{Deserialize, Serialize};
 
+use super::Dependency;
+
 /// A container's id in containerd: `TASK-INDEX`, so that it is the same each time it is derived.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -112,6 +114,13 @@ pub struct ResolvedContainer {
     pub mount_points: Vec<MountPoint>,
     /// Ports to be reached from outside.
     pub port_mappings: Vec<PortMapping>,
+    /// What must have become of other containers before it may start.
+    #[serde(default)]
+    pub depends_on: Vec<Dependency>,
+    /// How long after its first start COMPLETE, SUCCESS and HEALTHY of those that depend on it may take to come true; for
+    /// ever where absent.
+    #[serde(default)]
+    pub start_timeout: Option<Duration>,
     /// Between SIGTERM and SIGKILL; the agent's setting where absent. Zero kills at once.
     pub stop_timeout: Option<Duration>,
     /// Whether its root file system can't be written.
@@ -203,6 +212,23 @@ pub struct LogOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{FirstStart, sample};
+
+    #[test]
+    fn what_an_agent_wrote_that_knew_of_no_dependencies_is_read() {
+        let container = sample::container("a", true);
+        let mut json = serde_json::to_value(&container).unwrap();
+        for member in ["depends_on", "start_timeout"] {
+            json.as_object_mut().unwrap().remove(member).unwrap();
+        }
+        assert_eq!(
+            serde_json::from_value::<ResolvedContainer>(json).unwrap(),
+            container
+        );
+        let start = serde_json::json!({"pid": 1, "at_millis": 2, "boot_id": "b"});
+        let start: FirstStart = serde_json::from_value(start).unwrap();
+        assert_eq!((start.pid, start.since_boot), (1, None));
+    }
 
     #[test]
     fn container_ids_round_trip_and_have_one_spelling() {

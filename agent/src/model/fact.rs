@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_protocol::status::ReportedStatus;
 
-use super::{Attachment, Exit, Order, PulledImage, StopDeadline};
+use super::{Attachment, Exit, Health, Order, PulledImage, StopDeadline};
 
 /// Something that happened. Facts may come in any order, late, and twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,10 @@ pub enum ContainerFact {
         /// When that was seen, since boot.
         seen: Duration,
     },
-    /// It can't be pulled, attached, created or started. Nothing of it runs, or [`ContainerFact::Discarded`] follows.
+    /// What its health check says of it from now on.
+    Health(Health),
+    /// It can't be pulled, attached, created or started, or what it depends on can't come true. Nothing of it runs, or
+    /// [`ContainerFact::Discarded`] follows.
     Failed(Failure),
     /// It is proved that nothing of it runs, though it may have been asked to start.
     Discarded,

@@ -6,6 +6,7 @@ mod apply;
 mod assignment;
 mod attachment;
 mod container;
+mod depends;
 mod exit;
 mod fact;
 mod host;
@@ -22,6 +23,7 @@ pub use attachment::{Attachment, PortBinding};
 pub use container::{
     BindMount, ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit,
 };
+pub use depends::{Condition, Dependency, Health};
 pub use exit::{Exit, OutOfMemory};
 pub use fact::{ContainerFact, Fact, Failure, Lane, Step};
 pub use host::{CgroupVersion, Gpu, HostFacts};

@@ -43,6 +43,8 @@ pub(crate) fn container(name: &str, essential: bool) -> ResolvedContainer {
         ulimits: Vec::new(),
         mount_points: Vec::new(),
         port_mappings: Vec::new(),
+        depends_on: Vec::new(),
+        start_timeout: None,
         stop_timeout: None,
         readonly_root_filesystem: false,
         privileged: false,

@@ -16,7 +16,9 @@ use std::time::Duration;
 use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{Assignment, Attachment, Body, ContainerId, Exit, PulledImage, ResolvedContainer, ResolvedTask};
+use super::{
+    Assignment, Attachment, Body, ContainerId, Exit, Health, PulledImage, ResolvedContainer, ResolvedTask,
+};
 
 /// How far a container, or a task, is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +79,9 @@ pub struct FirstStart {
     pub at_millis: i64,
     /// In which boot of the machine.
     pub boot_id: String,
+    /// When it was first seen to run, since that boot; `None` where nobody saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_boot: Option<Duration>,
 }
 
 /// What must be remembered of a container.
@@ -139,8 +144,12 @@ pub struct LiveContainer {
     pub attached: bool,
     /// The runtime was asked to start it.
     pub start_called: bool,
+    /// When this agent first saw it run, since boot.
+    pub running_since: Option<Duration>,
     /// When it was last seen to run, since boot.
     pub seen_running: Option<Duration>,
+    /// What its health check last said.
+    pub health: Health,
     /// Its ports are held again after a restart of the agent.
     pub adopted: bool,
     /// Its first process is no more; how it ended is to be asked.
@@ -283,6 +292,24 @@ impl TaskState {
         match slowest {
             KnownStatus::Running if ended && !self.record.ran => KnownStatus::Created,
             other => other,
+        }
+    }
+
+    /// How well it is: HEALTHY if all its essential containers are, UNHEALTHY if one of them is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let essential = || {
+            let containers = self
+                .containers()
+                .filter(|(_, definition, ..)| definition.essential);
+            containers.map(|(.., live)| live.health)
+        };
+        if essential().any(|health| health == Health::Unhealthy) {
+            Health::Unhealthy
+        } else if essential().next().is_some() && essential().all(|health| health == Health::Healthy) {
+            Health::Healthy
+        } else {
+            Health::Unknown
         }
     }
 

@@ -2,7 +2,10 @@
 //! something else.
 //!
 //! Invariants: a thing is held by one task, from before it is used until it is given back for certain, whatever was
-//! reported meanwhile; who came first gets it first; what is refused says who has it.
+//! reported meanwhile; who came first gets it first, and what is refused says who has it; so those who collide with
+//! nobody never wait, and who waits for more than one thing is not passed for ever by others who want one of them.
+//!
+//! Limits: a new agent does not know who came first. What a task waits for can be free and kept for one before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,8 +81,10 @@ impl Admission {
     fn obstacle(&self, task: &ResourceId, needs: &Needs) -> Option<String> {
         let earlier = || self.waiting.iter().take_while(|(waiting, _)| waiting != task);
         needs.0.iter().find_map(|thing| {
-            if let Some(holder) = self.held.get(thing).filter(|holder| *holder != task) {
-                return Some(format!("{thing} is held by task {holder}"));
+            match self.held.get(thing) {
+                Some(holder) if holder == task => return None,
+                Some(holder) => return Some(format!("{thing} is held by task {holder}")),
+                None => {}
             }
             let (first, _) = earlier().find(|(_, theirs)| theirs.0.contains(thing))?;
             Some(format!("task {first} waits for {thing} too, and came first"))
@@ -103,6 +108,8 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn task(number: u128) -> ResourceId {
@@ -151,5 +158,78 @@ mod tests {
         admission.release(&task(1));
         assert_eq!(admission.ask(&task(3), &ports(&[80])), Ok(()));
         assert_eq!(admission.ask(&task(3), &ports(&[80])), Ok(()));
+    }
+
+    /// What is so of the tasks of a property: who has what it needs, and who stands in line since when.
+    #[derive(Debug, Default)]
+    struct Line {
+        granted: Vec<usize>,
+        waiting: Vec<usize>,
+    }
+
+    impl Line {
+        fn ask(&mut self, admission: &mut Admission, all: &[Needs], asks: usize) -> Result<(), String> {
+            let answer = admission.ask(&task(asks as u128), &all[asks]);
+            self.granted.retain(|granted| *granted != asks);
+            match answer {
+                Ok(()) => {
+                    self.waiting.retain(|waiting| *waiting != asks);
+                    self.granted.push(asks);
+                }
+                Err(_) if self.waiting.contains(&asks) => {}
+                Err(_) => self.waiting.push(asks),
+            }
+            answer
+        }
+
+        fn release(&mut self, admission: &mut Admission, releases: usize) {
+            admission.release(&task(releases as u128));
+            self.granted.retain(|each| *each != releases);
+            self.waiting.retain(|each| *each != releases);
+        }
+
+        /// Those who have, or came first to, something that a task needs.
+        fn in_the_way<'a>(&'a self, all: &'a [Needs], asks: usize) -> impl Iterator<Item = usize> + 'a {
+            let others = self.granted.iter().filter(move |other| **other != asks);
+            let earlier = self.waiting.iter().take_while(move |other| **other != asks);
+            let shares = move |other: &&usize| !all[**other].0.is_disjoint(&all[asks].0);
+            others.chain(earlier).filter(shares).copied()
+        }
+    }
+
+    proptest! {
+        /// Nobody waits but for one who has, or came first to, the same thing; nothing is held twice; and once those
+        /// who have something give it back, everyone gets a turn.
+        #[test]
+        fn only_those_who_collide_wait_and_none_for_ever(
+            needs in proptest::collection::vec(proptest::collection::btree_set(0_u16..5, 0..4), 2..7),
+            turns in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..4), 0..60),
+        ) {
+            let ports: Vec<Vec<u16>> = needs.into_iter().map(|ports| ports.into_iter().collect()).collect();
+            let all: Vec<Needs> = ports.iter().map(|each| super::tests::ports(each)).collect();
+            let (mut admission, mut line) = (Admission::default(), Line::default());
+            for (who, what) in turns {
+                let who = who.index(all.len());
+                if what == 0 {
+                    line.release(&mut admission, who);
+                    continue;
+                }
+                let has_it = line.granted.contains(&who);
+                let in_the_way = line.in_the_way(&all, who).filter(|_| !has_it).count();
+                let answer = line.ask(&mut admission, &all, who);
+                prop_assert_eq!(answer.is_err(), in_the_way > 0, "{:?} of {:?}", answer, line);
+            }
+            let mut rounds = 0;
+            while !line.waiting.is_empty() {
+                for granted in line.granted.clone() {
+                    line.release(&mut admission, granted);
+                }
+                for waiting in line.waiting.clone() {
+                    let _ = line.ask(&mut admission, &all, waiting);
+                }
+                rounds += 1;
+                prop_assert!(rounds <= all.len(), "{:?}", line);
+            }
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! names everything that should be going on, and what is going on but isn't named is to be given up.
 
 mod admission;
+mod depends;
 mod kept;
+mod order;
 mod start;
 mod stop;
 
@@ -103,7 +105,7 @@ pub fn plan(state: &TaskState, now: Now<'_>, policy: Policy) -> Plan {
                     // Whether it runs is not known: only if nothing of it is left, it is STOPPED.
                     _ if live.failed => plan.steps.push(Step::Discard(index)),
                     DesiredStatus::Stopped => plan.steps.push(Step::Discard(index)),
-                    DesiredStatus::Running => start::plan(state, index, &mut plan),
+                    DesiredStatus::Running => start::plan(state, index, now, &mut plan),
                 }
             }
         }
@@ -116,7 +118,13 @@ pub fn plan(state: &TaskState, now: Now<'_>, policy: Policy) -> Plan {
 
 fn running(state: &TaskState, index: u16, now: Now<'_>, policy: Policy, plan: &mut Plan) {
     match state.record.desired {
-        DesiredStatus::Stopped => stop::plan(state, index, now, policy, plan),
+        DesiredStatus::Stopped => match order::stops_first(state, index) {
+            Some(other) => {
+                let cause = format!("waiting for '{other}' to end, which depends on it");
+                plan.wait(index, cause, None);
+            }
+            None => stop::plan(state, index, now, policy, plan),
+        },
         DesiredStatus::Running => {
             let position = usize::from(index);
             let adopted = state

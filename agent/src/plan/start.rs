@@ -1,10 +1,11 @@
 //! Towards RUNNING: image, network, record, process, each as soon as the one before is there.
 
-use crate::model::{KnownStatus, Step, TaskState};
+use crate::model::{ContainerFact, KnownStatus, Step, TaskState};
 
-use super::Plan;
+use super::depends::{self, Edges};
+use super::{Now, Plan, decide};
 
-pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
+pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan) {
     let position = usize::from(index);
     let (Some(container), Some(live)) = (
         state.record.containers.get(position),
@@ -12,6 +13,25 @@ pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
     ) else {
         return;
     };
+    // Once it was asked to start, nothing holds it back.
+    let edges = match live.start_called {
+        true => Edges::Hold,
+        false => depends::edges(state, index, now),
+    };
+    match &edges {
+        Edges::Hold => {}
+        Edges::Open { cause, until } => {
+            plan.wait(index, cause.clone(), *until);
+            if let Some(until) = *until {
+                plan.wake_at(until);
+            }
+        }
+        Edges::Never(failure) => {
+            plan.decisions
+                .push(decide(index, ContainerFact::Failed(failure.clone())));
+            return;
+        }
+    }
     if let Some(note) = &live.note {
         plan.wait(index, note.clone(), None);
     }
@@ -27,9 +47,11 @@ pub(super) fn plan(state: &TaskState, index: u16, plan: &mut Plan) {
         }
         return;
     }
-    // This is where the order of containers that depend on each other will be kept.
     if !state.live.prepared && !plan.steps.contains(&Step::PrepareTask) {
         plan.steps.push(Step::PrepareTask);
+    }
+    if matches!(edges, Edges::Open { .. }) {
+        return;
     }
     let next = match container.known {
         KnownStatus::Pulled if !live.attached => Step::Attach(index),

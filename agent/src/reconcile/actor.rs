@@ -2,6 +2,13 @@
 //!
 //! Facts that are there together are applied together and stored in one commit. Then the plan is compared with what is
 //! going on: what is new is begun, what is not wanted any more is given up.
+//!
+//! While something waits to be stored, facts are still taken in, but no step is begun and nothing is reported. There is
+//! one exception: if the disk takes no writes, or the store has not answered for [`PATIENCE`], containers that are to end
+//! get their signals, and are asked how they ended, all the same. A crash then forgets that they were sent, and the order
+//! comes again; a container that nobody can stop because of a full disk would be worse.
+
+mod saving;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +18,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ContainerFact, Effect, Fact, Lane, Step, TaskState, apply};
+use crate::model::{ContainerFact, Effect, Fact, KnownStatus, Lane, Step, TaskState, apply};
 use crate::plan::{Needs, Now, Plan, Policy, Wait, plan};
-use crate::store::{StoreError, Write};
+use crate::store::StoreError;
 
 use super::shared::Shared;
 use super::view::TaskView;
 
+use saving::{Saving, waiting_for_disk};
+
 /// After a step that came to nothing: it should not happen, and must not become a loop that keeps a core busy.
 const REST: Duration = Duration::from_secs(1);
+/// How long a store that does not answer is waited for before what can be done without it is done.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An actor that can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +45,7 @@ pub(super) enum ActorError {
 enum Done {
     Step(Lane, Option<Fact>),
     Report(Fact),
+    Saved(Result<(), StoreError>),
 }
 
 pub(super) struct Actor {
@@ -51,8 +63,13 @@ pub(super) struct Actor {
     /// Whether a report is on its way.
     reporting: bool,
     work: JoinSet<Done>,
-    /// Whether the state has something that is not stored.
+    /// Whether the state has something that is not stored, nor on its way there.
     unsaved: bool,
+    saving: Option<Saving>,
+    /// How far the task is in the store.
+    stored: KnownStatus,
+    /// Whether its assignment is not stored: it was found in the runtime.
+    adopted: bool,
     /// Whether it stands in line for ports or GPUs.
     lined_up: bool,
 }
@@ -63,8 +80,10 @@ impl Actor {
         state: TaskState,
         facts: mpsc::Receiver<Fact>,
     ) -> (Self, watch::Receiver<Arc<TaskView>>) {
+        let stored = state.known();
         let view = TaskView {
             state: state.clone(),
+            stored,
             waits: Vec::new(),
             causes: Vec::new(),
         };
@@ -82,6 +101,9 @@ impl Actor {
             reporting: false,
             work: JoinSet::new(),
             unsaved: false,
+            saving: None,
+            stored,
+            adopted: false,
             lined_up: false,
         };
         (actor, seen)
@@ -91,16 +113,16 @@ impl Actor {
     /// next agent plans it again.
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), ActorError> {
         loop {
-            let wake = self.settle().await?;
-            if self.state.live.cleaned {
-                let arn = self.state.assignment.arn.clone();
-                self.shared.store.commit(vec![Write::Forget(arn)]).await?;
-                return Ok(());
+            let wake = self.settle();
+            if self.state.live.cleaned && self.is_stored() {
+                return self.forget(&token).await;
             }
+            let store = self.shared.store.clone();
             tokio::select! {
                 biased;
-                () = token.cancelled() => return Ok(()),
-                Some(done) = self.work.join_next() => self.finish(done?),
+                () = token.cancelled() => return self.end().await,
+                () = store.failing(), if self.saving.is_some() && !self.is_late() => {}
+                Some(done) = self.work.join_next() => self.finish(done?)?,
                 fact = self.facts.recv() => match fact {
                     Some(fact) => self.apply(fact),
                     None => return Ok(()),
@@ -110,7 +132,7 @@ impl Actor {
                 () = sleep_until(&self.shared, wake) => {}
             }
             while let Some(done) = self.work.try_join_next() {
-                self.finish(done?);
+                self.finish(done?)?;
             }
             while let Ok(fact) = self.facts.try_recv() {
                 self.apply(fact);
@@ -118,8 +140,14 @@ impl Actor {
         }
     }
 
-    fn finish(&mut self, done: Done) {
+    fn finish(&mut self, done: Done) -> Result<(), StoreError> {
         match done {
+            Done::Saved(result) => {
+                result?;
+                if let Some(saving) = self.saving.take() {
+                    self.stored = saving.known;
+                }
+            }
             Done::Step(lane, fact) => {
                 self.going_on.remove(&lane);
                 if let Some(fact) = fact {
@@ -131,6 +159,7 @@ impl Actor {
                 self.apply(fact);
             }
         }
+        Ok(())
     }
 
     fn apply(&mut self, fact: Fact) {
@@ -146,13 +175,10 @@ impl Actor {
         }
     }
 
-    /// Stores what is new, and does what the plan says; returns when to plan again.
-    async fn settle(&mut self) -> Result<Option<Duration>, ActorError> {
+    /// Has what is new stored, and does what the plan says; returns when to plan again.
+    fn settle(&mut self) -> Option<Duration> {
         loop {
-            if std::mem::take(&mut self.unsaved) {
-                let write = Write::Record(self.state.assignment.arn.clone(), self.state.record.clone());
-                self.shared.store.commit(vec![write]).await?;
-            }
+            self.save();
             let now = self.shared.now();
             let now = Now {
                 boot_id: &self.shared.executor.boot_id,
@@ -177,7 +203,11 @@ impl Actor {
             self.report();
             self.publish(&plan.waits);
             self.keep();
-            return Ok(plan.wake);
+            let late = self.saving.map(|saving| saving.late);
+            return match (plan.wake, late.filter(|_| !self.is_late())) {
+                (Some(wake), Some(late)) => Some(wake.min(late)),
+                (wake, late) => wake.or(late),
+            };
         }
     }
 
@@ -210,7 +240,7 @@ impl Actor {
             }
         }
         let new: Vec<Step> = {
-            let free = |step: &&Step| !self.going_on.contains_key(&step.lane());
+            let free = |step: &&Step| !self.going_on.contains_key(&step.lane()) && self.may(step);
             plan.steps.iter().filter(free).cloned().collect()
         };
         if new.is_empty() {
@@ -262,7 +292,7 @@ impl Actor {
     }
 
     fn report(&mut self) {
-        if self.reporting {
+        if self.reporting || !self.is_stored() {
             return;
         }
         if let Some(report) = self.state.owed() {
@@ -283,16 +313,25 @@ impl Actor {
     }
 
     fn publish(&self, waits: &[Wait]) {
+        let mut waits = waits.to_vec();
+        if self.is_late() {
+            waits = self
+                .state
+                .containers()
+                .map(|(index, _, container, _)| waiting_for_disk(index, container.known))
+                .collect();
+        }
         let view = TaskView {
             state: self.state.clone(),
-            waits: waits.to_vec(),
+            stored: self.stored,
+            waits,
             causes: Vec::new(),
         };
         self.view.send_replace(Arc::new(view));
     }
 }
 
-async fn sleep_until(shared: &Shared, moment: Option<Duration>) {
+pub(super) async fn sleep_until(shared: &Shared, moment: Option<Duration>) {
     match moment {
         None => std::future::pending().await,
         Some(moment) => {

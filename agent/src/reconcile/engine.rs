@@ -1,4 +1,10 @@
 //! Owns the actors: gives each its facts, takes in what is new, adopts what it finds.
+//!
+//! Its loop waits for nobody: not for the store, whose answers come back to it like everything else, and not for an
+//! actor, since none waits for the store while facts come in. So a disk that takes no writes holds up what has to be
+//! stored, and nothing else.
+
+mod taking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,23 +18,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::{Notice, Watcher};
 use crate::executor::{Executor, Progress};
-use crate::intake::{Arrival, Intake};
+use crate::intake::Intake;
 use crate::janitor::Janitor;
 use crate::model::{ContainerFact, ContainerId, Fact, TaskState};
 use crate::plan::Needs;
 use crate::report::Reporter;
 use crate::runtime::{Observed, ObservedState};
-use crate::store::{StoreError, StoredTask, Write};
+use crate::store::{StoreError, StoredTask};
 
-use super::actor::{Actor, ActorError};
+use super::actor::{Actor, ActorError, sleep_until};
 use super::shared::Shared;
 use super::{Deps, Settings, TakeError, observed};
 
-/// Facts that may wait for one actor: a list brings three a container, and a task has at most ten; an actor that is
-/// behind waits for the disk, and then so does the engine.
+use taking::Taking;
+
+/// Facts that may wait for one actor: a list brings three a container, and a task has at most ten.
 const FACTS: usize = 64;
 /// Notices that may wait for the engine: it only passes them on, so this is a burst of exits.
 const NOTICES: usize = 256;
+
+/// How long to wait for the list of networks, which is read from a folder: nothing begins before it is known.
+const NETWORKS: Duration = Duration::from_secs(5);
 
 /// Where the outcome of a take goes.
 type Taken = oneshot::Sender<Result<Cursor, TakeError>>;
@@ -59,6 +69,13 @@ enum Swept {
 pub(super) struct Engine {
     shared: Arc<Shared>,
     intake: Intake,
+    taking: Option<Taking>,
+    /// The one commit of `taking`.
+    commits: JoinSet<Result<(), StoreError>>,
+    /// Answers that came meanwhile: one, as there is one poller.
+    waiting: Vec<(Box<PollResponse>, Taken)>,
+    /// When those who wait are told to come again, since boot.
+    patience: Option<Duration>,
     janitor: Janitor,
     restored: Vec<StoredTask>,
     requests: mpsc::Receiver<Request>,
@@ -70,6 +87,8 @@ pub(super) struct Engine {
     token: CancellationToken,
     /// Whether the runtime has said what runs.
     listed: bool,
+    /// What it said first, until it is known which networks there are.
+    first: Option<(Duration, Vec<Observed>)>,
     /// Answers that came too early.
     held: Vec<(Box<PollResponse>, Taken)>,
     /// When a task was last forgotten, since boot: a list from before may still have its containers.
@@ -95,7 +114,7 @@ impl Engine {
             .iter()
             .map(|task| task.assignment.clone())
             .collect();
-        let intake = Intake::new(deps.store.clone(), settings.rules, contents.cursor.clone(), known);
+        let intake = Intake::new(settings.rules, contents.cursor.clone(), known);
         let executor = Executor {
             runtime: Arc::clone(&deps.runtime),
             images: deps.images,
@@ -126,6 +145,10 @@ impl Engine {
         let engine = Self {
             shared: Arc::clone(&shared),
             intake,
+            taking: None,
+            commits: JoinSet::new(),
+            waiting: Vec::new(),
+            patience: None,
             janitor,
             restored: contents.tasks,
             requests,
@@ -136,6 +159,7 @@ impl Engine {
             sweeping: BTreeSet::new(),
             token,
             listed: false,
+            first: None,
             held: Vec::new(),
             forgotten: None,
         };
@@ -151,38 +175,46 @@ impl Engine {
 
     /// Works until the token is cancelled.
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), EngineError> {
+        let shared = Arc::clone(&self.shared);
         loop {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Ok(()),
+                Some(stored) = self.commits.join_next() => self.stored(stored?).await?,
+                () = sleep_until(&shared, self.patience) => self.lose_patience().await,
                 Some(ended) = self.actors.join_next() => {
                     let (arn, result) = ended?;
                     result.map_err(|error| EngineError::Actor(arn.clone(), error))?;
                     self.forget(&arn);
                 }
-                Some(swept) = self.sweeps.join_next() => {
-                    self.swept(swept?);
-                    self.take_held().await?;
-                }
+                Some(swept) = self.sweeps.join_next() => self.swept(swept?).await,
                 Some(notice) = self.notices.recv() => match notice {
                     Notice::Exited(id) => {
                         let fact = Fact::Container(id.index(), ContainerFact::Exited);
                         self.tell(id.task(), fact).await;
                     }
-                    Notice::Listed(asked, observed) => self.list(asked, observed).await?,
+                    Notice::Listed(asked, observed) if self.listed => self.list(asked, observed).await,
+                    Notice::Listed(asked, observed) => self.list_first(asked, observed),
                 },
                 Some(request) = self.requests.recv() => match request {
                     Request::Ping(reply) => drop(reply.send(())),
-                    Request::Take(response, reply) => self.take(response, reply).await?,
+                    Request::Take(response, reply) => self.take(response, reply).await,
                 },
             }
         }
     }
 
     fn spawn(&mut self, state: TaskState) {
+        self.spawn_actor(state, false);
+    }
+
+    fn spawn_actor(&mut self, state: TaskState, adopted: bool) {
         let arn = state.assignment.arn.clone();
         let (sender, facts) = mpsc::channel(FACTS);
-        let (actor, view) = Actor::new(Arc::clone(&self.shared), state, facts);
+        let (mut actor, view) = Actor::new(Arc::clone(&self.shared), state, facts);
+        if adopted {
+            actor.adopt();
+        }
         self.shared.add_view(arn.id.clone(), view);
         self.mailboxes.insert(arn.id.clone(), sender);
         let token = self.token.clone();
@@ -205,32 +237,6 @@ impl Engine {
         }
     }
 
-    async fn take(&mut self, response: Box<PollResponse>, reply: Taken) -> Result<(), EngineError> {
-        if self.is_too_early(&response) {
-            self.held.push((response, reply));
-            return Ok(());
-        }
-        match self.intake.take(&response).await {
-            Ok(arrivals) => {
-                for arrival in arrivals {
-                    match arrival {
-                        Arrival::New(assignment) => self.spawn(TaskState::new(assignment)),
-                        Arrival::Order(arn, order) => self.tell(&arn.id, Fact::Ordered(order)).await,
-                    }
-                }
-                let cursor = self.intake.cursor().clone();
-                self.shared.set_cursor(cursor.clone());
-                // The poller may have been told to end meanwhile; what it brought is taken in all the same.
-                let _ = reply.send(Ok(cursor));
-                Ok(())
-            }
-            Err(error) => {
-                let _ = reply.send(Err(error.clone().into()));
-                Err(error.into())
-            }
-        }
-    }
-
     /// A task that isn't in the store may run all the same, and is adopted then. Before that is known, an order to stop
     /// it would be answered with a STOPPED that is not so. And what is being swept must be gone before it comes again.
     fn is_too_early(&self, response: &PollResponse) -> bool {
@@ -242,25 +248,34 @@ impl Engine {
         (!self.listed && self.intake.is_news(response)) || tasks.any(swept)
     }
 
-    async fn take_held(&mut self) -> Result<(), EngineError> {
+    async fn take_held(&mut self) {
         for (response, reply) in std::mem::take(&mut self.held) {
-            self.take(response, reply).await?;
+            self.take(response, reply).await;
         }
-        Ok(())
     }
 
-    async fn list(&mut self, asked: Duration, observed: Vec<Observed>) -> Result<(), EngineError> {
+    /// A task whose agent died may have a network, and with it ports, that its record does not tell of yet.
+    fn list_first(&mut self, asked: Duration, observed: Vec<Observed>) {
+        if self.first.replace((asked, observed)).is_some() {
+            return;
+        }
+        let (janitor, shared) = (self.janitor.clone(), Arc::clone(&self.shared));
+        self.sweeps.spawn(async move {
+            let networks = tokio::select! {
+                biased;
+                networks = janitor.networks() => networks,
+                () = shared.clock().sleep(NETWORKS) => Vec::new(),
+            };
+            Swept::Networks(networks)
+        });
+    }
+
+    async fn list(&mut self, asked: Duration, observed: Vec<Observed>) {
         let mut by_task: BTreeMap<ResourceId, Vec<Observed>> = BTreeMap::new();
         for each in observed {
             by_task.entry(each.id.task().clone()).or_default().push(each);
         }
         let tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
-        // Who has something already has it before anybody asks.
-        if !self.listed {
-            for id in &tasks {
-                self.hold_again(id, by_task.contains_key(id)).await;
-            }
-        }
         for id in &tasks {
             let observed = by_task.remove(id).unwrap_or_default();
             self.compare(id, asked, &observed).await;
@@ -270,16 +285,29 @@ impl Engine {
             self.shared.list_now.notify_one();
         } else {
             for observed in by_task.into_values() {
-                self.found(asked, observed).await?;
+                self.found(asked, observed).await;
             }
         }
-        if !std::mem::replace(&mut self.listed, true) {
-            let janitor = self.janitor.clone();
-            self.sweeps
-                .spawn(async move { Swept::Networks(janitor.networks().await) });
-            self.take_held().await?;
+    }
+
+    /// The first list, with the networks that there are.
+    async fn begin(&mut self, networks: &[ContainerId]) {
+        if let Some((asked, observed)) = self.first.take() {
+            // Who has something already has it before anybody asks.
+            let there = observed.iter().map(|each| &each.id).chain(networks);
+            let there: BTreeSet<_> = there.map(|id| id.task().clone()).collect();
+            let tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
+            for id in &tasks {
+                self.hold_again(id, there.contains(id)).await;
+            }
+            self.list(asked, observed).await;
+            self.listed = true;
         }
-        Ok(())
+        for id in networks {
+            if !self.mailboxes.contains_key(id.task()) {
+                self.sweep(id.clone());
+            }
+        }
     }
 
     async fn hold_again(&self, id: &ResourceId, in_the_list: bool) {
@@ -323,7 +351,7 @@ impl Engine {
     }
 
     /// Containers of ours that belong to no task: adopted if something of them runs or ran, else taken away.
-    async fn found(&mut self, asked: Duration, observed: Vec<Observed>) -> Result<(), EngineError> {
+    async fn found(&mut self, asked: Duration, observed: Vec<Observed>) {
         let lives = |each: &&Observed| observed::lives(each.state);
         let task = observed.iter().filter(lives).find_map(|each| each.task.clone());
         let Some(task) = task else {
@@ -337,22 +365,17 @@ impl Engine {
                     }
                 }
             }
-            return Ok(());
+            return;
         };
         tracing::warn!(task = %task.arn, "a task that runs is not in the store; it is adopted");
         let state = observed::adopted(task, &observed);
-        let (assignment, record) = (state.assignment.clone(), state.record.clone());
+        let assignment = state.assignment.clone();
         let id = assignment.arn.id.clone();
-        let writes = vec![
-            Write::Assignment(assignment.clone()),
-            Write::Record(assignment.arn.clone(), record),
-        ];
-        self.shared.store.commit(writes).await?;
         self.intake.adopted(assignment);
-        self.spawn(state);
+        // Its actor stores it: until then a new agent finds it as this one did.
+        self.spawn_actor(state, true);
         self.hold_again(&id, true).await;
         self.compare(&id, asked, &observed).await;
-        Ok(())
     }
 
     fn sweep(&mut self, id: ContainerId) {
@@ -366,18 +389,13 @@ impl Engine {
         });
     }
 
-    fn swept(&mut self, swept: Swept) {
+    async fn swept(&mut self, swept: Swept) {
         match swept {
             Swept::Container(id) => {
                 self.sweeping.remove(&id);
             }
-            Swept::Networks(left) => {
-                for id in left {
-                    if !self.mailboxes.contains_key(id.task()) {
-                        self.sweep(id);
-                    }
-                }
-            }
+            Swept::Networks(networks) => self.begin(&networks).await,
         }
+        self.take_held().await;
     }
 }

@@ -174,6 +174,6 @@ impl Shared {
     }
 
     pub(super) fn node_status(&self) -> NodeStatus {
-        view::node_status(&self.tasks(), self.now())
+        view::node_status(&self.tasks(), self.now(), self.store.trouble())
     }
 }

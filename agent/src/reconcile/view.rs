@@ -7,7 +7,7 @@ use longshore_protocol::Timestamp;
 use longshore_protocol::poll::{ContainerProgress, InventoryTask, NodeStatus, TaskProgress};
 
 use crate::executor::{Cause, Progress};
-use crate::model::TaskState;
+use crate::model::{KnownStatus, TaskState};
 use crate::plan::Wait;
 
 /// A task as it is, and what its containers wait for.
@@ -15,6 +15,8 @@ use crate::plan::Wait;
 pub struct TaskView {
     /// The task.
     pub state: TaskState,
+    /// How far it is in the store.
+    pub stored: KnownStatus,
     /// What the plan waits for.
     pub waits: Vec<Wait>,
     /// What its steps wait for, by container index: newer than the plan's.
@@ -58,7 +60,8 @@ impl TaskView {
         (!self.state.is_acknowledged()).then(|| InventoryTask {
             task_arn: assignment.arn.clone(),
             generation: assignment.generation,
-            status: self.state.known().reported(),
+            // What is not stored may be unlearned again, and is not told.
+            status: self.stored.reported(),
         })
     }
 
@@ -97,8 +100,9 @@ impl Now {
 }
 
 /// How the node's tasks are doing.
-pub(super) fn node_status(tasks: &[Arc<TaskView>], now: Now) -> NodeStatus {
+pub(super) fn node_status(tasks: &[Arc<TaskView>], now: Now, trouble: Option<String>) -> NodeStatus {
     NodeStatus {
+        trouble,
         tasks: tasks.iter().filter_map(|task| task.progress(now)).collect(),
     }
 }

@@ -1,12 +1,15 @@
 //! What the agent remembers: one SQLite file.
 //!
-//! Invariants: a commit that has been answered is on the disk (WAL, `synchronous=FULL`); one connection writes, and
-//! everything that waits goes into one commit; a file that can't be read is an error, never an empty store; no second
-//! process can have it open. What is in a transaction is there as a whole or not at all.
+//! Invariants: a commit that has been answered is on the disk (WAL, `synchronous=FULL`), in the file that the name leads
+//! to; one connection writes, and everything that waits goes into one commit; a file that can't be read is an error, or
+//! is set aside and told, never silently an empty store; no second process can have it open. What is in a transaction is
+//! there as a whole or not at all.
 //!
-//! A disk that is full or fails makes commits wait and be tried again: nothing is acted on that isn't written, and
-//! containers go on running meanwhile.
+//! A disk that is full or fails makes commits wait and be tried again, with one line in the log when that begins and one
+//! when it ends; [`Store::trouble`] says so meanwhile. What those who wait may do until then is theirs to know.
 
+mod aside;
+mod database;
 mod rows;
 mod schema;
 mod writer;
@@ -14,13 +17,17 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::Cursor;
 use tokio::sync::oneshot;
 
 use crate::model::{Assignment, TaskRecord};
 
-use writer::{Job, Writer};
+pub use aside::SetAside;
+
+use database::Database;
+use writer::{Commit, Job, Writer};
 
 pub use writer::{BlockingThreads, Hand};
 
@@ -34,10 +41,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// It is damaged. Nothing was changed.
-    #[error(
-        "{path} is damaged: {why}. Put it aside to begin anew: containers that run are adopted, \
-         tasks that were not started are forgotten"
-    )]
+    #[error("{path} is damaged: {why}")]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -52,8 +56,45 @@ pub enum StoreError {
         /// What SQLite has as its `application_id`.
         application_id: i32,
     },
+    /// It is older than any that can be brought up to date.
+    #[error("{path} has format {found}, and this agent can't bring it up to {known}: {why}")]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+        /// The newest format that this agent knows.
+        known: i32,
+        /// What went wrong.
+        why: String,
+    },
+    /// Too many were set aside.
+    #[error(
+        "{path} can't be used ({why}), and {count} files like it lie aside already: this disk spoils what it is given. \
+         Containers go on running. Look at the disk, then remove the files {path}.damaged-*"
+    )]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// How many lie aside.
+        count: usize,
+        /// What is wrong with this one.
+        why: String,
+    },
+    /// Somebody put another file in its place while it was in use.
+    #[error(
+        "{path} was replaced by another file while it was in use; the agent has to begin anew with that one"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later agent wrote it.
-    #[error("{path} has format {found}, this agent knows {known} and earlier ones: run the later agent")]
+    #[error(
+        "{path} has format {found}, and this agent knows formats up to {known}: a later agent wrote it. Containers go \
+         on running. Install that agent again; or move {path} away to go on with this one: containers that run are \
+         adopted, tasks that have not started come again"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -79,8 +120,10 @@ pub enum StoreError {
 pub enum Write {
     /// Where in the stream of assignments the node is.
     Cursor(Cursor),
-    /// What is wanted of a task. Only `intake` and adoption write it.
+    /// What is wanted of a task. Only `intake` writes it.
     Assignment(Assignment),
+    /// What a task that was found running is taken to be; an assignment that is there already is worth more.
+    Adopted(Assignment),
     /// What is remembered of a task. Only the task's actor and its adoption write it.
     Record(TaskArn, TaskRecord),
     /// The task is forgotten.
@@ -130,8 +173,53 @@ impl Store {
     pub fn open_with(path: &Path, hand: Arc<dyn Hand>) -> Result<(Self, Contents), StoreError> {
         let connection = schema::open(path)?;
         let contents = rows::load(&connection, path)?;
-        let writer = Arc::new(Writer::new(connection, path.to_owned(), hand));
+        schema::keep_log(&connection, false).map_err(|error| schema::classify(error, "opening", path))?;
+        let database = Database::new(connection, path)?;
+        let writer = Arc::new(Writer::new(database, path.to_owned(), hand));
         Ok((Self { writer }, contents))
+    }
+
+    /// As [`Store::open`], but a file that is damaged or too old is set aside, and a new one is begun. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; and [`StoreError::TooMany`].
+    pub fn open_or_begin(
+        path: &Path,
+        now: Timestamp,
+    ) -> Result<(Self, Contents, Option<SetAside>), StoreError> {
+        let why = match Self::open(path) {
+            Ok((store, contents)) => return Ok((store, contents, None)),
+            Err(why @ (StoreError::Corrupt { .. } | StoreError::Older { .. })) => why,
+            Err(
+                error @ (StoreError::InUse { .. }
+                | StoreError::Foreign { .. }
+                | StoreError::Newer { .. }
+                | StoreError::TooMany { .. }
+                | StoreError::Replaced { .. }
+                | StoreError::Failed { .. }),
+            ) => return Err(error),
+        };
+        let aside = aside::set_aside(path, why, now)?;
+        tracing::error!("{aside}");
+        let (store, contents) = Self::open(path)?;
+        Ok((store, contents, Some(aside)))
+    }
+
+    /// Why nothing can be written at the moment, in words; `None` while all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.writer.trouble()
+    }
+
+    /// Whether the disk took no writes the last time.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.writer.is_failing()
+    }
+
+    /// Waits until the disk takes no writes.
+    pub async fn failing(&self) {
+        self.writer.failing().await;
     }
 
     /// Makes changes, all or none; returns when they are on the disk. While the disk is full or fails, it waits.
@@ -140,7 +228,7 @@ impl Store {
     /// The store is lost for good; the agent has to end.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
-        self.writer.submit(Job::Commit { writes, done }).await?;
+        self.writer.submit(Job::Commit(Commit { writes, done })).await?;
         self.answer(answer).await
     }
 
@@ -175,7 +263,8 @@ impl Store {
             path: self.writer.path().to_owned(),
             why: "the writer has ended".to_owned(),
         };
-        answer.await.unwrap_or_else(|_| Err(lost()))
+        let answer = self.writer.while_waiting(answer).await;
+        answer.unwrap_or_else(|_| Err(lost()))
     }
 }
 

@@ -15,7 +15,7 @@ const CURSOR: &str = "store.cursor";
 
 /// Reads everything that the engine begins with.
 pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, StoreError> {
-    let wrap = |error| schema::classify(error, "reading", path);
+    let wrap = |error| unreadable(error, path);
     let cursor = match get(connection, CURSOR).map_err(wrap)? {
         None => Cursor::default(),
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| corrupt(path, CURSOR, &error))?,
@@ -35,7 +35,7 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, Sto
 }
 
 fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
-    let wrap = |error| schema::classify(error, "reading", path);
+    let wrap = |error| unreadable(error, path);
     let arn: String = row.get(0).map_err(wrap)?;
     let damaged = |error: &dyn std::fmt::Display| corrupt(path, &arn, error);
     let desired: String = row.get(2).map_err(wrap)?;
@@ -72,6 +72,17 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
     Ok(StoredTask { assignment, record })
 }
 
+/// What can't be read although the disk works is damage, whatever SQLite calls it.
+fn unreadable(error: rusqlite::Error, path: &Path) -> StoreError {
+    match schema::is_transient(&error) {
+        true => schema::classify(error, "reading", path),
+        false => StoreError::Corrupt {
+            path: path.to_owned(),
+            why: error.to_string(),
+        },
+    }
+}
+
 fn corrupt(path: &Path, what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt {
         path: path.to_owned(),
@@ -91,7 +102,13 @@ pub(super) fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option
 pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<()> {
     match write {
         Write::Cursor(cursor) => put(connection, CURSOR, &json(cursor)?),
-        Write::Assignment(assignment) => put_assignment(connection, assignment),
+        // An upsert, not a replace: a replace would take the record along.
+        Write::Assignment(assignment) => put_assignment(
+            connection,
+            assignment,
+            "DO UPDATE SET generation = excluded.generation, desired = excluded.desired, force = excluded.force",
+        ),
+        Write::Adopted(assignment) => put_assignment(connection, assignment, "DO NOTHING"),
         Write::Record(arn, record) => connection
             .prepare("INSERT OR REPLACE INTO record (task_arn, record) VALUES (?1, ?2)")?
             .execute(params![arn.to_string(), text(record)?])
@@ -108,16 +125,15 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
     }
 }
 
-fn put_assignment(connection: &Connection, assignment: &Assignment) -> rusqlite::Result<()> {
+fn put_assignment(connection: &Connection, assignment: &Assignment, if_known: &str) -> rusqlite::Result<()> {
     let (task, reason) = match &assignment.body {
         Body::Task(task) => (Some(text(task.as_ref())?), None),
         Body::Nothing { reason } => (None, Some(reason)),
     };
-    // An upsert, not a replace: a replace would take the record along.
-    let sql = "INSERT INTO assignment (task_arn, generation, desired, force, task, reason)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-               ON CONFLICT (task_arn) DO UPDATE SET generation = excluded.generation,
-                   desired = excluded.desired, force = excluded.force";
+    let sql = format!(
+        "INSERT INTO assignment (task_arn, generation, desired, force, task, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (task_arn) {if_known}"
+    );
     let Assignment {
         arn,
         generation,
@@ -126,7 +142,7 @@ fn put_assignment(connection: &Connection, assignment: &Assignment) -> rusqlite:
         ..
     } = assignment;
     connection
-        .prepare(sql)?
+        .prepare(&sql)?
         .execute(params![
             arn.to_string(),
             generation.cast_signed(),

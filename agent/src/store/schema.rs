@@ -1,8 +1,9 @@
 //! The file's tables, and how an older file becomes a newer one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::StoreError;
@@ -40,6 +41,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let wrap = |operation| move |error| classify(error, operation, path);
     let mut connection = Connection::open(path).map_err(wrap("opening"))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(wrap("opening"))?;
+    // A file that can't be used stays as it was found, with its log.
+    keep_log(&connection, true).map_err(wrap("opening"))?;
     // Exclusive before WAL: then there is no shared memory file, and no second process gets in.
     for pragma in [
         "PRAGMA locking_mode = EXCLUSIVE",
@@ -58,8 +61,21 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Whether closing the file leaves its log alone instead of taking it in.
+pub(super) fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
+}
+
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let wrap = |error| classify(error, "checking", path);
+    let wrap = |error: rusqlite::Error| match is_transient(&error) {
+        true => classify(error, "checking", path),
+        false => StoreError::Corrupt {
+            path: path.to_owned(),
+            why: error.to_string(),
+        },
+    };
     let answer: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(wrap)?;
@@ -93,10 +109,19 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
             known: newest(),
         });
     }
+    let older = |error: rusqlite::Error| match is_transient(&error) {
+        true => wrap(error),
+        false => StoreError::Older {
+            path: path.to_owned(),
+            found,
+            known: newest(),
+            why: error.to_string(),
+        },
+    };
     let done = usize::try_from(found).unwrap_or_default();
     for (version, sql) in (1_i32..).zip(MIGRATIONS).skip(done) {
         let transaction = connection.transaction().map_err(wrap)?;
-        transaction.execute_batch(sql).map_err(wrap)?;
+        transaction.execute_batch(sql).map_err(older)?;
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
             .map_err(wrap)?;
@@ -106,6 +131,18 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
         transaction.commit().map_err(wrap)?;
     }
     Ok(())
+}
+
+/// The file's write-ahead log.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// Whether there was no room.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// Says what an error of SQLite means to the agent.
@@ -130,6 +167,8 @@ pub(super) fn is_transient(error: &rusqlite::Error) -> bool {
                 | ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::CannotOpen
+                // A file system that met an error of its disk makes itself read-only.
+                | ErrorCode::ReadOnly
         )
     )
 }

@@ -1,7 +1,8 @@
 //! One writer at a time, and everything that waits in one commit.
 //!
 //! There is no thread that waits for work: whoever finds the writer idle starts it, on the runtime's pool of blocking
-//! threads unless the store was opened with another [`Hand`], and it ends when the queue is empty.
+//! threads unless the store was opened with another [`Hand`], and it ends when the queue is empty, or when the disk takes
+//! no writes: then those who wait for an answer wait for the pause to pass as well, and the first of them starts it again.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::Instant;
 
-use super::{StoreError, Write, rows, schema};
+use super::database::{Database, Failure};
+use super::{StoreError, Write};
 
 /// How many changes may wait. Each actor waits for its own, so this is reached only when several hundred tasks change
 /// while the disk does not answer; the others then wait in line with what they hold, which is bounded as well.
@@ -20,6 +22,8 @@ const QUEUE: usize = 256;
 /// How long to wait after a disk failed, and at most after it failed often.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+/// A write that takes longer is worth telling.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Who writes. A test that has to say when a write happens, or that it never does, has a hand of its own.
 pub trait Hand: std::fmt::Debug + Send + Sync {
@@ -42,10 +46,7 @@ impl Hand for BlockingThreads {
 #[derive(Debug)]
 pub(super) enum Job {
     /// Make changes.
-    Commit {
-        writes: Vec<Write>,
-        done: oneshot::Sender<Result<(), StoreError>>,
-    },
+    Commit(Commit),
     /// Read a value.
     Get {
         key: String,
@@ -53,23 +54,52 @@ pub(super) enum Job {
     },
 }
 
+/// Changes that are made together.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) writes: Vec<Write>,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<(Job, OwnedSemaphorePermit)>,
-    /// Whether somebody is working on it.
-    busy: bool,
+    /// Since when somebody is working on it.
+    busy: Option<Instant>,
+    /// Why the disk took no writes the last time.
+    trouble: Option<Trouble>,
     /// Why nothing can be written any more.
     lost: Option<StoreError>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+    pause: Duration,
+    since: Instant,
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
     hand: Arc<dyn Hand>,
-    connection: Mutex<Connection>,
+    database: Mutex<Database>,
     queue: Mutex<Queue>,
     room: Arc<Semaphore>,
     commits: AtomicU64,
+    /// When to try again, while the disk takes no writes.
+    again: watch::Sender<Option<Instant>>,
+}
+
+/// Commits in line.
+type Line = Vec<(Commit, OwnedSemaphorePermit)>;
+
+/// What came of an attempt at several commits, and those that were not made.
+enum Attempt {
+    Done,
+    /// The disk may recover.
+    Later(String, Line),
+    Lost(StoreError, Line),
 }
 
 /// A panic while the lock was held can't have left these half-changed.
@@ -78,14 +108,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf, hand: Arc<dyn Hand>) -> Self {
+    pub(super) fn new(database: Database, path: PathBuf, hand: Arc<dyn Hand>) -> Self {
         Self {
             path,
             hand,
-            connection: Mutex::new(connection),
+            database: Mutex::new(database),
             queue: Mutex::default(),
             room: Arc::new(Semaphore::new(QUEUE)),
             commits: AtomicU64::new(0),
+            again: watch::Sender::new(None),
         }
     }
 
@@ -97,146 +128,273 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(super) fn execute(&self, sql: &str) {
+        lock(&self.database).execute(sql);
+    }
+
+    /// Why nothing is written at the moment.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let queue = lock(&self.queue);
+        let path = self.path().display();
+        if let Some(trouble) = &queue.trouble {
+            let seconds = trouble.since.elapsed().as_secs();
+            return Some(format!(
+                "{path} can't be written for {seconds} s: {}",
+                trouble.why
+            ));
+        }
+        let slow = queue
+            .busy
+            .map(|since| since.elapsed())
+            .filter(|time| *time >= SLOW)?;
+        Some(format!(
+            "{path}: a write has not come back for {} s",
+            slow.as_secs()
+        ))
+    }
+
+    /// Waits until the disk takes no writes.
+    pub(super) async fn failing(&self) {
+        let mut again = self.again.subscribe();
+        while !self.is_failing() {
+            // The sender is in here, so it is there.
+            let _ = again.changed().await;
+        }
+    }
+
+    /// Whether the disk took no writes the last time.
+    pub(super) fn is_failing(&self) -> bool {
+        lock(&self.queue).trouble.is_some()
+    }
+
     /// Puts a job in line, waiting for room.
     pub(super) async fn submit(self: &Arc<Self>, job: Job) -> Result<(), StoreError> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let Ok(permit) = room else {
+        let room = Arc::clone(&self.room);
+        let permit = self.while_waiting(room.acquire_owned()).await;
+        let Ok(permit) = permit else {
             return Err(self.failed("the queue is closed"));
         };
-        let start = {
+        let begin = {
             let mut queue = lock(&self.queue);
             if let Some(error) = &queue.lost {
                 return Err(error.clone());
             }
             queue.jobs.push_back((job, permit));
-            !std::mem::replace(&mut queue.busy, true)
+            // A disk that takes no writes is not asked more often because more is to be written.
+            queue.trouble.is_none() || self.again.borrow().is_none()
         };
-        if start {
-            let writer = Arc::clone(self);
-            self.hand.run(Box::new(move || writer.drain()));
+        if begin {
+            self.start();
         }
         Ok(())
     }
 
+    /// Waits for something, and meanwhile for the time to try again.
+    pub(super) async fn while_waiting<T>(self: &Arc<Self>, wait: impl Future<Output = T>) -> T {
+        let mut again = self.again.subscribe();
+        tokio::pin!(wait);
+        loop {
+            let due = *again.borrow_and_update();
+            tokio::select! {
+                biased;
+                done = &mut wait => return done,
+                () = reached(due) => {
+                    // Only the first who wakes finds it still there.
+                    if self.again.send_if_modified(|at| *at == due && at.take().is_some()) {
+                        self.start();
+                    }
+                }
+                // The sender is in here, so it is there.
+                Ok(()) = again.changed() => {}
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>) {
+        {
+            let mut queue = lock(&self.queue);
+            if queue.busy.is_some() {
+                return;
+            }
+            queue.busy = Some(Instant::now());
+        }
+        let writer = Arc::clone(self);
+        self.hand.run(Box::new(move || writer.drain()));
+    }
+
     fn drain(&self) {
-        let mut connection = lock(&self.connection);
+        let mut database = lock(&self.database);
         loop {
             let jobs = {
                 let mut queue = lock(&self.queue);
                 if queue.jobs.is_empty() {
-                    queue.busy = false;
+                    queue.busy = None;
                     return;
                 }
+                queue.busy = Some(Instant::now());
                 std::mem::take(&mut queue.jobs)
             };
-            self.serve(&mut connection, jobs);
+            if !self.serve(&mut database, jobs) {
+                return;
+            }
         }
     }
 
-    fn serve(&self, connection: &mut Connection, jobs: VecDeque<(Job, OwnedSemaphorePermit)>) {
+    /// Says whether to go on.
+    fn serve(&self, database: &mut Database, jobs: VecDeque<(Job, OwnedSemaphorePermit)>) -> bool {
         let (mut commits, mut gets) = (Vec::new(), Vec::new());
         for (job, permit) in jobs {
             match job {
-                Job::Commit { writes, done } => commits.push((writes, done, permit)),
+                Job::Commit(commit) => commits.push((commit, permit)),
                 Job::Get { key, done } => gets.push((key, done)),
             }
         }
-        if !commits.is_empty() {
-            let writes = || commits.iter().flat_map(|(writes, ..)| writes);
-            let awaited = || commits.iter().any(|(_, done, _)| !done.is_closed());
-            let result = self.commit_for_certain(connection, writes, awaited);
-            for (_, done, _) in commits {
-                // Nobody waits any more: the actor has ended, which is its own affair.
-                let _ = done.send(result.clone());
+        let attempt = match commits.is_empty() {
+            true => Attempt::Done,
+            false => self.attempt(database, commits),
+        };
+        for (key, done) in gets {
+            let _ = done.send(database.get(&key));
+        }
+        match attempt {
+            Attempt::Done => {}
+            Attempt::Later(why, left) => {
+                self.put_back(why, left);
+                return false;
+            }
+            Attempt::Lost(error, left) => {
+                lock(&self.queue).lost = Some(error.clone());
+                for (commit, _) in left {
+                    let _ = commit.done.send(Err(error.clone()));
+                }
             }
         }
-        for (key, done) in gets {
-            let value = rows::get(connection, &key);
-            let _ = done.send(value.map_err(|error| schema::classify(error, "reading", &self.path)));
+        true
+    }
+
+    /// All in one; if there is no room for that, one after the other, so that one that is too big holds up nobody else.
+    fn attempt(&self, database: &mut Database, commits: Line) -> Attempt {
+        let all = commits.iter().flat_map(|(commit, _)| &commit.writes);
+        match self.commit(database, all) {
+            Ok(()) => {
+                self.recovered();
+                for (commit, _) in commits {
+                    answer(commit);
+                }
+                return Attempt::Done;
+            }
+            Err(Failure::Lost(error)) => return Attempt::Lost(error, commits),
+            Err(Failure::Later { why, is_full }) if commits.len() == 1 || !is_full => {
+                return Attempt::Later(why, commits);
+            }
+            Err(Failure::Later { .. }) => {}
+        }
+        let (mut failure, mut left) = (None, Line::new());
+        let mut line = commits.into_iter();
+        while let Some((commit, permit)) = line.next() {
+            match self.commit(database, commit.writes.iter()) {
+                Ok(()) => answer(commit),
+                Err(Failure::Later { why, .. }) => {
+                    failure = Some(why);
+                    left.push((commit, permit));
+                }
+                Err(Failure::Lost(error)) => {
+                    left.push((commit, permit));
+                    left.extend(line);
+                    return Attempt::Lost(error, left);
+                }
+            }
+        }
+        match failure {
+            None => {
+                self.recovered();
+                Attempt::Done
+            }
+            Some(why) => Attempt::Later(why, left),
         }
     }
 
-    /// Commits, and tries again for as long as the disk may recover and somebody waits for it.
-    fn commit_for_certain<'a, I>(
+    fn commit<'a>(
         &self,
-        connection: &mut Connection,
-        writes: impl Fn() -> I,
-        awaited: impl Fn() -> bool,
-    ) -> Result<(), StoreError>
-    where
-        I: Iterator<Item = &'a Write>,
-    {
-        let mut pause = RETRY;
-        loop {
-            match commit(connection, writes()) {
-                Ok(()) => {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                Err(error) if schema::is_transient(&error) && awaited() => {
-                    tracing::error!(path = %self.path.display(), %error, "the store can't be written, trying again");
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(RETRY_MOST);
-                }
-                // Nobody waits for it any more; the next may be luckier.
-                Err(error) if schema::is_transient(&error) => {
-                    return Err(schema::classify(error, "writing", &self.path));
-                }
-                Err(error) => {
-                    let error = schema::classify(error, "writing", &self.path);
-                    lock(&self.queue).lost = Some(error.clone());
-                    return Err(error);
-                }
+        database: &mut Database,
+        writes: impl Iterator<Item = &'a Write>,
+    ) -> Result<(), Failure> {
+        database.commit(writes)?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn recovered(&self) {
+        let trouble = lock(&self.queue).trouble.take();
+        if let Some(trouble) = trouble {
+            let seconds = trouble.since.elapsed().as_secs();
+            tracing::info!(path = %self.path().display(), seconds, "the disk takes writes again");
+        }
+    }
+
+    /// What the disk did not take waits for the next try, unless nobody waits for it any more.
+    fn put_back(&self, why: String, left: Line) {
+        let now = Instant::now();
+        let mut queue = lock(&self.queue);
+        let before = queue.trouble.take();
+        if before.as_ref().is_none_or(|trouble| trouble.why != why) {
+            let path = self.path().display();
+            tracing::error!(%path, why, "the disk takes no writes; what is new waits, what runs goes on");
+        }
+        let pause = before
+            .as_ref()
+            .map_or(RETRY, |trouble| (trouble.pause * 2).min(RETRY_MOST));
+        let since = before.map_or(now, |trouble| trouble.since);
+        queue.trouble = Some(Trouble { why, pause, since });
+        for (commit, permit) in left.into_iter().rev() {
+            if !commit.done.is_closed() {
+                queue.jobs.push_front((Job::Commit(commit), permit));
             }
         }
+        queue.busy = None;
+        drop(queue);
+        self.again.send_replace(Some(now + pause));
     }
 
     fn failed(&self, why: &str) -> StoreError {
         StoreError::Failed {
             operation: "writing",
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             why: why.to_owned(),
         }
     }
 }
 
-fn commit<'a>(connection: &mut Connection, writes: impl Iterator<Item = &'a Write>) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    for write in writes {
-        rows::write(&transaction, write)?;
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
-    transaction.commit()
+}
+
+/// Nobody waits any more: the actor has ended, which is its own affair.
+fn answer(commit: Commit) {
+    let _ = commit.done.send(Ok(()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::schema;
 
     fn writer(folder: &tempfile::TempDir) -> Arc<Writer> {
         let path = folder.path().join("store.db");
         let connection = schema::open(&path).unwrap();
-        Arc::new(Writer::new(connection, path, Arc::new(BlockingThreads)))
+        let database = Database::new(connection, &path).unwrap();
+        Arc::new(Writer::new(database, path, Arc::new(BlockingThreads)))
     }
 
     async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
         let writes = vec![Write::Value("test.value".to_owned(), Some(vec![7; size]))];
-        writer.submit(Job::Commit { writes, done }).await?;
-        answer.await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder);
-        lock(&writer.connection)
-            .execute_batch("PRAGMA max_page_count = 20")
-            .unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(300), put(&writer, 1_000_000)).await;
-        assert!(waiting.is_err(), "it neither fails nor is done");
-        // Nobody waits for it any more: then others get their turn.
-        put(&writer, 10).await.unwrap();
-        assert_eq!(writer.commits(), 1);
+        writer.submit(Job::Commit(Commit { writes, done })).await?;
+        writer.while_waiting(answer).await.unwrap()
     }
 
     #[tokio::test]
@@ -244,7 +402,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder);
         // As if somebody were at work already.
-        lock(&writer.queue).busy = true;
+        lock(&writer.queue).busy = Some(Instant::now());
         let mut jobs = tokio::task::JoinSet::new();
         for size in 1..=100 {
             let writer = Arc::clone(&writer);
@@ -264,9 +422,7 @@ mod tests {
     async fn a_damage_is_for_good() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder);
-        lock(&writer.connection)
-            .execute_batch("DROP TABLE value")
-            .unwrap();
+        lock(&writer.database).execute("DROP TABLE value");
         let first = put(&writer, 1).await.unwrap_err();
         assert!(matches!(first, StoreError::Failed { .. }), "{first}");
         assert_eq!(put(&writer, 1).await.unwrap_err().to_string(), first.to_string());

@@ -52,6 +52,8 @@ pub fn container(name: &str, command: &[&str]) -> ResolvedContainer {
         ulimits: Vec::new(),
         mount_points: Vec::new(),
         port_mappings: Vec::new(),
+        depends_on: Vec::new(),
+        start_timeout: None,
         stop_timeout: None,
         readonly_root_filesystem: false,
         privileged: false,

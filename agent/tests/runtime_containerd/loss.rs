@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_agent::model::Exit;
 use longshore_agent::runtime::containerd::ContainerdRuntime;
-use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeEvent};
+use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeEvent, SignalScope};
 use longshore_tests::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,6 +27,23 @@ fn signal_shims(stage: &Stage, signal: Signal) {
     for shim in stage.daemon.shims() {
         kill(Pid::from_raw(shim), signal).unwrap();
     }
+}
+
+/// Stops the shims, and waits until no thread of theirs can answer any more.
+async fn stop_shims(stage: &Stage) {
+    signal_shims(stage, Signal::SIGSTOP);
+    let stands = |shim: &i32| {
+        let threads = std::fs::read_dir(format!("/proc/{shim}/task")).unwrap();
+        let states = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")));
+        states.flatten().all(|stat| {
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    };
+    eventually("the shims stand still", || {
+        stage.daemon.shims().iter().all(stands)
+    })
+    .await;
 }
 
 /// Dead or a zombie that nobody has collected yet.
@@ -142,13 +159,74 @@ async fn shims_that_hang_hide_nothing() {
         stage.run(0).await.unwrap();
         tasks.push(stage.task.clone());
     }
-    signal_shims(&stage, Signal::SIGSTOP);
+    stop_shims(&stage).await;
     let listed = stage.runtime.list().await;
     signal_shims(&stage, Signal::SIGCONT);
     assert_eq!(listed.unwrap().len(), tasks.len());
     for task in tasks {
         stage.runtime.remove(&task.container_id(0)).await.unwrap();
         stage.runtime.remove_task(&task.arn.id).await.unwrap();
+    }
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_that_hangs_is_killed_when_nothing_of_its_container_is_left() {
+    let stage = Stage::new(&["sleep", "1000"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let sigkill = Signal::SIGKILL as i32;
+    stage
+        .runtime
+        .kill(&stage.id(0), sigkill, SignalScope::All)
+        .await
+        .unwrap();
+    eventually("its process has ended", || is_dead(started.pid)).await;
+    // Nobody has told of it. The next SIGKILL finds nobody.
+    stage
+        .runtime
+        .kill(&stage.id(0), sigkill, SignalScope::All)
+        .await
+        .unwrap();
+    stage.exited(&mut events, 0).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
+    assert_unknown(&exit, "ShimDied: the container's shim did not answer");
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_that_answers_again_in_time_is_left_alone() {
+    let stage = Stage::new(&["sleep", "1000"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let sigkill = Signal::SIGKILL as i32;
+    let id = stage.id(0);
+    stage.runtime.kill(&id, sigkill, SignalScope::All).await.unwrap();
+    eventually("its process has ended", || is_dead(started.pid)).await;
+    let again = stage.runtime.kill(&id, sigkill, SignalScope::All);
+    let wakes = async {
+        tokio::task::yield_now().await;
+        signal_shims(&stage, Signal::SIGCONT);
+    };
+    let (again, ()) = tokio::join!(again, wakes);
+    again.unwrap();
+    stage.exited(&mut events, 0).await;
+    let exit = stage.runtime.reap(&stage.id(0)).await.unwrap();
+    assert_eq!((exit.code, exit.reason), (Some(137), None));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_with_its_shim_can_be_removed() {
+    let stage = Stage::new(&["sleep", "1000"]);
+    stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let mut removed = stage.runtime.remove(&stage.id(0)).await;
+    while let Err(error) = removed {
+        assert!(error.is_transient(), "{error}");
+        removed = stage.runtime.remove(&stage.id(0)).await;
     }
     stage.clear().await;
 }

@@ -17,3 +17,4 @@ mod loss;
 mod records;
 mod speed;
 mod stage;
+mod versions;

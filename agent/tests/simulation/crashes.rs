@@ -30,7 +30,7 @@ async fn check(node: &mut Node, arn: &TaskArn, codes: &[i32]) {
 }
 
 /// Runs a scenario with a crash at each crossing, until it ends before the crash comes.
-async fn everywhere(scenario: impl AsyncFn(&mut Node)) {
+pub async fn everywhere(scenario: impl AsyncFn(&mut Node)) {
     let mut crash = 0;
     loop {
         let mut node = Node::started(crash + 1);

@@ -13,6 +13,10 @@ mod contract;
 mod contracts;
 mod crashes;
 mod delays;
+mod depends;
+mod disk;
+#[path = "../faulty_disk/mod.rs"]
+mod faulty_disk;
 mod life;
 mod link;
 mod machine;

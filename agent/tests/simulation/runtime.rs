@@ -33,9 +33,9 @@ struct Container {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub starts: u32,
-    pub signals: Vec<(i32, i64)>,
-    /// When its process began, the last time.
+    /// When its process last began.
     pub started_at: Option<i64>,
+    pub signals: Vec<(i32, i64)>,
     /// When its process ended.
     pub ended_at: Option<i64>,
     /// With which code.
@@ -235,7 +235,7 @@ impl FakeRuntime {
         let history = inner.history.get_mut(id).unwrap();
         history.overlaps |= history.starts > 0 && history.ended_at.is_none();
         history.starts += 1;
-        history.started_at = Some(started.at_millis);
+        history.started_at = Some(self.world.millis());
         history.ended_at = None;
         if words[0] == "undead" {
             container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();

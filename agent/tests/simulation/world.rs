@@ -78,8 +78,16 @@ impl World {
         value
     }
 
-    /// Crosses the border; the agent that dies here never learns what came of its call.
+    /// Crosses the border; the agent that dies here never learns what came of its call. It may hang there.
     pub async fn cross(&self, what: &str) {
+        self.cross_at_once(what).await;
+        if self.roll() % 1000 < self.hang_permille.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(self.roll() % 600_000)).await;
+        }
+    }
+
+    /// Crosses the border where nothing hangs.
+    pub async fn cross_at_once(&self, what: &str) {
         if self.dead.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -92,11 +100,7 @@ impl World {
             std::future::pending::<()>().await;
         }
         // Calls take time, so that others get between.
-        let mut time = Duration::from_micros(100 + self.roll() % 900);
-        if self.roll() % 1000 < self.hang_permille.load(Ordering::Relaxed) {
-            time = Duration::from_millis(self.roll() % 600_000);
-        }
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(Duration::from_micros(100 + self.roll() % 900)).await;
     }
 
     /// Writes a line into the run's log.

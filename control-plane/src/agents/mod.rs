@@ -83,6 +83,13 @@ impl Hub {
         peer.map(|peer| peer.link(&*self.clock)).unwrap_or_default()
     }
 
+    /// What an instance said in its last poll to be wrong with it; `None` where it said that it is well, or nothing.
+    #[must_use]
+    pub fn trouble(&self, instance: &str) -> Option<String> {
+        let peer = lock(&self.peers).get(instance).cloned();
+        peer.and_then(|peer| peer.trouble())
+    }
+
     /// What a task's containers wait for, as its node last said.
     #[must_use]
     pub fn progress(&self, instance: &str, task: &str) -> Progress {

@@ -64,6 +64,8 @@ struct State {
     last_seen_at: i64,
     connected_since: i64,
     progress: HashMap<String, Progress>,
+    /// What the node says is wrong with it.
+    trouble: Option<String>,
     inventory: Option<String>,
     told: Option<InstanceStatus>,
 }
@@ -97,6 +99,10 @@ impl Peer {
                 .as_ref()
                 .map(|_| if connected { state.connected_since } else { end }),
         }
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.state).trouble.clone()
     }
 
     pub(super) fn progress(&self, task: &str) -> Progress {
@@ -154,6 +160,7 @@ impl Peer {
 impl State {
     fn forget_run(&mut self) {
         self.progress.clear();
+        self.trouble = None;
         self.inventory = None;
         self.told = None;
     }
@@ -191,9 +198,11 @@ impl Open {
             container.cause = crate::tasks::cut_reason(&container.cause);
         }
         let progress = status.tasks.into_iter();
-        lock(&self.peer.state).progress = progress
+        let mut state = lock(&self.peer.state);
+        state.progress = progress
             .map(|task| (task.task_arn.id.to_string(), Progress(task.containers)))
             .collect();
+        state.trouble = status.trouble.as_deref().map(crate::tasks::cut_reason);
     }
 
     /// Whether a list of this hash was taken in from this run.

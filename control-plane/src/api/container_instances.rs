@@ -123,10 +123,15 @@ pub(super) async fn show(
     })
 }
 
-/// Nodes don't say yet how healthy they are.
-fn unknown_health() -> ecs::ContainerInstanceHealthStatus {
+/// What a node says of itself while it is connected. The API has no detail for a disk; the words are in `statusReason`.
+fn health(connected: bool, trouble: Option<&str>) -> ecs::ContainerInstanceHealthStatus {
+    let overall = match (connected, trouble) {
+        (false, _) => "INSUFFICIENT_DATA",
+        (true, Some(_)) => "IMPAIRED",
+        (true, None) => "OK",
+    };
     ecs::ContainerInstanceHealthStatus {
-        overall_status: Some("INSUFFICIENT_DATA".to_owned()),
+        overall_status: Some(overall.to_owned()),
         details: Some(vec![]),
     }
 }
@@ -153,7 +158,7 @@ pub(super) async fn describe(
         ));
     }
     let asked = |field: &str| request.include.iter().flatten().any(|each| each == field);
-    let (tags, health) = (asked("TAGS"), asked("CONTAINER_INSTANCE_HEALTH"));
+    let (tags, with_health) = (asked("TAGS"), asked("CONTAINER_INSTANCE_HEALTH"));
     let mut connection = call.plane.store.read().await?;
     let cluster = refs::cluster(&mut connection, &call.plane.scope, request.cluster.as_deref()).await?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -162,7 +167,10 @@ pub(super) async fn describe(
         match instances::get(&mut connection, &cluster.name, id.as_str()).await? {
             Some(instance) => {
                 let mut shown = show(&mut connection, &call, &instance, tags).await?;
-                shown.health_status = health.then(unknown_health);
+                let connected = shown.agent_connected == Some(true);
+                shown.status_reason = call.plane.hub.trouble(&instance.id).filter(|_| connected);
+                let health = || health(connected, shown.status_reason.as_deref());
+                shown.health_status = with_health.then(health);
                 found.push(shown);
             }
             None => failures.push(missing(&call, &cluster.name, id.as_str())?),

@@ -6,6 +6,7 @@ use longshore_protocol::ecs;
 const BASICS: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
 const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
 const LOGGING_DRIVER: &str = "com.amazonaws.ecs.capability.logging-driver.";
+const ORDERING: &str = "ecs.capability.container-ordering";
 const TASK_LIMITS: &str = "ecs.capability.task-cpu-mem-limit";
 const LARGE_TASK_CPU: &str = "ecs.capability.increased-task-cpu-limit";
 /// The most CPU units of a task that instances could take before they said [`LARGE_TASK_CPU`].
@@ -24,6 +25,13 @@ pub(super) fn required(
     for container in containers {
         if container.privileged == Some(true) {
             names.push(PRIVILEGED.to_owned());
+        }
+        if container
+            .depends_on
+            .as_ref()
+            .is_some_and(|edges| !edges.is_empty())
+        {
+            names.push(ORDERING.to_owned());
         }
         let log = container.log_configuration.as_ref();
         if let Some(driver) = log.and_then(|log| log.log_driver.as_deref()) {

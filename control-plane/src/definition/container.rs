@@ -9,6 +9,8 @@ use super::{Refusal, amounts, task};
 
 /// The most characters of an image's name.
 const MAX_IMAGE: usize = 255;
+/// The least `startTimeout`, in seconds.
+const MIN_START_TIMEOUT: i32 = 2;
 /// The most environment files of a container.
 const MAX_ENVIRONMENT_FILES: usize = 10;
 /// What an environment file's value begins with; the path follows, from its slash.
@@ -22,6 +24,14 @@ pub(super) fn check(container: &ecs::ContainerDefinition, volumes: &[ecs::Volume
     check_words(container).map_err(invalid)?;
     if let Some(cpu) = container.cpu.filter(|cpu| *cpu < 0) {
         return Err(invalid(format!("The 'cpu' must not be negative, but is {cpu}.")));
+    }
+    if let Some(seconds) = container
+        .start_timeout
+        .filter(|seconds| *seconds < MIN_START_TIMEOUT)
+    {
+        return Err(invalid(format!(
+            "The 'startTimeout' must be at least {MIN_START_TIMEOUT} seconds, but is {seconds}."
+        )));
     }
     if let Some(seconds) = container.stop_timeout.filter(|seconds| *seconds < 0) {
         return Err(invalid(format!(

@@ -14,6 +14,7 @@
 mod amounts;
 mod attributes;
 mod container;
+mod depends;
 mod effective;
 mod fill;
 mod overrides;
@@ -100,6 +101,7 @@ pub fn register(request: &ecs::RegisterTaskDefinitionRequest) -> Result<Definiti
         ports::check_container(container, network_mode)?;
     }
     container::check_together(containers)?;
+    depends::check(containers)?;
     ports::check_together(containers, network_mode)?;
     limits.check(containers)?;
     let tags = request.tags.clone().unwrap_or_default();

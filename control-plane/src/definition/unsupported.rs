@@ -35,6 +35,8 @@ const CONTAINER: &[&str] = &[
     "ulimits",
     "mountPoints",
     "portMappings",
+    "dependsOn",
+    "startTimeout",
     "stopTimeout",
     "readonlyRootFilesystem",
     "privileged",
@@ -43,6 +45,7 @@ const CONTAINER: &[&str] = &[
     "logConfiguration",
 ];
 const PORT_MAPPING: &[&str] = &["containerPort", "hostPort", "protocol"];
+const DEPENDENCY: &[&str] = &["containerName", "condition"];
 const LOG_CONFIGURATION: &[&str] = &["logDriver", "options"];
 const VOLUME: &[&str] = &["name", "host"];
 const TASK_OVERRIDE: &[&str] = &["containerOverrides", "cpu", "memory"];
@@ -80,6 +83,9 @@ fn in_container(container: &ecs::ContainerDefinition) -> Result<(), Refusal> {
     refuse_others(&judged, CONTAINER, "", &whose)?;
     for mapping in container.port_mappings.iter().flatten() {
         refuse_others(mapping, PORT_MAPPING, "portMappings.", &whose)?;
+    }
+    for edge in container.depends_on.iter().flatten() {
+        refuse_others(edge, DEPENDENCY, "dependsOn.", &whose)?;
     }
     if let Some(log) = &container.log_configuration {
         refuse_others(log, LOG_CONFIGURATION, "logConfiguration.", &whose)?;

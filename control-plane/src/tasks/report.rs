@@ -298,6 +298,76 @@ mod tests {
     }
 
     #[test]
+    fn a_dependency_that_has_done_its_work_holds_up_nothing_and_stops_nothing() {
+        let mut task = task();
+        let mut seen = vec![task.last];
+        let pending = ReportedStatus::Pending;
+        let (running, stopped) = (ReportedStatus::Running, ReportedStatus::Stopped);
+        for (now, (status, a, b)) in (5..).zip([
+            (pending, pending, (running, None)),
+            (pending, pending, (stopped, Some(0))),
+            (running, running, (stopped, Some(0))),
+        ]) {
+            let containers = vec![container("a", a, None), container("b", b.0, b.1)];
+            assert_eq!(
+                apply(&mut task, &report(Some(status), containers), now),
+                Effect::Changed
+            );
+            seen.push(task.last);
+        }
+        assert_eq!(
+            seen,
+            [
+                TaskStatus::Pending,
+                TaskStatus::Activating,
+                TaskStatus::Activating,
+                TaskStatus::Running
+            ]
+        );
+        assert_eq!(
+            (task.desired, task.times.started),
+            (DesiredStatus::Running, Some(7))
+        );
+        let stop = Stop {
+            code: StopCode::UserInitiated,
+            reason: "u".into(),
+        };
+        task.order_stop(stop, 8);
+        assert_eq!(task.last, TaskStatus::Deactivating);
+        task.stop_is_known();
+        assert_eq!(task.last, TaskStatus::Stopping);
+    }
+
+    #[test]
+    fn a_dependency_that_failed_is_why_the_task_did_not_start() {
+        let mut task = task();
+        let failed = "TaskDependencyError: container 'a' depends on 'b' with SUCCESS, but 'b' exited with 4";
+        let mut a = container("a", ReportedStatus::Stopped, None);
+        a.reason = Some(failed.into());
+        let b = |status, code| container("b", status, code);
+        apply(
+            &mut task,
+            &report(
+                Some(ReportedStatus::Pending),
+                vec![b(ReportedStatus::Running, None)],
+            ),
+            5,
+        );
+        let mut end = report(
+            Some(ReportedStatus::Stopped),
+            vec![a, b(ReportedStatus::Stopped, Some(4))],
+        );
+        end.reason = Some(failed.into());
+        assert_eq!(apply(&mut task, &end, 6), Effect::Ended);
+        let stop = task.stop.unwrap();
+        assert_eq!(
+            (stop.code, stop.reason.as_str()),
+            (StopCode::TaskFailedToStart, failed)
+        );
+        assert_eq!((task.containers[0].exit_code, task.times.started), (None, None));
+    }
+
+    #[test]
     fn an_essential_exit_stops_the_task_and_is_its_cause() {
         let mut task = task();
         apply(&mut task, &report(Some(ReportedStatus::Running), vec![]), 5);

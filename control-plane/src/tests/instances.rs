@@ -230,3 +230,31 @@ async fn ssm_shows_the_node() {
         "InvalidResourceId"
     );
 }
+
+#[tokio::test]
+async fn a_node_that_says_that_it_is_unwell_is_impaired() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    let body = json!({"containerInstances": [node.arn.clone()], "include": ["CONTAINER_INSTANCE_HEALTH"]});
+    let seen = async |world: &World| {
+        let shown = world
+            .ecs("DescribeContainerInstances", body.clone())
+            .await
+            .unwrap()["containerInstances"][0]
+            .take();
+        (
+            text(&shown["healthStatus"]["overallStatus"]),
+            shown["statusReason"].clone(),
+        )
+    };
+    assert_eq!(seen(&world).await, ("INSUFFICIENT_DATA".to_owned(), Value::Null));
+    node.poll(&world).await;
+    assert_eq!(seen(&world).await, ("OK".to_owned(), Value::Null));
+    node.status.trouble = Some("agent.db can't be written".to_owned());
+    node.poll(&world).await;
+    let impaired = ("IMPAIRED".to_owned(), json!("agent.db can't be written"));
+    assert_eq!(seen(&world).await, impaired);
+    node.status.trouble = None;
+    node.poll(&world).await;
+    assert_eq!(seen(&world).await, ("OK".to_owned(), Value::Null));
+}

@@ -220,6 +220,7 @@ async fn progress_is_the_reason_while_it_lasts() {
     world.define("f", 1, 16).await;
     let task = world.run("f").await;
     node.status = NodeStatus {
+        trouble: None,
         tasks: vec![TaskProgress {
             task_arn: task.parse().unwrap(),
             containers: vec![ContainerProgress {

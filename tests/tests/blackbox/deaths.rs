@@ -70,7 +70,7 @@ pub fn is_stock() -> bool {
     binaries::shim() == binaries::STOCK_SHIM
 }
 
-fn pid_of(system: &System, task: &str, index: usize) -> i32 {
+pub fn pid_of(system: &System, task: &str, index: usize) -> i32 {
     let id = format!("{}-{index}", id_of(task));
     let namespace = system.host.containerd_namespace();
     let tasks = system.containerd.ctr(&namespace, &["task", "list"]);
@@ -86,11 +86,12 @@ pub fn status(pid: i32, name: &str) -> Option<String> {
     value.map(|value| value.trim().to_owned())
 }
 
-async fn until_dead(pid: i32) {
-    let dead = || {
-        let state = status(pid, "State:");
-        state.is_none_or(|state| state.starts_with('Z')).then_some(())
-    };
+pub fn is_dead(pid: i32) -> bool {
+    status(pid, "State:").is_none_or(|state| state.starts_with('Z'))
+}
+
+pub async fn until_dead(pid: i32) {
+    let dead = || is_dead(pid).then_some(());
     wait::until_some(&format!("process {pid} has ended"), dead).await;
 }
 

@@ -12,6 +12,8 @@
 
 mod aws_cli;
 mod deaths;
+mod depends;
+mod disk;
 mod errors;
 mod gpu;
 mod images;

@@ -114,11 +114,20 @@ fn cpu_and_memory_overrides_are_in_the_cgroup() {
             "memory.low",
         );
         assert_eq!(soft, mebibytes(48));
-        if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-            assert_eq!(limit(&system, &container, ("cpu", "cpu.shares"), ""), "256");
-            let whole = system::id_of(&task);
-            assert_eq!(limit(&system, whole, ("cpu", "cpu.cfs_quota_us"), ""), "50000");
-        }
+        // What runc makes of 256 shares on cgroup v2: 1 + (256 - 2) * 9999 / 262142.
+        let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let (weight, quota) = if unified {
+            ("10", "50000 100000")
+        } else {
+            ("256", "50000")
+        };
+        let shares = limit(&system, &container, ("cpu", "cpu.shares"), "cpu.weight");
+        assert_eq!(shares, weight);
+        let whole = system::id_of(&task);
+        assert_eq!(
+            limit(&system, whole, ("cpu", "cpu.cfs_quota_us"), "cpu.max"),
+            quota
+        );
         let whole = limit(
             &system,
             system::id_of(&task),

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use longshore_tests::{binaries, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::deaths::{Waiting, is_stock, status, until_no_records};
 use crate::system::{self, System, container, shell};
@@ -127,6 +129,28 @@ fn another_oci_runtime_makes_the_containers() {
         assert_eq!(container(&stopped, "made").exit_code(), Some(9));
         let calls = std::fs::read_to_string(calls).expect("it was called");
         assert!(calls.contains(" create "), "{calls}");
+        system
+    });
+}
+
+// Invariant 3: whose shim hangs is stopped too, once nothing of it is left, with no exit code, since nobody saw it.
+#[test]
+fn a_shim_that_hangs_keeps_no_task_from_ending() {
+    system::with(|system| async move {
+        let waiting = Waiting::run(&system, "hung", 41).await;
+        let shim: i32 = parent_of(waiting.pid).parse().expect("a process id");
+        assert!(program_of(&shim.to_string()).contains("containerd-shim"));
+        kill(Pid::from_raw(shim), Signal::SIGSTOP).expect("it can be stopped");
+        system.stop(&waiting.task).await;
+        let stopped = system.until(&waiting.task, "STOPPED").await;
+        let seen = container(&stopped, "hung");
+        assert_eq!(seen.exit_code(), None, "{seen:?}");
+        let reason = seen.reason().unwrap_or_default();
+        assert!(
+            reason.starts_with("ShimDied: ") && reason.contains("did not answer"),
+            "{reason}"
+        );
+        assert!(status(waiting.pid, "State:").is_none_or(|state| state.starts_with('Z')));
         system
     });
 }

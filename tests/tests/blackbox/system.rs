@@ -31,7 +31,16 @@ pub fn with_settings<F: Future<Output = System>>(
     settings: &'static [(&'static str, &'static str)],
     test: impl FnOnce(System) -> F,
 ) {
+    run(|_| {}, settings, test);
+}
+
+fn run<F: Future<Output = System>>(
+    prepare: impl FnOnce(&Host),
+    settings: &'static [(&'static str, &'static str)],
+    test: impl FnOnce(System) -> F,
+) {
     on_a_host(|host| async move {
+        prepare(&host);
         let system = System::start(host, settings).await;
         let system = test(system).await;
         system.stop_everything().await;
@@ -44,6 +53,14 @@ pub fn with_settings<F: Future<Output = System>>(
         })
         .await;
     });
+}
+
+/// Runs a test on a system with the usual settings, on a host that something was done to before anything runs there.
+pub fn with_prepared<F: Future<Output = System>>(
+    prepare: impl FnOnce(&Host),
+    test: impl FnOnce(System) -> F,
+) {
+    run(prepare, &[], test);
 }
 
 /// Runs a test on a system with the usual settings.
@@ -193,7 +210,7 @@ impl System {
         answer.unwrap_or_else(|error| panic!("{:?}", error.message()));
     }
 
-    async fn stop_everything(&self) {
+    pub async fn stop_everything(&self) {
         let running = self
             .ecs
             .list_tasks()

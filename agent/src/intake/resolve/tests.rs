@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use longshore_protocol::arn::ContainerArn;
 use proptest::prelude::*;
@@ -216,7 +217,7 @@ fn what_cant_be_done_is_refused_by_name() {
         ),
         (
             serde_json::json!({"dependsOn": [{"containerName": "a", "condition": "START"}]}),
-            "containerDefinitions[app].dependsOn is",
+            "containerDefinitions[app].dependsOn.containerName is",
         ),
         (
             serde_json::json!({"image": ""}),

@@ -1,9 +1,11 @@
 //! What happens to a container.
 
+use std::time::Duration;
+
 use longshore_protocol::status::DesiredStatus;
 
 use super::super::{
-    ContainerFact, Exit, Failure, FirstStart, KnownStatus, OutOfMemory, StopDeadline, TaskState,
+    ContainerFact, Exit, Failure, FirstStart, Health, KnownStatus, OutOfMemory, StopDeadline, TaskState,
 };
 use super::{Effect, live};
 
@@ -39,20 +41,16 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact) ->
             boot_id,
             seen,
         } if was < KnownStatus::Stopped => {
-            record.known = KnownStatus::Running;
-            record.started.get_or_insert(FirstStart {
+            let first = FirstStart {
                 pid,
                 at_millis,
                 boot_id,
-            });
-            // It was said that it could not start, and it did.
-            let false_reason = record.reason.take();
-            container.seen_running = container.seen_running.max(Some(seen));
-            container.failed = false;
-            container.note = None;
-            if false_reason.is_some() && state.record.reason == false_reason {
-                state.record.reason = None;
-            }
+                since_boot: Some(seen),
+            };
+            started(state, index, first, seen);
+        }
+        ContainerFact::Health(health) if was == KnownStatus::Running && !container.exited => {
+            return changed(&mut container.health, health);
         }
         ContainerFact::Failed(failure) if was < KnownStatus::Running => failed(state, index, &failure),
         ContainerFact::Discarded if was < KnownStatus::Running => record.known = KnownStatus::Stopped,
@@ -83,6 +81,7 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact) ->
         | ContainerFact::Created
         | ContainerFact::StartCalled
         | ContainerFact::Started { .. }
+        | ContainerFact::Health(_)
         | ContainerFact::Failed(_)
         | ContainerFact::Discarded
         | ContainerFact::Exited
@@ -91,6 +90,37 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact) ->
         | ContainerFact::Vanished { .. } => return Effect::Nothing,
     }
     Effect::Live
+}
+
+fn changed<T: PartialEq>(old: &mut T, new: T) -> Effect {
+    match *old == new {
+        true => Effect::Nothing,
+        false => {
+            *old = new;
+            Effect::Live
+        }
+    }
+}
+
+/// A container runs: so it was seen at this time since boot.
+fn started(state: &mut TaskState, index: usize, first: FirstStart, seen: Duration) {
+    let (Some(record), Some(container)) = (
+        state.record.containers.get_mut(index),
+        state.live.containers.get_mut(index),
+    ) else {
+        return;
+    };
+    record.known = KnownStatus::Running;
+    record.started.get_or_insert(first);
+    container.running_since.get_or_insert(seen);
+    container.seen_running = container.seen_running.max(Some(seen));
+    container.failed = false;
+    container.note = None;
+    // It was said that it could not start, and it did.
+    let false_reason = record.reason.take();
+    if false_reason.is_some() && state.record.reason == false_reason {
+        state.record.reason = None;
+    }
 }
 
 fn is_essential(state: &TaskState, index: usize) -> bool {
@@ -132,6 +162,9 @@ fn vanished(at_millis: i64) -> Exit {
 
 /// A container has ended, and nothing of it is left.
 fn ended(state: &mut TaskState, index: usize, mut exit: Exit, boot_id: &str) {
+    if let Some(container) = state.live.containers.get_mut(index) {
+        container.health = Health::Unknown;
+    }
     let Some(record) = state.record.containers.get_mut(index) else {
         return;
     };
@@ -140,6 +173,7 @@ fn ended(state: &mut TaskState, index: usize, mut exit: Exit, boot_id: &str) {
         pid: 0,
         at_millis: 0,
         boot_id: boot_id.to_owned(),
+        since_boot: None,
     });
     if exit.code.is_none() && started.boot_id != boot_id {
         exit.reason = Some("HostRebooted: the machine was restarted while the container ran".into());

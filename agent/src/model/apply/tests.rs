@@ -4,7 +4,7 @@ use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ContainerFact, Exit, OutOfMemory, StopDeadline, sample};
+use crate::model::{ContainerFact, Exit, Health, OutOfMemory, StopDeadline, sample};
 
 const AT: i64 = 1_000;
 
@@ -67,6 +67,7 @@ fn container_fact() -> impl Strategy<Value = ContainerFact> {
         Just(ContainerFact::Created),
         Just(ContainerFact::StartCalled),
         Just(started()),
+        health().prop_map(ContainerFact::Health),
         Just(ContainerFact::Failed(failure())),
         Just(ContainerFact::Discarded),
         Just(ContainerFact::Adopted),
@@ -85,6 +86,10 @@ fn container_fact() -> impl Strategy<Value = ContainerFact> {
         }),
         Just(ContainerFact::TornDown),
     ]
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    proptest::sample::select(vec![Health::Unknown, Health::Healthy, Health::Unhealthy])
 }
 
 fn status() -> impl Strategy<Value = ReportedStatus> {
@@ -133,6 +138,9 @@ proptest! {
                 prop_assert!(old.exit.is_none() || new.exit == old.exit, "how it ended never changes");
                 prop_assert!(old.started.is_none() || new.started == old.started);
                 prop_assert!(old.stop_deadline.is_none() || new.stop_deadline == old.stop_deadline);
+            }
+            for (record, live) in state.record.containers.iter().zip(&state.live.containers) {
+                prop_assert!(live.health == Health::Unknown || record.known == KnownStatus::Running);
             }
             if let Some(report) = state.owed() {
                 prop_assert!(report.status >= told, "{:?} after {:?}", report, told);
@@ -356,4 +364,48 @@ fn a_new_agent_does_not_declare_dead_what_an_old_one_may_have_started() {
     apply(&mut other, Fact::Listed, AT).unwrap();
     assert_eq!(other.known(), KnownStatus::Stopped);
     assert_eq!(other.record.stopped_at, Some(AT));
+}
+
+#[test]
+fn a_task_is_as_well_as_its_essential_containers() {
+    let mut state = state(&[true, false, true]);
+    let mut tell = |index: u16, fact: ContainerFact| {
+        let effect = apply(&mut state, Fact::Container(index, fact), AT).unwrap();
+        (effect, state.health())
+    };
+    let says = ContainerFact::Health;
+    assert_eq!(
+        tell(0, says(Health::Healthy)),
+        (Effect::Nothing, Health::Unknown),
+        "it does not run"
+    );
+    for index in 0..3 {
+        tell(index, started());
+    }
+    assert_eq!(
+        tell(0, says(Health::Healthy)),
+        (Effect::Live, Health::Unknown),
+        "one has said nothing yet"
+    );
+    assert_eq!(
+        tell(0, says(Health::Healthy)),
+        (Effect::Nothing, Health::Unknown),
+        "it is no news"
+    );
+    assert_eq!(tell(2, says(Health::Healthy)), (Effect::Live, Health::Healthy));
+    assert_eq!(tell(1, says(Health::Unhealthy)), (Effect::Live, Health::Healthy));
+    assert_eq!(
+        tell(2, says(Health::Unhealthy)),
+        (Effect::Live, Health::Unhealthy)
+    );
+    tell(2, ContainerFact::Exited);
+    assert_eq!(
+        tell(2, says(Health::Healthy)),
+        (Effect::Nothing, Health::Unhealthy),
+        "it has ended"
+    );
+    assert_eq!(
+        tell(2, reaped(exit(Some(0), None))),
+        (Effect::Durable, Health::Unknown)
+    );
 }

@@ -31,7 +31,15 @@ impl Cgroups {
         for root in self.roots(path) {
             for folder in below(&root)? {
                 let file = folder.join("cgroup.procs");
-                let Some(list) = present(fs::read_to_string(&file), "read", &file)? else {
+                let list = match fs::read_to_string(&file) {
+                    // Of a threaded group (cgroup v2) there is no such list; its processes are in that of the group
+                    // above, which is the container's at the latest.
+                    Err(error) if folder != root && error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {
+                        continue;
+                    }
+                    list => present(list, "read", &file)?,
+                };
+                let Some(list) = list else {
                     continue;
                 };
                 // A 0 is a process of another PID namespace: not ours to see, and never to signal.

@@ -13,12 +13,15 @@
 //! [`super::exits`]) goes before what containerd says. Evidence is read from the cgroup before the shim removes it.
 //! An exit code is the kernel's or absent: a 137 that containerd makes up for a dead shim is told apart (see `watch`).
 //!
+//! A shim that hangs is not waited for for ever (see `hung`).
+//!
 //! Limits: with another shim than Longshore's, what containerd ≥ 1.7 throws away at its own restart while the agent is
 //! away is lost, reason `ExitStatusLost`.
 
 mod create;
 mod events;
 mod fit;
+mod hung;
 mod layers;
 mod list;
 mod reap;
@@ -339,7 +342,13 @@ impl Runtime for ContainerdRuntime {
                 self.cgroups.thaw(&group)
             }
             // The cgroup does not need containerd, and misses nobody.
-            SignalScope::All if sigkill => self.cgroups.kill(&group).map(drop),
+            SignalScope::All if sigkill => match self.cgroups.kill(&group) {
+                Ok(left) if left.is_empty() => {
+                    self.end_hung_shim(id).await;
+                    Ok(())
+                }
+                killed => killed.map(drop),
+            },
             SignalScope::All => {
                 self.signal(&name, signal, true).await?;
                 self.cgroups.thaw(&group)

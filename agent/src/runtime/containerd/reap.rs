@@ -47,7 +47,13 @@ impl ContainerdRuntime {
         let known = match (written, &process) {
             (Some(exit), None) => Known::Written(Box::new(exit)),
             (Some(exit), Some(process)) if has_ended(process.status()) => Known::Written(Box::new(exit)),
-            (_, Some(process)) => Known::Status(ended(process, &name)?),
+            (_, Some(process)) => match ended(process, &name) {
+                Ok(told) => Known::Status(told),
+                Err(error) => {
+                    self.end_hung_shim_if_idle(id).await;
+                    return Err(error);
+                }
+            },
             (None, None) => match &record {
                 Some(record) => self.known_from_events(id, is_longshore(made_with(record))).await,
                 None => return Err(RuntimeError::NotFound(name)),
@@ -67,8 +73,9 @@ impl ContainerdRuntime {
     /// After the exit is in the record.
     async fn forget_task(&self, id: &ContainerId, name: &str, there: bool) -> Result<(), RuntimeError> {
         self.empty_cgroup(name, &cgroup(id)).await?;
-        if there {
-            self.delete_task(name).await?;
+        if there && let Err(error) = self.delete_task(name).await {
+            self.end_hung_shim_if_idle(id).await;
+            return Err(error);
         }
         Ok(())
     }
@@ -81,8 +88,8 @@ impl ContainerdRuntime {
         let ending = tokio::time::timeout(doubt, self.watch.ending(id)).await;
         match (ending, self.watch.told(id)) {
             (Ok(Ending::Known(told)), _) => Known::Status(told),
-            (Ok(Ending::ShimDied(told)), _) => shim_died(Some(told)),
-            (Err(_), told) if longshore && told.is_none_or(is_clean_up) => shim_died(told),
+            (Ok(Ending::ShimDied(told)), _) => self.shim_died(id, Some(told)),
+            (Err(_), told) if longshore && told.is_none_or(is_clean_up) => self.shim_died(id, told),
             // No delete came, so this was no clean-up.
             (Err(_), Some(told)) if listening => Known::Status(told),
             (Err(_), told) => Known::Unknown {
@@ -91,6 +98,17 @@ impl ContainerdRuntime {
                          or its shim died while nobody listened"
                     .to_owned(),
             },
+        }
+    }
+
+    fn shim_died(&self, id: &ContainerId, told: Option<Told>) -> Known {
+        let what = match self.watch.was_hung(id) {
+            true => "did not answer any more and was killed",
+            false => "was killed",
+        };
+        Known::Unknown {
+            at_nanos: told.map(|told| told.at_nanos),
+            reason: format!("ShimDied: the container's shim {what}, and the exit status with it"),
         }
     }
 
@@ -141,13 +159,6 @@ impl Known {
             }),
             Self::Status(_) | Self::Unknown { .. } => now,
         }
-    }
-}
-
-fn shim_died(told: Option<Told>) -> Known {
-    Known::Unknown {
-        at_nanos: told.map(|told| told.at_nanos),
-        reason: "ShimDied: the container's shim was killed, and the exit status with it".to_owned(),
     }
 }
 

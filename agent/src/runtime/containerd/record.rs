@@ -2,7 +2,8 @@
 //! it ended.
 //!
 //! The task is versioned JSON. It holds no secret: values from environment files are in the OCI spec alone. A record of
-//! a newer version is left as it is, and its container is listed without its task.
+//! a newer version is left as it is, and read as far as it goes: a version adds, and what this one does not know of a
+//! container is no reason to let go of it. Where what this one needs isn't there, its container is listed without its task.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,14 @@ impl Record {
         }
         let bytes = &container.extensions.get(TASK_EXTENSION)?.value;
         let head: Head = serde_json::from_slice(bytes).ok()?;
-        (head.version == VERSION).then(|| serde_json::from_slice(bytes).ok())?
+        if head.version > VERSION {
+            tracing::debug!(
+                container = container.id,
+                version = head.version,
+                "a record of a newer agent"
+            );
+        }
+        (head.version > 0).then(|| serde_json::from_slice(bytes).ok())?
     }
 }
 
@@ -109,4 +117,43 @@ pub(super) fn labels(identity: &str, id: &ContainerId, task: &ResolvedTask) -> H
         .map(|(name, value)| (name.to_owned(), value)),
     );
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample;
+
+    fn stored(change: impl FnOnce(&mut serde_json::Value)) -> Container {
+        let task = sample::task(vec![sample::container("a", true)]);
+        let mut value = serde_json::to_value(Record::new(task, None)).unwrap();
+        change(&mut value);
+        Container {
+            extensions: HashMap::from([(TASK_EXTENSION.to_owned(), json(TASK_EXTENSION, &value).unwrap())]),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn a_newer_agents_record_is_read_as_far_as_it_goes() {
+        let task = sample::task(vec![sample::container("a", true)]);
+        let newer = stored(|value| {
+            value["version"] = 7.into();
+            value["later"] = serde_json::json!({"a": [1]});
+            value["task"]["later"] = true.into();
+            value["task"]["containers"][0]["later"] = "x".into();
+        });
+        assert_eq!(Record::read(&newer).unwrap().task, task);
+    }
+
+    #[test]
+    fn a_record_without_what_is_needed_is_none() {
+        let cut = stored(|value| {
+            value["task"].as_object_mut().unwrap().remove("arn");
+        });
+        assert_eq!(Record::read(&cut), None);
+        assert_eq!(Record::read(&stored(|value| value["version"] = 0.into())), None);
+        assert_eq!(Record::read(&stored(|value| *value = "text".into())), None);
+        assert_eq!(Record::read(&Container::default()), None);
+    }
 }

@@ -15,11 +15,21 @@ impl ContainerdRuntime {
         let (record, process) = tokio::join!(self.record(&name), self.process(&name));
         let (record, process) = (record?, process?);
         if let Some(process) = process {
-            if process.status() != Status::Stopped {
-                self.end_task(&name, id).await?;
-            }
+            let ended = match process.status() {
+                Status::Stopped => Ok(()),
+                Status::Created | Status::Running | Status::Paused | Status::Pausing | Status::Unknown => {
+                    self.end_task(&name, id).await
+                }
+            };
             self.empty_cgroup(&name, &cgroup(id)).await?;
-            self.delete_task(&name).await?;
+            let deleted = match ended {
+                Ok(()) => self.delete_task(&name).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = deleted {
+                self.end_hung_shim_if_idle(id).await;
+                return Err(error);
+            }
         }
         // Independent of containerd's word: with a shim that died, processes may be left that it knows nothing of.
         self.empty_cgroup(&name, &cgroup(id)).await?;

@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use longshore_protocol::arn::ResourceId;
 use tokio::sync::Notify;
 
 use crate::model::ContainerId;
@@ -38,6 +39,8 @@ struct Seen {
     deleted: Option<Told>,
     out_of_memory: bool,
     killed: bool,
+    /// Its shim was killed from here, for it said nothing.
+    hung: bool,
 }
 
 /// How a container ended that containerd knows no more.
@@ -112,6 +115,17 @@ impl Watch {
     /// SIGKILL was sent from here, so that an exit by it needs no other cause.
     pub(super) fn killed(&self, id: &ContainerId) {
         self.update(id, |seen| seen.killed = true);
+    }
+
+    /// The shim of a task was killed from here.
+    pub(super) fn hung(&self, task: &ResourceId) {
+        for (_, seen) in self.lock().iter_mut().filter(|(id, _)| id.task() == task) {
+            seen.hung = true;
+        }
+    }
+
+    pub(super) fn was_hung(&self, id: &ContainerId) -> bool {
+        self.lock().get(id).is_some_and(|seen| seen.hung)
     }
 
     pub(super) fn was_out_of_memory(&self, id: &ContainerId) -> bool {

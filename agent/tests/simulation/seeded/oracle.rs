@@ -90,7 +90,8 @@ impl<'a> Oracle<'a> {
         if history.overlaps {
             blame("it ran twice at once".to_owned());
         }
-        if history.starts > 1 {
+        // A runtime that forgets an end before the start is stored leaves nothing that tells of either.
+        if history.starts > 1 && !history.forgotten {
             blame(format!("it was started {} times", history.starts));
         }
         let told = node.link.told_at(arn, "STOPPED").unwrap();

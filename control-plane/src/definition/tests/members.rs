@@ -21,11 +21,6 @@ fn members_that_do_not_work_yet_are_refused_by_name() {
             json!({"capabilities": {"add": ["NET_ADMIN"], "drop": []}}),
         ),
         ("secrets", json!([{"name": "n", "valueFrom": "v"}])),
-        (
-            "dependsOn",
-            json!([{"containerName": "web", "condition": "START"}]),
-        ),
-        ("startTimeout", json!(5)),
         ("versionConsistency", json!("enabled")),
         ("hostname", json!("h")),
         ("disableNetworking", json!(true)),

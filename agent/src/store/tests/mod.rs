@@ -1,6 +1,11 @@
 use super::*;
 use crate::model::{Body, sample};
 
+mod disk;
+#[path = "../../../tests/faulty_disk/mod.rs"]
+mod faulty_disk;
+mod rebuild;
+
 fn opened(path: &Path) -> (Store, Contents) {
     Store::open(path).unwrap()
 }

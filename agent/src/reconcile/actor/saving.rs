@@ -1,0 +1,122 @@
+//! A task's way into the store, and what may be done before it is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{KnownStatus, Step};
+use crate::plan::Wait;
+use crate::store::Write;
+
+use super::{Actor, ActorError, Done, PATIENCE, sleep_until};
+
+/// What is on its way to the store.
+#[derive(Clone, Copy)]
+pub(super) struct Saving {
+    /// When it has taken too long, since boot.
+    pub(super) late: Duration,
+    /// How far the task is in it.
+    pub(super) known: KnownStatus,
+}
+
+impl Actor {
+    /// Of a task that the runtime has and the store has not: the first thing to do is to store it.
+    pub(in crate::reconcile) fn adopt(&mut self) {
+        self.adopted = true;
+        self.unsaved = true;
+    }
+
+    /// What is on its way to the store gets there if the disk is well; what is not planned again loses nothing by it.
+    pub(super) async fn end(mut self) -> Result<(), ActorError> {
+        let shared = Arc::clone(&self.shared);
+        let late = self.saving.map(|saving| saving.late);
+        while self.saving.is_some() {
+            tokio::select! {
+                biased;
+                Some(done) = self.work.join_next() => self.finish(done?)?,
+                () = sleep_until(&shared, late) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody needs the task any more. What is still said of it must not hold up the engine.
+    pub(super) async fn forget(mut self, token: &CancellationToken) -> Result<(), ActorError> {
+        let arn = self.state.assignment.arn.clone();
+        let forget = self.shared.store.commit(vec![Write::Forget(arn)]);
+        tokio::pin!(forget);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut forget => return Ok(result?),
+                () = token.cancelled() => return Ok(()),
+                Some(_) = self.facts.recv() => {}
+            }
+        }
+    }
+
+    /// Sends what is new to the store, one version at a time.
+    pub(super) fn save(&mut self) {
+        if self.saving.is_some() || !std::mem::take(&mut self.unsaved) {
+            return;
+        }
+        let assignment = &self.state.assignment;
+        let mut writes = Vec::new();
+        if std::mem::take(&mut self.adopted) {
+            writes.push(Write::Adopted(assignment.clone()));
+        }
+        writes.push(Write::Record(assignment.arn.clone(), self.state.record.clone()));
+        self.saving = Some(Saving {
+            late: self.shared.clock().since_boot() + PATIENCE,
+            known: self.state.known(),
+        });
+        let store = self.shared.store.clone();
+        self.work
+            .spawn(async move { Done::Saved(store.commit(writes).await) });
+    }
+
+    /// Whether the store has everything.
+    pub(super) fn is_stored(&self) -> bool {
+        self.saving.is_none() && !self.unsaved
+    }
+
+    /// Whether what is on its way to the store is not waited for: the disk takes no writes, or it has taken too long.
+    pub(super) fn is_late(&self) -> bool {
+        let now = self.shared.clock().since_boot();
+        let late = |saving: Saving| saving.late <= now || self.shared.store.is_failing();
+        self.saving.is_some_and(late)
+    }
+
+    /// Whether a step may be begun now.
+    pub(super) fn may(&self, step: &Step) -> bool {
+        match step {
+            // How it ended is asked as well: who asks keeps the answer until the container is removed.
+            Step::Terminate(..) | Step::Kill(..) | Step::Reap(_) => self.is_stored() || self.is_late(),
+            Step::PrepareTask
+            | Step::Pull(_)
+            | Step::Attach(_)
+            | Step::Create(_)
+            | Step::Start(_)
+            | Step::Adopt(_)
+            | Step::Discard(_)
+            | Step::TearDown(_)
+            | Step::TearDownTask
+            | Step::Clean => self.is_stored(),
+        }
+    }
+}
+
+pub(super) fn waiting_for_disk(index: u16, known: KnownStatus) -> Wait {
+    let cause = match known {
+        KnownStatus::Stopped => "it has ended; that is told once the node's disk takes writes again",
+        KnownStatus::None | KnownStatus::Pulled | KnownStatus::Created | KnownStatus::Running => {
+            "waiting for the node's disk, which takes no writes"
+        }
+    };
+    Wait {
+        index,
+        cause: cause.to_owned(),
+        until: None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Answers of polls on their way into the store, and what is done with them if it does not answer.
+
+use std::sync::Arc;
+
+use longshore_protocol::poll::PollResponse;
+use longshore_protocol::status::DesiredStatus;
+
+use crate::intake::{Arrival, Judged};
+use crate::model::{Fact, TaskState};
+use crate::store::StoreError;
+
+use super::super::TaskView;
+use super::super::actor::PATIENCE;
+use super::{Engine, EngineError, Taken};
+
+/// An answer on its way to the store.
+pub(super) struct Taking {
+    judged: Judged,
+    /// Until somebody has been told how it went.
+    reply: Option<Taken>,
+}
+
+impl Engine {
+    /// Has an answer stored; [`Engine::stored`] goes on with it. One at a time: the next may build on it.
+    pub(super) async fn take(&mut self, response: Box<PollResponse>, reply: Taken) {
+        if self.is_too_early(&response) {
+            self.held.push((response, reply));
+            return;
+        }
+        let late = self.shared.clock().since_boot() + PATIENCE;
+        if let Some(taking) = &self.taking {
+            if taking.reply.is_none() {
+                self.stop_ahead(&self.intake.judge(&response)).await;
+            }
+            self.waiting.push((response, reply));
+            self.patience.get_or_insert(late);
+            return;
+        }
+        let judged = self.intake.judge(&response);
+        if judged.writes.is_empty() {
+            self.taken(judged, Some(reply)).await;
+            return;
+        }
+        let (store, writes) = (self.shared.store.clone(), judged.writes.clone());
+        self.commits.spawn(async move { store.commit(writes).await });
+        self.patience = Some(late);
+        self.taking = Some(Taking {
+            judged,
+            reply: Some(reply),
+        });
+    }
+
+    pub(super) async fn stored(&mut self, result: Result<(), StoreError>) -> Result<(), EngineError> {
+        let Some(Taking { judged, reply, .. }) = self.taking.take() else {
+            return Ok(());
+        };
+        self.patience = None;
+        if let Err(error) = result {
+            reply.map(|reply| reply.send(Err(error.clone().into())));
+            return Err(error.into());
+        }
+        self.taken(judged, reply).await;
+        for (response, reply) in std::mem::take(&mut self.waiting) {
+            self.take(response, reply).await;
+        }
+        Ok(())
+    }
+
+    async fn taken(&mut self, judged: Judged, reply: Option<Taken>) {
+        for arrival in self.intake.take(judged) {
+            match arrival {
+                Arrival::New(assignment) => self.spawn(TaskState::new(assignment)),
+                Arrival::Order(arn, order) => self.tell(&arn.id, Fact::Ordered(order)).await,
+            }
+        }
+        let cursor = self.intake.cursor().clone();
+        self.shared.set_cursor(cursor.clone());
+        // The poller may have been told to end meanwhile; what it brought is taken in all the same.
+        reply.map(|reply| reply.send(Ok(cursor)));
+    }
+
+    /// The store does not answer: the poller is to go on with the cursor that it has, so that the control plane hears of
+    /// the node and the node of new orders. Nothing is acknowledged, so everything comes again.
+    pub(super) async fn lose_patience(&mut self) {
+        self.patience = None;
+        let cursor = self.intake.cursor().clone();
+        if let Some(mut taking) = self.taking.take() {
+            if let Some(reply) = taking.reply.take() {
+                self.stop_ahead(&taking.judged).await;
+                let _ = reply.send(Ok(cursor.clone()));
+            }
+            self.taking = Some(taking);
+        }
+        for (response, reply) in std::mem::take(&mut self.waiting) {
+            self.stop_ahead(&self.intake.judge(&response)).await;
+            let _ = reply.send(Ok(cursor.clone()));
+        }
+    }
+
+    /// Orders to stop what runs are obeyed although they are not stored: they come again until they are, and to stop
+    /// something twice does no harm.
+    async fn stop_ahead(&self, judged: &Judged) {
+        for (arn, order) in judged.stops() {
+            let view = self.shared.view(&arn.id);
+            let stops = |view: Arc<TaskView>| {
+                let assignment = &view.state.assignment;
+                assignment.desired == DesiredStatus::Stopped && (assignment.force || !order.force)
+            };
+            if view.is_none_or(stops) {
+                continue;
+            }
+            tracing::warn!(task = %arn, "it is stopped before the order is stored, since the disk takes no writes");
+            self.tell(&arn.id, Fact::Ordered(order.clone())).await;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Commands for the guest, over a virtio serial port: a line each way, see `tests/vm/guest/longshore-channel`.
+
+use std::path::Path;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+
+/// What came of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed, standard error included.
+    pub output: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    stream: BufReader<UnixStream>,
+    last: u64,
+}
+
+impl Channel {
+    pub(super) async fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).await.expect("QEMU's socket");
+        Self {
+            stream: BufReader::new(stream),
+            last: 0,
+        }
+    }
+
+    /// Runs a script. One that nobody waited for may still answer; its answer is passed over.
+    pub(super) async fn run(&mut self, script: &str) -> Answer {
+        self.last += 1;
+        let line = format!("{} {}\n", self.last, encode(script.as_bytes()));
+        self.stream.write_all(line.as_bytes()).await.expect("QEMU runs");
+        loop {
+            let mut line = String::new();
+            let read = self.stream.read_line(&mut line).await.expect("QEMU runs");
+            assert!(read > 0, "QEMU has ended");
+            if let Some(answer) = parse(&line, self.last) {
+                return answer;
+            }
+        }
+    }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn parse(line: &str, id: u64) -> Option<Answer> {
+    use base64::Engine as _;
+    let mut words = line.trim_end().split(' ');
+    if words.next()?.parse::<u64>().ok()? != id {
+        return None;
+    }
+    let status = words.next()?.parse().ok()?;
+    let output = base64::engine::general_purpose::STANDARD
+        .decode(words.next().unwrap_or_default())
+        .ok()?;
+    Some(Answer {
+        status,
+        output: String::from_utf8_lossy(&output).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_of_its_own_script() {
+        let answer = Answer {
+            status: 3,
+            output: "hi\n".to_owned(),
+        };
+        assert_eq!(parse("7 3 aGkK\n", 7), Some(answer));
+        assert_eq!(parse("6 3 aGkK\n", 7), None, "an earlier one");
+        assert_eq!(parse("7 0 \n", 7).unwrap().output, "");
+        assert_eq!(parse("7 0 a*\n", 7), None);
+        assert_eq!(parse("\n", 7), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! A virtual machine as most nodes are: systemd, cgroup v2, a kernel of its own, and a power plug.
+//!
+//! `tests/vm/build-image` makes its disk; QEMU emulates its processors (no KVM, which few test machines have), so what
+//! runs in it takes ten to thirty times as long as outside. Each test boots a copy of the disk.
+//!
+//! Limits: x86-64, Debian's packages, root. Where it can't be had, `build-image` says why, and scripts/test says it again.
+
+mod channel;
+mod image;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub use channel::Answer;
+pub use image::{Image, Programs};
+
+use crate::process::Process;
+use crate::wait;
+use channel::Channel;
+
+/// Until the first command is answered: 15 to 20 s where nothing else runs.
+const BOOT: Duration = Duration::from_secs(240);
+/// What a command may take unless a test says otherwise.
+const COMMAND: Duration = Duration::from_secs(120);
+/// Enough for containerd, a control plane, an agent and small containers. The disk is not counted.
+const MEMORY_MIB: u32 = 1536;
+
+/// A virtual machine.
+#[derive(Debug)]
+pub struct Machine {
+    dir: tempfile::TempDir,
+    image: Image,
+    power: Option<Power>,
+    /// What QEMU's `-rtc base=` takes; the host's time where empty.
+    clock: String,
+}
+
+/// What there is only while it is on.
+#[derive(Debug)]
+struct Power {
+    qemu: Process,
+    channel: Channel,
+}
+
+impl Machine {
+    /// A machine that is off, with a copy of the image's disk, and `programs` on a second one.
+    ///
+    /// # Panics
+    /// When the disks can't be written.
+    #[must_use]
+    pub fn new(image: &Image, programs: &Programs) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("lst-vm-")
+            .tempdir()
+            .expect("a folder");
+        let copied = Command::new("cp")
+            .arg("--sparse=always")
+            .args([image.disk(), dir.path().join("root.img")])
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "a copy of the disk");
+        programs.write_disk(&dir.path().join("programs.img"));
+        Self {
+            dir,
+            image: image.clone(),
+            power: None,
+            clock: String::new(),
+        }
+    }
+
+    /// What its battery-backed clock says at the next boot: `2026-01-31T12:00:00`, in UTC.
+    pub fn set_clock(&mut self, to: &str) {
+        to.clone_into(&mut self.clock);
+    }
+
+    /// Switches it on, and waits until it takes commands. The programs are in `/opt/longshore` then.
+    ///
+    /// # Panics
+    /// When it doesn't boot; then with the end of its console.
+    pub async fn boot(&mut self) {
+        let socket = self.path("channel");
+        let _ = std::fs::remove_file(&socket);
+        let mut command = self.qemu(&socket);
+        let qemu = Process::spawn("qemu", command.stdin(Stdio::null()), &self.path("qemu.log"));
+        wait::until_some("QEMU opens the channel", || socket.exists().then_some(())).await;
+        let channel = Channel::connect(&socket).await;
+        self.power = Some(Power { qemu, channel });
+        let answer = self
+            .run_for(
+                BOOT,
+                "mkdir -p /opt/longshore && mount -r /dev/vdb /opt/longshore",
+            )
+            .await;
+        assert_eq!(answer.status, 0, "the programs' disk: {}", answer.output);
+    }
+
+    fn qemu(&self, socket: &Path) -> Command {
+        let drive =
+            |file: &str, more: &str| format!("file={},if=virtio,format=raw{more}", self.path(file).display());
+        let mut command = Command::new("nice");
+        command.args(["-n", "5", "qemu-system-x86_64"]);
+        command.args([
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-machine",
+            "q35",
+        ]);
+        command.args(["-m", &MEMORY_MIB.to_string()]);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+        command.arg("-kernel").arg(self.image.kernel());
+        command.arg("-initrd").arg(self.image.initrd());
+        command.args([
+            "-append",
+            "root=/dev/vda rw console=ttyS0 panic=-1 fsck.mode=auto",
+        ]);
+        // Killing QEMU is a power cut then: what the guest has flushed is in the file, what it has not is lost.
+        command.args(["-drive", &drive("root.img", ",cache=writeback")]);
+        command.args(["-drive", &drive("programs.img", ",readonly=on")]);
+        command.arg("-serial");
+        command.arg(format!("file:{}", self.console_path().display()));
+        command.args(["-device", "virtio-serial", "-device", "virtio-rng-pci"]);
+        command.arg("-chardev");
+        command.arg(format!(
+            "socket,id=channel,path={},server=on,wait=off",
+            socket.display()
+        ));
+        command.args(["-device", "virtserialport,chardev=channel,name=longshore"]);
+        if !self.clock.is_empty() {
+            command.args(["-rtc", &format!("base={}", self.clock)]);
+        }
+        command
+    }
+
+    /// Runs a shell script in it, as root.
+    ///
+    /// # Panics
+    /// When it isn't on, or doesn't answer in time.
+    pub async fn run(&mut self, script: &str) -> Answer {
+        self.run_for(COMMAND, script).await
+    }
+
+    /// As [`Machine::run`], with its own patience.
+    ///
+    /// # Panics
+    /// When it isn't on, or doesn't answer in time; then with the end of its console.
+    pub async fn run_for(&mut self, patience: Duration, script: &str) -> Answer {
+        let power = self.power.as_mut().expect("it is on");
+        match tokio::time::timeout(patience, power.channel.run(script)).await {
+            Ok(answer) => answer,
+            Err(_) => panic!(
+                "no answer within {} s to:\n{script}\nThe console ends so:\n{}",
+                patience.as_secs(),
+                self.console_end()
+            ),
+        }
+    }
+
+    /// What a script prints.
+    ///
+    /// # Panics
+    /// When it fails, or doesn't answer in time.
+    pub async fn ok(&mut self, script: &str) -> String {
+        let answer = self.run(script).await;
+        assert_eq!(answer.status, 0, "{script}\n{}", answer.output);
+        answer.output.trim().to_owned()
+    }
+
+    /// Asks until a script succeeds, and gives what it printed then.
+    ///
+    /// # Panics
+    /// When it hasn't within `patience`; then with what it printed last.
+    pub async fn until(&mut self, patience: Duration, script: &str) -> String {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let answer = self.run(script).await;
+            if answer.status == 0 {
+                return answer.output.trim().to_owned();
+            }
+            assert!(
+                begun.elapsed() < patience,
+                "not within {} s: {script}\n{}",
+                patience.as_secs(),
+                answer.output
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Pulls the plug.
+    ///
+    /// # Panics
+    /// When it isn't on.
+    pub fn cut_power(&mut self) {
+        let mut power = self.power.take().expect("it is on");
+        power.qemu.kill();
+    }
+
+    /// Where the kernel and systemd write to.
+    #[must_use]
+    pub fn console_path(&self) -> PathBuf {
+        self.path("console")
+    }
+
+    fn console_end(&self) -> String {
+        let text = std::fs::read(self.console_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<_> = text.lines().collect();
+        lines
+            .get(lines.len().saturating_sub(40)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
