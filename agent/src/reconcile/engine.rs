@@ -20,7 +20,7 @@ use crate::events::{Notice, Watcher};
 use crate::executor::{Executor, Progress};
 use crate::intake::Intake;
 use crate::janitor::Janitor;
-use crate::model::{ContainerFact, ContainerId, Fact, TaskState};
+use crate::model::{ContainerFact, ContainerId, Fact, KnownStatus, TaskState};
 use crate::plan::Needs;
 use crate::report::Reporter;
 use crate::runtime::{Observed, ObservedState};
@@ -296,7 +296,9 @@ impl Engine {
             // Who has something already has it before anybody asks.
             let there = observed.iter().map(|each| &each.id).chain(networks);
             let there: BTreeSet<_> = there.map(|id| id.task().clone()).collect();
-            let tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
+            // One that is over may have given it back already, with nobody told.
+            let mut tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
+            tasks.sort_by_key(|id| self.is_over(id));
             for id in &tasks {
                 self.hold_again(id, there.contains(id)).await;
             }
@@ -308,6 +310,11 @@ impl Engine {
                 self.sweep(id.clone());
             }
         }
+    }
+
+    fn is_over(&self, id: &ResourceId) -> bool {
+        let view = self.shared.view(id);
+        view.is_some_and(|view| view.state.known() == KnownStatus::Stopped)
     }
 
     async fn hold_again(&self, id: &ResourceId, in_the_list: bool) {

@@ -125,7 +125,17 @@ impl FakeNetwork {
 #[async_trait]
 impl Network for FakeNetwork {
     async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError> {
-        self.world.cross(&format!("> attach {}", request.container)).await;
+        self.world
+            .cross(&format!(
+                "> attach {} {:?}",
+                request.container,
+                request
+                    .ports
+                    .iter()
+                    .map(|port| port.host_port)
+                    .collect::<Vec<_>>()
+            ))
+            .await;
         if request.ports.iter().any(|mapping| mapping.host_port == Some(666)) {
             return Err(NetworkError::Port {
                 port: 666,

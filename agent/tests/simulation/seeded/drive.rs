@@ -1,7 +1,7 @@
 //! Lets a life happen, and watches.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,12 +11,20 @@ use super::bugs::Bug;
 use super::oracle::Oracle;
 use super::scenario::{Event, Scenario};
 use crate::node::Node;
+use crate::world::World;
 
 /// How often the oracle looks, while things happen.
 const LOOK: Duration = Duration::from_millis(500);
 
-pub(super) async fn drive(seed: u64, scenario: &Scenario, bug: Option<Bug>) -> Life {
+/// The world is put where its log can be read after a panic.
+pub(super) async fn drive(
+    seed: u64,
+    scenario: &Scenario,
+    bug: Option<Bug>,
+    world: &Mutex<Option<Arc<World>>>,
+) -> Life {
     let mut node = Node::new(seed);
+    *world.lock().unwrap() = Some(Arc::clone(&node.world));
     node.bug = bug;
     // A control plane that comes back from a backup may ask for what has been cleaned up since: then it is too old.
     node.cleanup_wait = Duration::from_secs(if scenario.restores { 7200 } else { 60 });

@@ -9,11 +9,13 @@ pub mod oracle;
 mod scenario;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bugs::Bug;
 use scenario::Scenario;
+
+use crate::world::World;
 
 /// Seeds in `make test`.
 const RUNS: u64 = 1000;
@@ -26,20 +28,23 @@ struct Life {
 
 /// Lives one seed through, on a runtime and a store of its own.
 fn live(seed: u64, bug: Option<Bug>) -> Life {
+    let world = Mutex::new(None);
     let lived = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(drive::drive(seed, &Scenario::of(seed), bug))
+        runtime.block_on(drive::drive(seed, &Scenario::of(seed), bug, &world))
     }));
     lived.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let text = text.unwrap_or_else(|| "a panic without words".to_owned());
+        let world = world.lock().unwrap().take();
+        let log = world.map_or_else(String::new, |world: Arc<World>| world.log());
         Life {
-            log: text.clone(),
+            log: format!("{log}\n{text}"),
             violations: vec![text.lines().take(3).collect::<Vec<_>>().join(" ")],
         }
     })

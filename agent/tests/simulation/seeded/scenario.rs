@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longshore_protocol::arn::TaskArn;
+use longshore_protocol::ecs;
 use longshore_protocol::poll::TaskSpec;
 
 use crate::node::{container, task, task_arn, with_port};
@@ -154,7 +155,11 @@ fn spec(dice: &mut Dice) -> TaskSpec {
             .then(|| i32::try_from(2 + dice.below(118)).unwrap());
         definition
     });
-    spec.containers = task(definitions.collect()).containers;
+    let mut definitions: Vec<_> = definitions.collect();
+    if dice.percent(40) {
+        add_dependencies(dice, &mut definitions);
+    }
+    spec.containers = task(definitions).containers;
     if dice.percent(30) {
         let host = dice
             .percent(50)
@@ -162,6 +167,31 @@ fn spec(dice: &mut Dice) -> TaskSpec {
         spec = with_port(spec, 80, host);
     }
     spec
+}
+
+/// Later containers depend on earlier ones: no circles.
+fn add_dependencies(dice: &mut Dice, definitions: &mut [ecs::ContainerDefinition]) {
+    for index in 1..definitions.len() {
+        if dice.percent(30) {
+            continue;
+        }
+        let on = usize::try_from(dice.below(index as u64)).unwrap();
+        let essential = definitions[on].essential == Some(true);
+        // An essential container that others wait to see end would end the task.
+        let condition = match dice.below(3) {
+            0 if !essential => "COMPLETE",
+            1 if !essential => "SUCCESS",
+            _ => "START",
+        };
+        let edge = ecs::ContainerDependency {
+            container_name: definitions[on].name.clone(),
+            condition: Some(condition.to_owned()),
+        };
+        definitions[index].depends_on = Some(vec![edge]);
+        if dice.percent(30) {
+            definitions[on].start_timeout = Some(i32::try_from(2 + dice.below(60)).unwrap());
+        }
+    }
 }
 
 fn behaviour(dice: &mut Dice) -> String {
