@@ -5,6 +5,7 @@
 //! no other way back. Whatever goes wrong with one task or the link, other tasks don't wait for it.
 
 mod actor;
+mod booted;
 mod engine;
 mod observed;
 mod poll;
@@ -21,10 +22,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::ResumeOnBoot;
 use crate::executor::{Assembler, Limits};
 use crate::image::Images;
 use crate::intake::Rules;
 use crate::link::ControlLink;
+use crate::model::Boot;
 use crate::network::Network;
 use crate::plan::Policy;
 use crate::runtime::Runtime;
@@ -61,8 +64,10 @@ pub struct Deps {
 /// The engine's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Random per boot of the machine.
-    pub boot_id: String,
+    /// Which boot of which machine this is.
+    pub boot: Boot,
+    /// `LONGSHORE_RESUME_ON_BOOT`.
+    pub resume: ResumeOnBoot,
     /// `ECS_CONTAINER_STOP_TIMEOUT` and `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION`.
     pub policy: Policy,
     /// `ECS_CONTAINER_CREATE_TIMEOUT` and `ECS_CONTAINER_START_TIMEOUT`.

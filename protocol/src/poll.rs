@@ -151,9 +151,18 @@ pub struct ContainerProgress {
     /// How far, where that can be said: 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// When it is given up, where it is.
+    /// When it is given up, or goes on, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// How often it was restarted by its restart policy, or since the machine was restarted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restart_count: u32,
+}
+
+/// A number that goes without saying.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What the control plane answers.

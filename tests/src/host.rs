@@ -3,6 +3,8 @@
 //! Limits: one host at a time in a process, since the process collects every orphan of its host. nextest runs each test
 //! in a process of its own.
 
+mod reboot;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -51,14 +53,7 @@ impl Host {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces");
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
-        mount(
-            Some("run"),
-            "/run",
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("mode=755"),
-        )
-        .expect("an empty /run");
+        mount_run();
         run(Command::new("ip").args(["link", "set", "lo", "up"]));
         let dir = tempfile::Builder::new()
             .prefix("lst-")
@@ -182,6 +177,11 @@ impl Host {
             remove_tree(&below);
         }
     }
+}
+
+fn mount_run() {
+    let (name, kind) = (Some("run"), Some("tmpfs"));
+    mount(name, "/run", kind, MsFlags::empty(), Some("mode=755")).expect("an empty /run");
 }
 
 /// The mounts of this thread's namespace, a line each.

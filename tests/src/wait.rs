@@ -20,7 +20,19 @@ pub fn patience() -> Duration {
 ///
 /// # Panics
 /// When nothing came within [`patience`]; `what` says what was awaited.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(patience(), what, ask).await
+}
+
+/// As [`until`], for what takes long by itself.
+///
+/// # Panics
+/// When nothing came within `patience`.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let wait = async {
         loop {
             if let Some(answer) = ask().await {
@@ -29,7 +41,6 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let patience = patience();
     match tokio::time::timeout(patience, wait).await {
         Ok(answer) => answer,
         Err(_) => panic!("{what}: not within {} s", patience.as_secs()),

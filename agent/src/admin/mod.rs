@@ -102,6 +102,9 @@ pub struct ContainerView {
     /// What its health check says.
     #[serde(default)]
     pub health_status: String,
+    /// How often it was restarted by its restart policy, or since the machine was restarted.
+    #[serde(default)]
+    pub restart_count: u32,
     /// How it ended.
     pub exit_code: Option<i32>,
     /// Why it waits or ended.

@@ -180,6 +180,7 @@ fn view(task: &reconcile::TaskView) -> TaskView {
             runtime_id: state.container_id(index).to_string(),
             last_status: record.known.as_str().to_owned(),
             health_status: live.health.as_str().to_owned(),
+            restart_count: record.restarts.count,
             exit_code: record.exit.as_ref().and_then(|exit| exit.code),
             reason: record
                 .reason

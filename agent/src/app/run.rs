@@ -24,7 +24,7 @@ use crate::image::{ContainerdImages, Node, Reach};
 use crate::intake::Rules;
 use crate::link::{Identity, IdentityFiles, Link};
 use crate::log::Logs;
-use crate::model::HostFacts;
+use crate::model::{Boot, HostFacts};
 use crate::network::CniNetwork;
 use crate::plan::Policy;
 use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
@@ -302,7 +302,11 @@ fn images(
 
 fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
     Settings {
-        boot_id: host.boot_id.clone(),
+        boot: Boot {
+            boot_id: host.boot_id.clone(),
+            fingerprint: host.fingerprint.clone(),
+        },
+        resume: config.resume_on_boot,
         policy: Policy {
             stop_timeout: config.stop_timeout,
             cleanup_wait: config.cleanup_wait,

@@ -119,7 +119,18 @@ fn status_text(status: &Status) -> String {
 }
 
 fn tasks_text(tasks: &Tasks) -> String {
-    let mut rows = vec![["TASK", "DEFINITION", "CONTAINER", "STATUS", "EXIT", "REASON"].map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "TASK",
+            "DEFINITION",
+            "CONTAINER",
+            "STATUS",
+            "RESTARTS",
+            "EXIT",
+            "REASON",
+        ]
+        .map(str::to_owned),
+    ];
     for task in &tasks.tasks {
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
         for container in &task.containers {
@@ -128,6 +139,7 @@ fn tasks_text(tasks: &Tasks) -> String {
                 last(&task.task_definition_arn),
                 container.name.clone(),
                 container.last_status.clone(),
+                container.restart_count.to_string(),
                 container
                     .exit_code
                     .map(|code| code.to_string())
@@ -173,6 +185,7 @@ mod tests {
             runtime_id: "x-0".to_owned(),
             last_status: "STOPPED".to_owned(),
             health_status: "UNKNOWN".to_owned(),
+            restart_count: 2,
             exit_code,
             reason: None,
         };
@@ -188,9 +201,9 @@ mod tests {
         };
         assert_eq!(
             tasks_text(&tasks),
-            "TASK  DEFINITION  CONTAINER  STATUS   EXIT  REASON\n\
-             0a    web:3       app        STOPPED  0\n\
-             0a    web:3       sidecar    STOPPED\n"
+            "TASK  DEFINITION  CONTAINER  STATUS   RESTARTS  EXIT  REASON\n\
+             0a    web:3       app        STOPPED  2         0\n\
+             0a    web:3       sidecar    STOPPED  2\n"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use super::PullBehavior;
+use super::{PullBehavior, ResumeOnBoot};
 
 /// The longest name of a network interface: IFNAMSIZ without its closing zero.
 const MAX_INTERFACE_NAME: usize = 15;
@@ -73,6 +73,15 @@ pub(super) fn pull_behavior(text: &str) -> Option<PullBehavior> {
         "always" => Some(PullBehavior::Always),
         "once" => Some(PullBehavior::Once),
         "prefer-cached" => Some(PullBehavior::PreferCached),
+        _ => None,
+    }
+}
+
+pub(super) fn resume_on_boot(text: &str) -> Option<ResumeOnBoot> {
+    match text {
+        "restart-policy" => Some(ResumeOnBoot::RestartPolicy),
+        "all" => Some(ResumeOnBoot::All),
+        "none" => Some(ResumeOnBoot::None),
         _ => None,
     }
 }

@@ -56,6 +56,8 @@ pub struct Config {
     pub create_timeout: Duration,
     /// `ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION` (3 h; at least 1 s): how long a stopped task's files are kept.
     pub cleanup_wait: Duration,
+    /// `LONGSHORE_RESUME_ON_BOOT` (`restart-policy`).
+    pub resume_on_boot: ResumeOnBoot,
     /// `ECS_DISABLE_PRIVILEGED` (false).
     pub disable_privileged: bool,
     /// `ECS_TASK_PIDS_LIMIT` (none).
@@ -152,6 +154,18 @@ pub struct NetworkConfig {
     pub plugin_dirs: Vec<PathBuf>,
     /// `ECS_DYNAMIC_HOST_PORT_RANGE` `a-b` (the kernel's ip_local_port_range, read at use).
     pub dynamic_ports: Option<(u16, u16)>,
+}
+
+/// `LONGSHORE_RESUME_ON_BOOT`: which tasks go on by themselves after a restart of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResumeOnBoot {
+    /// Those whose essential containers all have an enabled restart policy.
+    #[default]
+    RestartPolicy,
+    /// All that were to run.
+    All,
+    /// None.
+    None,
 }
 
 /// `ECS_IMAGE_PULL_BEHAVIOR`.

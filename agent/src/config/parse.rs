@@ -9,7 +9,7 @@ use super::auth::{self, AuthType};
 use super::duration::{self, TRUTH_FORM};
 use super::forms::{
     ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range, program,
-    proxy_address, pull_behavior, subnet,
+    proxy_address, pull_behavior, resume_on_boot, subnet,
 };
 use super::reader::{PATH_FORM, Reader};
 use super::{
@@ -106,6 +106,13 @@ impl Reader {
             start_timeout: self.at_least("ECS_CONTAINER_START_TIMEOUT", 45 * SECOND, 3 * MINUTE),
             create_timeout: self.at_least("ECS_CONTAINER_CREATE_TIMEOUT", MINUTE, 4 * MINUTE),
             cleanup_wait,
+            resume_on_boot: self
+                .parsed(
+                    "LONGSHORE_RESUME_ON_BOOT",
+                    "restart-policy, all or none",
+                    resume_on_boot,
+                )
+                .unwrap_or_default(),
             disable_privileged: self.flag("ECS_DISABLE_PRIVILEGED"),
             task_pids_limit: self.pids_limit(),
             log_filter: self.log_filter(),

@@ -17,6 +17,8 @@ use super::{Cause, Executor};
 const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
 /// Plugins race with other users of the firewall; a second and third try settle that.
 const ATTACH_TRIES: u32 = 3;
+/// How often what seems to run is asked how it ended, before its end is taken for an earlier run's.
+const REAP_TRIES: u32 = 2;
 
 /// A step of one task, with what it needs.
 pub(super) struct Work<'a> {
@@ -128,10 +130,22 @@ impl Work<'_> {
 
     async fn attach(&self) -> Option<Fact> {
         let definition = self.task.containers.get(usize::from(self.index))?;
+        let record = self.state.record.containers.get(usize::from(self.index))?;
+        // After a restart of the machine: what was chosen once is told already.
+        let chosen = record.attachment.as_ref().filter(|_| record.restarts.awaited());
+        let chosen = chosen.map(|attachment| {
+            attachment
+                .bindings
+                .iter()
+                .map(|binding| binding.mapping)
+                .collect()
+        });
         let request = Attach {
             container: self.id.clone(),
             mode: self.task.network_mode,
-            ports: definition.port_mappings.clone(),
+            ports: chosen
+                .filter(|ports: &Vec<_>| !ports.is_empty())
+                .unwrap_or_else(|| definition.port_mappings.clone()),
             hostname: crate::spec::own_hostname(&self.id),
         };
         let retry = self.retry("giving it its network", Patience::Times(ATTACH_TRIES));
@@ -184,12 +198,24 @@ impl Work<'_> {
 
     async fn start(&self) -> Option<Fact> {
         let retry = self.retry("starting it", Patience::For(self.executor.limits.start));
-        match retry.call(|| self.executor.runtime.start(&self.id)).await {
+        let start = || async {
+            match self.run_number() {
+                0 => self.executor.runtime.start(&self.id).await,
+                run => self.executor.runtime.restart(&self.id, run).await,
+            }
+        };
+        match retry.call(start).await {
             Outcome::Done(started) => Some(self.started(started)),
             Outcome::Failed(error) => self.start_failed(&error.to_string()).await,
             Outcome::TimedOut(after) => self.start_failed(&timed_out("started", after)).await,
             Outcome::Cancelled => None,
         }
+    }
+
+    /// Which run of the container is the newest.
+    fn run_number(&self) -> u32 {
+        let record = self.state.record.containers.get(usize::from(self.index));
+        record.map_or(0, |record| record.restarts.count)
     }
 
     fn started(&self, started: Started) -> Fact {
@@ -211,14 +237,16 @@ impl Work<'_> {
             Outcome::Done(observed) => observed
                 .into_iter()
                 .find(|each| each.id == self.id)
-                .map(|each| each.state),
+                .map(|each| (each.state, each.run)),
             Outcome::Failed(_) | Outcome::TimedOut(_) => None,
             Outcome::Cancelled => return None,
         };
         match state {
-            Some(ObservedState::Running(started)) => Some(self.started(started)),
-            Some(ObservedState::Exited) => Some(self.fact(ContainerFact::Exited)),
-            Some(ObservedState::Recorded | ObservedState::Created) | None => {
+            // An earlier run has ended: this one has not begun.
+            Some((_, run)) if run < self.run_number() => self.failed("CannotStartContainerError", why),
+            Some((ObservedState::Running(started), _)) => Some(self.started(started)),
+            Some((ObservedState::Exited, _)) => Some(self.fact(ContainerFact::Exited)),
+            Some((ObservedState::Recorded | ObservedState::Created, _)) | None => {
                 self.failed("CannotStartContainerError", why)
             }
         }
@@ -266,12 +294,20 @@ impl Work<'_> {
 
     async fn reap(&self) -> Option<Fact> {
         let boot_id = || self.executor.boot_id.clone();
+        let seen = || self.executor.clock.since_boot();
+        let tries = std::sync::atomic::AtomicU32::new(0);
         let ask = || async {
+            let tried = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match self.executor.runtime.reap(&self.id).await {
                 Ok(exit) => Ok(ContainerFact::Reaped {
                     exit,
                     boot_id: boot_id(),
+                    seen: seen(),
                 }),
+                // What was told late of an earlier run.
+                Err(RuntimeError::Runs(_)) if self.run_number() > 0 && tried >= REAP_TRIES => {
+                    Ok(ContainerFact::StillRuns(seen()))
+                }
                 Err(RuntimeError::NotFound(_)) => Ok(ContainerFact::Vanished {
                     at_millis: self.executor.clock.now().as_millisecond(),
                     boot_id: boot_id(),

@@ -25,6 +25,7 @@ const CAPABILITIES: &[&str] = &[
     "com.amazonaws.ecs.capability.docker-remote-api.1.32",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
     "ecs.capability.container-ordering",
+    "ecs.capability.container-restart-policy",
     "ecs.capability.increased-task-cpu-limit",
     "ecs.capability.task-cpu-mem-limit",
 ];

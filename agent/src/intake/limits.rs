@@ -44,7 +44,6 @@ macro_rules! asks_when_present {
 }
 
 asks_when_present!(
-    ContainerRestartPolicy,
     DockerVolumeConfiguration,
     EFSVolumeConfiguration,
     EphemeralStorage,
@@ -69,7 +68,6 @@ pub(super) fn container(definition: &ecs::ContainerDefinition, path: &str) -> Re
     refuse!(definition, path, {
         repository_credentials => "repositoryCredentials",
         links => "links",
-        restart_policy => "restartPolicy",
         volumes_from => "volumesFrom",
         linux_parameters => "linuxParameters",
         secrets => "secrets",

@@ -6,7 +6,9 @@ use std::time::Duration;
 use longshore_protocol::ecs;
 use longshore_protocol::status::NetworkMode;
 
-use crate::model::{LogOptions, MountPoint, PortMapping, Protocol, Ulimit, Volume, VolumeSource};
+use crate::model::{
+    LogOptions, MountPoint, PortMapping, Protocol, RestartPolicy, Ulimit, Volume, VolumeSource,
+};
 
 use super::{InvalidTask, limits};
 
@@ -15,6 +17,10 @@ const LOG: LogOptions = LogOptions {
     max_size: 10 * 1024 * 1024,
     max_file: 3,
 };
+
+/// Where a restart policy says nothing, and what it may say, as ECS has it.
+const ATTEMPT_PERIOD: i32 = 300;
+const ATTEMPT_PERIODS: std::ops::RangeInclusive<i32> = 60..=1800;
 
 pub(super) fn invalid(member: impl Into<String>, value: impl ToString, why: &'static str) -> InvalidTask {
     InvalidTask::Value {
@@ -91,6 +97,26 @@ pub(super) fn thousandths(text: &str) -> Option<u64> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let fraction: u64 = format!("{fraction:0<3}").parse().ok()?;
     Some(whole * 1000 + fraction)
+}
+
+/// A policy that is not enabled is none.
+pub(super) fn restart_policy(
+    policy: Option<&ecs::ContainerRestartPolicy>,
+    path: &str,
+) -> Result<Option<RestartPolicy>, InvalidTask> {
+    let Some(policy) = policy.filter(|policy| policy.enabled == Some(true)) else {
+        return Ok(None);
+    };
+    let seconds = policy.restart_attempt_period.unwrap_or(ATTEMPT_PERIOD);
+    let member = format!("{path}restartPolicy.restartAttemptPeriod");
+    let period = u64::try_from(seconds)
+        .ok()
+        .filter(|_| ATTEMPT_PERIODS.contains(&seconds));
+    let period = period.ok_or_else(|| invalid(member, seconds, "it must be from 60 to 1800 seconds"))?;
+    Ok(Some(RestartPolicy {
+        ignored_exit_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
+        attempt_period: Duration::from_secs(period),
+    }))
 }
 
 pub(super) fn each<T, U>(

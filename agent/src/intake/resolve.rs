@@ -11,7 +11,7 @@ use crate::model::{ResolvedContainer, ResolvedTask, Volume};
 
 use super::parts::{
     amount, each, environment, environment_file, gpus, invalid, log, mount_point, port_mapping, positive,
-    required, seconds, ulimit, volume,
+    required, restart_policy, seconds, ulimit, volume,
 };
 use super::{depends, limits};
 
@@ -182,6 +182,7 @@ fn container(
         gpu_ids: assigned.gpu_ids.clone(),
         docker_labels: definition.docker_labels.clone().unwrap_or_default(),
         log: log(definition.log_configuration.as_ref(), &path)?,
+        restart_policy: restart_policy(definition.restart_policy.as_ref(), &path)?,
     })
 }
 

@@ -3,7 +3,9 @@
 //! Invariants: statuses only go forward, whatever comes in whatever order; a container is STOPPED only by a fact that
 //! proves that nothing of it runs, or before it was asked to start; a fact that comes twice changes nothing.
 
+mod beginning;
 mod container;
+mod ending;
 
 use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 
@@ -43,7 +45,7 @@ pub fn apply(state: &mut TaskState, fact: Fact, at_millis: i64) -> Result<Effect
             state.record.pull_started_at.get_or_insert(at);
             Effect::Live
         }
-        Fact::Container(index, fact) => container::apply(state, usize::from(index), fact),
+        Fact::Container(index, fact) => container::apply(state, usize::from(index), fact, at_millis),
         Fact::Listed => live(&mut state.live.listed),
         Fact::Acknowledged { task, containers } => acknowledged(state, task, &containers),
         Fact::TornDown => live(&mut state.record.torn_down),
@@ -77,6 +79,7 @@ fn durable(before: &TaskRecord, state: &TaskState) -> bool {
         old.started != new.started
             || old.stop_deadline != new.stop_deadline
             || old.exit != new.exit
+            || old.restarts != new.restarts
             || (old.known != new.known && new.known == KnownStatus::Stopped)
             || (old.known < KnownStatus::Created && new.known == KnownStatus::Created && is_a_choice(new))
     });
@@ -129,7 +132,8 @@ fn acknowledged(state: &mut TaskState, task: ReportedStatus, containers: &[Repor
 }
 
 fn prepare_failed(state: &mut TaskState, failure: &Failure) -> Effect {
-    if state.record.ran {
+    let awaited = |record: &ContainerRecord| record.restarts.awaited();
+    if state.record.ran && !state.record.containers.iter().any(awaited) {
         return Effect::Nothing;
     }
     state.record.reason.get_or_insert_with(|| failure.to_string());
@@ -143,11 +147,19 @@ fn stop_what_never_ran(state: &mut TaskState) {
     if !state.live.listed {
         return;
     }
-    let stopping = state.record.desired == DesiredStatus::Stopped;
-    for (container, live) in state.record.containers.iter_mut().zip(&state.live.containers) {
-        let untouched = container.known < KnownStatus::Running && !live.start_called && !live.exited;
+    for index in 0..state.record.containers.len() {
+        // What one of them ends with may stop the others.
+        let stopping = state.record.desired == DesiredStatus::Stopped;
+        let (Some(container), Some(live)) = (
+            state.record.containers.get(index),
+            state.live.containers.get(index),
+        ) else {
+            continue;
+        };
+        let begins = container.known < KnownStatus::Running || container.restarts.awaited();
+        let untouched = begins && !live.start_called && !live.exited;
         if untouched && (stopping || live.failed) {
-            container.known = KnownStatus::Stopped;
+            ending::never_began(state, index);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore_protocol::arn::{ContainerArn, ResourceId};
 use serde::{Deserialize, Serialize};
 
-use super::Dependency;
+use super::{Dependency, RestartPolicy};
 
 /// A container's id in containerd: `TASK-INDEX`, so that it is the same each time it is derived.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +133,9 @@ pub struct ResolvedContainer {
     pub docker_labels: BTreeMap<String, String>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// Whether and when it is restarted; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
 }
 
 /// A resource limit.

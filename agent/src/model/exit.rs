@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+
 /// How a container ended, as far as that is known. It is made only when no process of the container is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
@@ -15,6 +17,12 @@ pub struct Exit {
     pub peak_memory: Option<u64>,
     /// Why the code is unknown, `ErrorName: text`.
     pub reason: Option<String>,
+    /// Which run of the container it ended; 0 is the first.
+    #[serde(default)]
+    pub run: u32,
+    /// When, by the clock that never steps, where the container's shim wrote that down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
 /// Whom the kernel killed for memory.

@@ -81,12 +81,16 @@ pub enum ContainerFact {
     Exited,
     /// The runtime's list, asked for at this time since boot, does not have it running.
     NotRunning(Duration),
+    /// It was thought to have ended, of an earlier run's end. It runs, seen at this time since boot.
+    StillRuns(Duration),
     /// How it ended: no process is left.
     Reaped {
         /// How.
         exit: Exit,
         /// In which boot of the machine it was asked.
         boot_id: String,
+        /// When, since boot.
+        seen: Duration,
     },
     /// The runtime doesn't know it any more; nothing of it runs.
     Vanished {

@@ -5,6 +5,7 @@
 mod apply;
 mod assignment;
 mod attachment;
+mod boot;
 mod container;
 mod depends;
 mod exit;
@@ -12,6 +13,7 @@ mod fact;
 mod host;
 mod image;
 mod report;
+mod restart;
 #[cfg(test)]
 pub(crate) mod sample;
 mod state;
@@ -20,6 +22,7 @@ mod task;
 pub use apply::{Effect, apply};
 pub use assignment::{Assignment, Body, Order, OrderError};
 pub use attachment::{Attachment, PortBinding};
+pub use boot::{Boot, judge as judge_boot};
 pub use container::{
     BindMount, ContainerId, LogOptions, MountPoint, PortMapping, Protocol, ResolvedContainer, Ulimit,
 };
@@ -29,6 +32,7 @@ pub use fact::{ContainerFact, Fact, Failure, Lane, Step};
 pub use host::{CgroupVersion, Gpu, HostFacts};
 pub use image::{ImageConfig, PulledImage};
 pub use report::{ContainerReport, Report};
+pub use restart::{Moment, RestartPolicy, Restarts, Run, boot_of, times};
 pub use state::{
     Acknowledged, ContainerRecord, FirstStart, KnownStatus, Live, LiveContainer, StopDeadline, TaskRecord,
     TaskState,

@@ -54,6 +54,7 @@ pub(crate) fn container(name: &str, essential: bool) -> ResolvedContainer {
             max_size: 1,
             max_file: 1,
         },
+        restart_policy: None,
     }
 }
 

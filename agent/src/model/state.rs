@@ -8,7 +8,7 @@
 //!   └─────────┴──────────┴───────────────────────▲   (stopped or failed before it ran)
 //! ```
 //!
-//! and never steps back.
+//! and never steps back. A restart by its policy is a number that grows, see [`Restarts`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Assignment, Attachment, Body, ContainerId, Exit, Health, PulledImage, ResolvedContainer, ResolvedTask,
+    Restarts,
 };
 
 /// How far a container, or a task, is.
@@ -101,6 +102,9 @@ pub struct ContainerRecord {
     pub exit: Option<Exit>,
     /// Why it is as it is, `ErrorName: text`.
     pub reason: Option<String>,
+    /// Its runs.
+    #[serde(default, skip_serializing_if = "Restarts::is_nothing")]
+    pub restarts: Restarts,
 }
 
 /// The newest statuses that the control plane has acknowledged.

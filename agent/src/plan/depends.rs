@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use crate::model::{
-    Condition, ContainerRecord, Dependency, Failure, Health, KnownStatus, LiveContainer, ResolvedContainer,
-    TaskState,
+    Condition, ContainerFact, ContainerRecord, Dependency, Failure, Health, KnownStatus, LiveContainer,
+    ResolvedContainer, TaskState, boot_of,
 };
 
-use super::Now;
+use super::{Now, Plan, decide};
 
 /// What a container's edges say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,23 @@ pub(super) fn edges(state: &TaskState, index: u16, now: Now<'_>) -> Edges {
     }
 }
 
+/// Takes into a plan what edges say that do not hold: what is waited for, or that it is in vain.
+pub(super) fn tell(edges: &Edges, index: u16, plan: &mut Plan) {
+    match edges {
+        Edges::Hold => {}
+        Edges::Open { cause, until } => {
+            plan.wait(index, cause.clone(), *until);
+            if let Some(until) = *until {
+                plan.wake_at(until);
+            }
+        }
+        Edges::Never(failure) => {
+            let failed = ContainerFact::Failed(failure.clone());
+            plan.decisions.push(decide(index, failed));
+        }
+    }
+}
+
 fn never(
     definition: &ResolvedContainer,
     other: &ResolvedContainer,
@@ -90,18 +107,29 @@ fn judge(
 ) -> Verdict {
     let verdict = match record.known {
         KnownStatus::Stopped => return ended(edge.condition, record),
+        KnownStatus::Running if is_to_run_in_this_boot(record, now) => begins(edge.condition),
         KnownStatus::Running => running(edge.condition, live),
-        KnownStatus::None | KnownStatus::Pulled | KnownStatus::Created => match edge.condition {
-            Condition::Start => open("run"),
-            Condition::Complete => open("run and end"),
-            Condition::Success => open("run and exit with 0"),
-            Condition::Healthy => open("run and become HEALTHY"),
-        },
+        KnownStatus::None | KnownStatus::Pulled | KnownStatus::Created => begins(edge.condition),
     };
     match verdict {
         Verdict::Open { cause, .. } => in_time(cause, edge.condition, other, record, live, now),
         decided @ (Verdict::Holds | Verdict::Never(_)) => decided,
     }
+}
+
+/// Whether a container that ran when the machine was restarted has yet to run again: what it was in another boot is worth
+/// nothing to those that depend on it.
+fn is_to_run_in_this_boot(record: &ContainerRecord, now: Now<'_>) -> bool {
+    record.restarts.awaited() && boot_of(record).is_some_and(|boot| boot != now.boot_id)
+}
+
+fn begins(condition: Condition) -> Verdict {
+    open(match condition {
+        Condition::Start => "run",
+        Condition::Complete => "run and end",
+        Condition::Success => "run and exit with 0",
+        Condition::Healthy => "run and become HEALTHY",
+    })
 }
 
 fn open(cause: &'static str) -> Verdict {

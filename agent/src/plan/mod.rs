@@ -7,6 +7,7 @@ mod admission;
 mod depends;
 mod kept;
 mod order;
+mod restart;
 mod start;
 mod stop;
 
@@ -18,6 +19,7 @@ use crate::model::{ContainerFact, Fact, KnownStatus, Step, TaskState};
 
 pub use admission::{Admission, Needs};
 pub use kept::Kept;
+pub use restart::history;
 
 /// The time, as a plan may know it.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +101,9 @@ pub fn plan(state: &TaskState, now: Now<'_>, policy: Policy) -> Plan {
         match container.known {
             KnownStatus::Stopped => {}
             _ if live.exited => plan.steps.push(Step::Reap(index)),
+            KnownStatus::Running if container.restarts.awaited() => {
+                restart::plan(state, index, now, &mut plan)
+            }
             KnownStatus::Running => running(state, index, now, policy, &mut plan),
             KnownStatus::None | KnownStatus::Pulled | KnownStatus::Created => {
                 match state.record.desired {

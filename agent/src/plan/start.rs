@@ -1,9 +1,9 @@
 //! Towards RUNNING: image, network, record, process, each as soon as the one before is there.
 
-use crate::model::{ContainerFact, KnownStatus, Step, TaskState};
+use crate::model::{KnownStatus, Step, TaskState};
 
 use super::depends::{self, Edges};
-use super::{Now, Plan, decide};
+use super::{Now, Plan};
 
 pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan) {
     let position = usize::from(index);
@@ -18,19 +18,9 @@ pub(super) fn plan(state: &TaskState, index: u16, now: Now<'_>, plan: &mut Plan)
         true => Edges::Hold,
         false => depends::edges(state, index, now),
     };
-    match &edges {
-        Edges::Hold => {}
-        Edges::Open { cause, until } => {
-            plan.wait(index, cause.clone(), *until);
-            if let Some(until) = *until {
-                plan.wake_at(until);
-            }
-        }
-        Edges::Never(failure) => {
-            plan.decisions
-                .push(decide(index, ContainerFact::Failed(failure.clone())));
-            return;
-        }
+    depends::tell(&edges, index, plan);
+    if matches!(edges, Edges::Never(_)) {
+        return;
     }
     if let Some(note) = &live.note {
         plan.wait(index, note.clone(), None);

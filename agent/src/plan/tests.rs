@@ -58,9 +58,11 @@ fn outcome(step: &Step, seconds: u64, exits: bool) -> Vec<Fact> {
                 out_of_memory: None,
                 peak_memory: None,
                 reason: None,
+                run: 0,
+                moment: None,
             };
-            let boot_id = "b".to_owned();
-            of(index, ContainerFact::Reaped { exit, boot_id })
+            let (boot_id, seen) = ("b".to_owned(), Duration::from_secs(seconds));
+            of(index, ContainerFact::Reaped { exit, boot_id, seen })
         }
         Step::Discard(index) => of(index, ContainerFact::Discarded),
         Step::TearDown(index) => of(index, ContainerFact::TornDown),

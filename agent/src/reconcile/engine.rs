@@ -27,6 +27,7 @@ use crate::runtime::{Observed, ObservedState};
 use crate::store::{StoreError, StoredTask};
 
 use super::actor::{Actor, ActorError, sleep_until};
+use super::booted::Booted;
 use super::shared::Shared;
 use super::{Deps, Settings, TakeError, observed};
 
@@ -77,6 +78,7 @@ pub(super) struct Engine {
     /// When those who wait are told to come again, since boot.
     patience: Option<Duration>,
     janitor: Janitor,
+    booted: Booted,
     restored: Vec<StoredTask>,
     requests: mpsc::Receiver<Request>,
     notices: mpsc::Receiver<Notice>,
@@ -123,7 +125,7 @@ impl Engine {
             clock: Arc::clone(&deps.clock),
             progress: Progress::default(),
             limits: settings.limits,
-            boot_id: settings.boot_id,
+            boot_id: settings.boot.boot_id.clone(),
         };
         let reporter = Reporter::new(deps.link, Arc::clone(&deps.clock));
         let shared = Shared::new(
@@ -150,6 +152,7 @@ impl Engine {
             waiting: Vec::new(),
             patience: None,
             janitor,
+            booted: Booted::new(settings.boot, contents.boot, settings.resume),
             restored: contents.tasks,
             requests,
             notices,
@@ -169,17 +172,29 @@ impl Engine {
     /// Gives each task of the store its actor.
     pub(super) fn restore(&mut self) {
         for StoredTask { assignment, record } in std::mem::take(&mut self.restored) {
-            self.spawn(TaskState::restored(assignment, record));
+            let mut state = TaskState::restored(assignment, record);
+            self.booted.judge(&mut state);
+            self.spawn(state);
         }
     }
 
     /// Works until the token is cancelled.
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), EngineError> {
         let shared = Arc::clone(&self.shared);
+        // Nothing is done to containers before the runtime's list is taken, and after a reboot that waits for this to be
+        // stored: after it nobody knows the last boot any more. The rest does not wait for the disk.
+        let comes_first = self.booted.comes_first();
+        let mut booting = JoinSet::new();
+        let writes = self.booted.writes();
+        booting.spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.store.commit(writes).await }
+        });
         loop {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Ok(()),
+                Some(booted) = booting.join_next() => booted??,
                 Some(stored) = self.commits.join_next() => self.stored(stored?).await?,
                 () = sleep_until(&shared, self.patience) => self.lose_patience().await,
                 Some(ended) = self.actors.join_next() => {
@@ -188,7 +203,7 @@ impl Engine {
                     self.forget(&arn);
                 }
                 Some(swept) = self.sweeps.join_next() => self.swept(swept?).await,
-                Some(notice) = self.notices.recv() => match notice {
+                Some(notice) = self.notices.recv(), if !comes_first || booting.is_empty() => match notice {
                     Notice::Exited(id) => {
                         let fact = Fact::Container(id.index(), ContainerFact::Exited);
                         self.tell(id.task(), fact).await;

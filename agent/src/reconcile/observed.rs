@@ -48,6 +48,11 @@ pub(super) fn adopted(task: ResolvedTask, observed: &[Observed]) -> TaskState {
     let mut record = TaskState::new(assignment.clone()).record;
     record.ran = true;
     for (index, container) in (0_u16..).zip(&mut record.containers) {
+        let run = observed
+            .iter()
+            .find(|each| each.id.index() == index)
+            .map(|each| each.run);
+        container.restarts.count = run.unwrap_or_default();
         let there = observed
             .iter()
             .any(|each| each.id.index() == index && lives(each.state));

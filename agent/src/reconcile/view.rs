@@ -8,7 +8,7 @@ use longshore_protocol::poll::{ContainerProgress, InventoryTask, NodeStatus, Tas
 
 use crate::executor::{Cause, Progress};
 use crate::model::{KnownStatus, TaskState};
-use crate::plan::Wait;
+use crate::plan::{self, Wait};
 
 /// A task as it is, and what its containers wait for.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ impl TaskView {
         }
     }
 
-    /// Why a container is where it is; `None` where there is nothing to wait for.
+    /// Why a container is where it is, or how often it was restarted; `None` where there is nothing to tell.
     #[must_use]
     pub fn cause(&self, index: u16) -> Option<Cause> {
         let step = self
@@ -44,12 +44,21 @@ impl TaskView {
             .iter()
             .find(|(at, _)| *at == index)
             .map(|(_, cause)| cause.clone());
-        step.or_else(|| {
+        let waits = step.or_else(|| {
             let wait = self.waits.iter().find(|wait| wait.index == index)?;
             Some(Cause {
                 text: wait.cause.clone(),
                 percent: None,
                 until: wait.until,
+            })
+        });
+        waits.or_else(|| {
+            let record = self.state.record.containers.get(usize::from(index))?;
+            let runs = record.known == KnownStatus::Running;
+            let text = runs.then(|| plan::history(&self.state, index))??;
+            Some(Cause {
+                text,
+                ..Cause::default()
             })
         })
     }
@@ -69,11 +78,13 @@ impl TaskView {
     fn progress(&self, now: Now) -> Option<TaskProgress> {
         let containers = self.state.containers().filter_map(|(index, definition, ..)| {
             let cause = self.cause(index)?;
+            let restarts = self.state.record.containers.get(usize::from(index));
             Some(ContainerProgress {
                 name: definition.name.clone(),
                 cause: cause.text,
                 percent: cause.percent,
                 deadline: cause.until.map(|until| now.wall_clock(until)),
+                restart_count: restarts.map_or(0, |record| record.restarts.count),
             })
         });
         let containers: Vec<_> = containers.collect();

@@ -40,6 +40,9 @@ pub enum RuntimeError {
     /// There is no such container.
     #[error("no container {0}")]
     NotFound(String),
+    /// It was to have ended, and its first process is there.
+    #[error("container {0} has not ended")]
+    Runs(String),
     /// Processes are left that SIGKILL does not end (uninterruptible sleep).
     #[error("processes {pids:?} of {subject} can't be killed: they hang in the kernel")]
     Unkillable {
@@ -73,7 +76,7 @@ impl RuntimeError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Unkillable { .. } | Self::File { .. } => true,
+            Self::Unavailable { .. } | Self::Unkillable { .. } | Self::File { .. } | Self::Runs(_) => true,
             Self::Refused { .. } | Self::NotFound(_) => false,
         }
     }
@@ -122,6 +125,8 @@ pub struct Observed {
     pub id: ContainerId,
     /// The task that its record holds; `None` where the record can't be read.
     pub task: Option<ResolvedTask>,
+    /// Which run of it that is, or was; 0 is the first.
+    pub run: u32,
     /// What it is doing.
     pub state: ObservedState,
 }
@@ -148,7 +153,7 @@ pub enum RuntimeEvent {
     Lost,
 }
 
-/// A container runtime. `start`, `reap` and `remove` of one container are never called at the same time.
+/// A container runtime. `start`, `restart`, `reap` and `remove` of one container are never called at the same time.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
     /// Its name and version, such as `containerd 1.6.20`.
@@ -160,14 +165,19 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes the container's writable layer and record. A container of that id that never started is made anew.
     async fn create(&self, container: CreateContainer) -> Result<(), RuntimeError>;
 
-    /// Starts a container that was created; one that runs already is left alone.
+    /// Starts a container that was created; one that runs already, or has ended, is left alone.
     async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError>;
+
+    /// Starts a container once more that has ended and was reaped: its run of this number, 1 for the first after
+    /// [`Runtime::start`]. Record, writable layer and log stay. A run that is going on, or has ended already, is left
+    /// alone; one of a lower number that still goes on is [`RuntimeError::Runs`].
+    async fn restart(&self, id: &ContainerId, run: u32) -> Result<Started, RuntimeError>;
 
     /// Sends a signal; to a container that has ended it is nothing. One that is frozen goes on, so that it gets it.
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError>;
 
     /// After its first process has ended: kills what is left in its cgroup, waits until that is empty, and says how it
-    /// ended. The record and the writable layer stay.
+    /// ended, and which run of it. The record and the writable layer stay.
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError>;
 
     /// Removes record, writable layer and cgroup; kills first what still runs.

@@ -22,7 +22,7 @@ use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::Cursor;
 use tokio::sync::oneshot;
 
-use crate::model::{Assignment, TaskRecord};
+use crate::model::{Assignment, Boot, TaskRecord};
 
 pub use aside::SetAside;
 
@@ -122,6 +122,8 @@ pub enum Write {
     Cursor(Cursor),
     /// What is wanted of a task. Only `intake` writes it.
     Assignment(Assignment),
+    /// In which boot of which machine the tasks are looked after from now on.
+    Boot(Boot),
     /// What a task that was found running is taken to be; an assignment that is there already is worth more.
     Adopted(Assignment),
     /// What is remembered of a task. Only the task's actor and its adoption write it.
@@ -146,6 +148,8 @@ pub struct StoredTask {
 pub struct Contents {
     /// Where in the stream of assignments the node is.
     pub cursor: Cursor,
+    /// In which boot of which machine the last agent was; `None` where none has said.
+    pub boot: Option<Boot>,
     /// The tasks, by ARN.
     pub tasks: Vec<StoredTask>,
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use longshore_protocol::poll::Cursor;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{Assignment, Body, TaskRecord};
@@ -12,14 +11,14 @@ use super::{Contents, StoreError, StoredTask, Write, schema};
 
 /// The key of the cursor among the values; other parts' keys begin with their own name and a dot.
 const CURSOR: &str = "store.cursor";
+/// The key of the boot among the values.
+const BOOT: &str = "store.boot";
 
 /// Reads everything that the engine begins with.
 pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, StoreError> {
     let wrap = |error| unreadable(error, path);
-    let cursor = match get(connection, CURSOR).map_err(wrap)? {
-        None => Cursor::default(),
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| corrupt(path, CURSOR, &error))?,
-    };
+    let cursor = value(connection, CURSOR, path)?.unwrap_or_default();
+    let boot = value(connection, BOOT, path)?;
     let mut statement = connection
         .prepare(
             "SELECT task_arn, generation, desired, force, task, reason, record
@@ -31,7 +30,17 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, Sto
     while let Some(row) = rows.next().map_err(wrap)? {
         tasks.push(task(row, path)?);
     }
-    Ok(Contents { cursor, tasks })
+    Ok(Contents { cursor, boot, tasks })
+}
+
+fn value<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    key: &str,
+    path: &Path,
+) -> Result<Option<T>, StoreError> {
+    let bytes = get(connection, key).map_err(|error| unreadable(error, path))?;
+    let parse = |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|error| corrupt(path, key, &error));
+    bytes.map(parse).transpose()
 }
 
 fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
@@ -102,6 +111,7 @@ pub(super) fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option
 pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<()> {
     match write {
         Write::Cursor(cursor) => put(connection, CURSOR, &json(cursor)?),
+        Write::Boot(boot) => put(connection, BOOT, &json(boot)?),
         // An upsert, not a replace: a replace would take the record along.
         Write::Assignment(assignment) => put_assignment(
             connection,

@@ -62,6 +62,13 @@ async fn state(runtime: &dyn Runtime, id: &ContainerId) -> Option<ObservedState>
         .map(|each| each.state)
 }
 
+/// What a container is doing, and in which run.
+async fn runs(runtime: &dyn Runtime, id: &ContainerId) -> (ObservedState, u32) {
+    let list = runtime.list().await.unwrap();
+    let found = list.into_iter().find(|each| each.id == *id).unwrap();
+    (found.state, found.run)
+}
+
 async fn start(subject: &impl Subject, index: u16) -> u32 {
     let runtime = subject.runtime();
     runtime.prepare_task(subject.task()).await.unwrap();
@@ -242,6 +249,79 @@ pub async fn containers_of_a_task_come_and_go_apart<S: Subject>() {
     clear(subject).await;
 }
 
+/// The container runs again: another process, and the record of its earlier end gone with it.
+pub async fn a_container_is_run_again_and_its_runs_are_told_apart<S: Subject>() {
+    let subject = S::new(&[Script::Obeys(7)]);
+    let (runtime, id) = (subject.runtime(), id(&subject, 0));
+    let mut events = runtime.events().await.unwrap();
+    let mut pids = vec![start(&subject, 0).await];
+    for run in 0..3 {
+        subject.until_obedient(0, pids[pids.len() - 1]).await;
+        let early = runtime.restart(&id, run + 1).await.unwrap_err();
+        assert!(matches!(early, RuntimeError::Runs(_)), "{early:?}");
+        runtime.kill(&id, TERM, SignalScope::Init).await.unwrap();
+        exited(&mut events, &id).await;
+        let exit = runtime.reap(&id).await.unwrap();
+        assert_eq!(
+            (exit.code, exit.run, exit.reason.as_deref()),
+            (Some(7), run, None)
+        );
+        assert_eq!(runs(runtime, &id).await, (ObservedState::Exited, run));
+        if run == 2 {
+            break;
+        }
+        let first = runtime.restart(&id, run + 1).await.unwrap();
+        assert!(!pids.contains(&first.pid), "{first:?} {pids:?}");
+        let again = runtime.restart(&id, run + 1).await.unwrap();
+        assert_eq!(again.pid, first.pid);
+        let runs = runs(runtime, &id).await;
+        assert!(
+            matches!(runs, (ObservedState::Running(it), number) if it.pid == first.pid && number == run + 1)
+        );
+        let lives = runtime.reap(&id).await.unwrap_err();
+        assert!(matches!(lives, RuntimeError::Runs(_)), "{lives:?}");
+        pids.push(first.pid);
+    }
+    clear(subject).await;
+}
+
+/// Agents that die after each step of a restart, and know no more than its number.
+pub async fn another_agent_can_take_any_step_of_a_restart_again<S: Subject>() {
+    let subject = S::new(&[Script::Ends(5)]);
+    let id = id(&subject, 0);
+    let mut events = subject.runtime().events().await.unwrap();
+    start(&subject, 0).await;
+    exited(&mut events, &id).await;
+    assert_eq!(subject.runtime().reap(&id).await.unwrap().run, 0);
+    for run in 1..4 {
+        // The number is in the store, and nothing was asked for: the end is that of the run before.
+        let agent = subject.another();
+        assert_eq!(runs(agent.as_ref(), &id).await, (ObservedState::Exited, run - 1));
+        assert_eq!(agent.reap(&id).await.unwrap().run, run - 1);
+        let mut events = agent.events().await.unwrap();
+        agent.restart(&id, run).await.unwrap();
+        exited(&mut events, &id).await;
+        // It ended before anybody heard that it began, and is not run again.
+        let agent = subject.another();
+        let mut events = agent.events().await.unwrap();
+        assert_eq!(runs(agent.as_ref(), &id).await, (ObservedState::Exited, run));
+        if agent.restart(&id, run).await.is_ok() {
+            exited(&mut events, &id).await;
+        }
+        let exit = agent.reap(&id).await.unwrap();
+        assert_eq!((exit.code, exit.run), (Some(5), run));
+        // Nor is it after its end is on its record.
+        let agent = subject.another();
+        let mut events = agent.events().await.unwrap();
+        agent.list().await.unwrap();
+        if agent.restart(&id, run).await.is_ok() {
+            exited(&mut events, &id).await;
+        }
+        assert_eq!(agent.reap(&id).await.unwrap(), exit);
+    }
+    clear(subject).await;
+}
+
 /// The cases as tests of a module, on one kind of subject.
 macro_rules! contract {
     ($module:ident, $subject:ty, $test:meta) => {
@@ -255,6 +335,8 @@ macro_rules! contract {
                 another_agent_finds_what_runs_and_how_it_ended
                 what_ended_unheard_is_found_and_not_run_again
                 containers_of_a_task_come_and_go_apart
+                a_container_is_run_again_and_its_runs_are_told_apart
+                another_agent_can_take_any_step_of_a_restart_again
             }
         }
     };

@@ -63,5 +63,6 @@ pub fn container(name: &str, command: &[&str]) -> ResolvedContainer {
             max_size: 1 << 20,
             max_file: 3,
         },
+        restart_policy: None,
     }
 }

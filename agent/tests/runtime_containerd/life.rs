@@ -119,7 +119,7 @@ async fn signals_reach_the_first_process_or_all() {
         .unwrap();
 
     // The same record once more.
-    stage.runtime.start(&stage.id(0)).await.unwrap();
+    stage.runtime.restart(&stage.id(0), 1).await.unwrap();
     assert!(matches!(stage.observed().await.state, ObservedState::Running(_)));
     stage
         .runtime

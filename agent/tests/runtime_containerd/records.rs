@@ -137,8 +137,10 @@ async fn what_has_ended_is_not_run_again_and_a_new_run_has_no_old_record() {
     assert_eq!(stage.runtime.reap(&stage.id(0)).await.unwrap().code, Some(9));
     assert!(stage.daemon.shims().is_empty());
 
-    // Now it is known, and a start is a new run.
-    assert_ne!(stage.runtime.start(&stage.id(0)).await.unwrap().pid, 0);
+    // Now it is known: only a restart is a new run.
+    assert_eq!(stage.runtime.start(&stage.id(0)).await.unwrap().pid, 0);
+    stage.exited(&mut events, 0).await;
+    assert_ne!(stage.runtime.restart(&stage.id(0), 1).await.unwrap().pid, 0);
     assert!(!path(&stage).exists());
     stage.exited(&mut events, 0).await;
     assert_eq!(stage.runtime.reap(&stage.id(0)).await.unwrap().code, Some(0));

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use longshore_agent::config::ResumeOnBoot;
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::ecs;
 use longshore_protocol::poll::TaskSpec;
@@ -206,7 +207,7 @@ async fn a_crash_anywhere_keeps_the_chain_in_order() {
         node.until("RUNNING", |node| node.link.told_at(&arn, "RUNNING").is_some())
             .await;
         assert!(
-            node.runtime.history(&container_id(&arn, 1)).started_at.unwrap() >= ended(node, &arn, 2),
+            node.runtime.history(&container_id(&arn, 1)).begun_at[0] >= ended(node, &arn, 2),
             "{}",
             node.world.log()
         );
@@ -237,7 +238,7 @@ async fn faults_and_crashes_in_a_row_keep_the_chain_in_order() {
         node.link.run(&arn, chain());
         node.until("RUNNING", |node| node.link.told_at(&arn, "RUNNING").is_some())
             .await;
-        assert!(node.runtime.history(&container_id(&arn, 1)).started_at.unwrap() >= ended(&node, &arn, 2));
+        assert!(node.runtime.history(&container_id(&arn, 1)).begun_at[0] >= ended(&node, &arn, 2));
         node.link.stop(&arn);
         let last = node.until_stopped(&arn).await;
         assert_eq!(
@@ -249,4 +250,33 @@ async fn faults_and_crashes_in_a_row_keep_the_chain_in_order() {
         assert!(signalled(&node, &arn, 1) >= ended(&node, &arn, 0), "seed {seed}");
         node.until_clean().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_of_the_machine_the_order_holds_again_and_what_is_done_stays_done() {
+    let mut node = Node::started(1);
+    let arn = task_arn(1);
+    node.link.run(&arn, chain());
+    node.until_told(&arn, "RUNNING").await;
+    node.runtime
+        .slow
+        .lock()
+        .unwrap()
+        .insert("start", Duration::from_secs(3));
+    node.resume = ResumeOnBoot::All;
+    node.cut("boot-2").await;
+    node.start();
+    node.until("both run again", |node| node.runtime.running() == 2)
+        .await;
+    let begun = |index| node.runtime.history(&container_id(&arn, index)).begun_at;
+    assert_eq!((begun(0).len(), begun(1).len(), begun(2).len()), (2, 2, 1));
+    assert!(
+        begun(0)[1] >= begun(1)[1] + 2_000,
+        "the proxy waits until the app runs: {:?}",
+        (begun(0), begun(1))
+    );
+    node.link.stop(&arn);
+    let last = node.until_stopped(&arn).await;
+    assert_eq!(codes(last), [Some(3), Some(2), Some(0)]);
+    node.until_clean().await;
 }

@@ -44,7 +44,8 @@ async fn a_task_runs_exits_and_leaves_nothing() {
 async fn a_life_costs_six_commits_and_each_call_once() {
     let mut node = Node::started(1);
     node.until("polling", |node| !node.link.polls().is_empty()).await;
-    assert_eq!(node.commits(), 0);
+    // In which boot it is.
+    assert_eq!(node.commits(), 1);
     let arn = task_arn(1);
     node.link.run(&arn, one("run 5 0"));
     node.until("forgotten", |node| {
@@ -52,7 +53,7 @@ async fn a_life_costs_six_commits_and_each_call_once() {
     })
     .await;
     // Assignment and cursor; start; RUNNING acknowledged; exit; STOPPED acknowledged; forgotten.
-    assert_eq!(node.commits(), 6);
+    assert_eq!(node.commits(), 1 + 6);
     let log = node.world.log();
     let calls = |name: &str| {
         log.lines()

@@ -229,7 +229,20 @@ impl FakeLink {
     }
 
     /// Statuses of a task and of its containers never step back.
-    fn check(before: Option<&ecs::SubmitTaskStateChangeRequest>, new: &ecs::SubmitTaskStateChangeRequest) {
+    /// Told late that its task ran, an essential container may be told to run once more: the answer to its end was lost.
+    fn check(
+        before: Option<&ecs::SubmitTaskStateChangeRequest>,
+        new: &ecs::SubmitTaskStateChangeRequest,
+        row: Option<&Assignment>,
+    ) {
+        let late = |container: &ecs::ContainerStateChange| {
+            let definitions = row.and_then(|row| row.task.as_ref()).map(|task| &task.containers);
+            let mut definitions = definitions.into_iter().flatten().map(|each| &each.definition);
+            new.status.as_deref() == Some("RUNNING")
+                && container.status.as_deref() == Some("RUNNING")
+                && definitions
+                    .any(|each| each.name == container.container_name && each.essential.unwrap_or(true))
+        };
         let status = |text: &Option<String>| text.as_deref().unwrap().parse::<ReportedStatus>().unwrap();
         let Some(before) = before else { return };
         assert!(
@@ -242,7 +255,10 @@ impl FakeLink {
             .flatten()
             .zip(new.containers.iter().flatten());
         for (old, new) in pairs {
-            assert!(status(&new.status) >= status(&old.status), "{old:?} then {new:?}");
+            assert!(
+                status(&new.status) >= status(&old.status) || late(new),
+                "{old:?} then {new:?}"
+            );
         }
         if status(&before.status) == ReportedStatus::Stopped {
             // A new agent does not know whether one before it had asked for a start that failed.
@@ -352,7 +368,7 @@ impl ControlLink for FakeLink {
             if over && request.containers.as_ref().is_none_or(Vec::is_empty) {
                 return Ok(());
             }
-            Self::check(before.map(|(_, report)| report), &request);
+            Self::check(before.map(|(_, report)| report), &request, inner.rows.get(&task));
             let at = self.world.millis();
             inner.reports.push((at, request));
         }

@@ -112,6 +112,11 @@ impl FakeNetwork {
         self.attached.lock().unwrap().len()
     }
 
+    /// Interfaces and rules are gone, and addresses are given back.
+    pub fn reboot(&self) {
+        self.attached.lock().unwrap().clear();
+    }
+
     fn trouble(&self, container: &ContainerId) -> NetworkError {
         NetworkError::Plugin {
             command: "ADD",

@@ -21,6 +21,8 @@ mod life;
 mod link;
 mod machine;
 mod node;
+mod reboot;
+mod restarts;
 mod runtime;
 mod seeded;
 mod stops;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_agent::config::ResumeOnBoot;
 use longshore_agent::executor::Limits;
 use longshore_agent::intake::Rules;
-use longshore_agent::model::ContainerId;
+use longshore_agent::model::{Boot, ContainerId};
 use longshore_agent::plan::Policy;
 use longshore_agent::reconcile::{self, Deps, EngineHandle, Polling, Settings};
 use longshore_agent::runtime::Runtime;
@@ -37,7 +38,8 @@ pub struct Node {
     pub network: Arc<FakeNetwork>,
     pub assembler: Arc<FakeAssembler>,
     pub link: Arc<FakeLink>,
-    pub boot_id: String,
+    pub fingerprint: String,
+    pub resume: ResumeOnBoot,
     pub cleanup_wait: Duration,
     /// How many stopped tasks the agent keeps.
     pub kept: usize,
@@ -71,7 +73,8 @@ impl Node {
             assembler: FakeAssembler::new(&world),
             link: FakeLink::new(&world),
             world,
-            boot_id: "boot-1".to_owned(),
+            fingerprint: "here".to_owned(),
+            resume: ResumeOnBoot::default(),
             cleanup_wait: Duration::from_secs(60),
             kept: 1000,
             folder: folder(),
@@ -111,7 +114,11 @@ impl Node {
             clock: Arc::new(SimClock(Arc::clone(&self.world))),
         };
         let settings = Settings {
-            boot_id: self.boot_id.clone(),
+            boot: Boot {
+                boot_id: self.world.moment().boot_id,
+                fingerprint: self.fingerprint.clone(),
+            },
+            resume: self.resume,
             policy: Policy {
                 stop_timeout: Duration::from_secs(30),
                 cleanup_wait: self.cleanup_wait,
@@ -201,6 +208,17 @@ impl Node {
 
     pub fn is_alive(&self) -> bool {
         self.agent.is_some()
+    }
+
+    /// The machine is cut off and restarted; the agent is not started yet. What the network's plugins made is gone, and
+    /// what they gave out was given back, as the agent's program does first.
+    pub async fn cut(&mut self, boot_id: &str) {
+        if self.agent.is_some() {
+            self.kill().await;
+        }
+        self.runtime.reboot();
+        self.network.reboot();
+        self.world.reboot(boot_id);
     }
 
     pub async fn restart(&mut self) {

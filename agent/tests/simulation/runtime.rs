@@ -1,6 +1,6 @@
 //! A runtime that is a working model: processes that live, obey or ignore signals, and end; events that can be lost.
 //!
-//! What a container does is its command: `run SECS CODE`, `sleep` (ends on SIGTERM), `graceful CODE`, `stubborn`
+//! What a container does is its command: `run SECS CODE`, `once SECS CODE` (can't be started again), `sleep` (ends on SIGTERM), `graceful CODE`, `stubborn`
 //! (ignores SIGTERM), `undead SECS` (ignores SIGKILL for so long), `unstartable`, `uncreatable`.
 
 mod calls;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use longshore_agent::model::{ContainerId, Exit, ResolvedTask};
+use longshore_agent::model::{ContainerId, Exit, Moment, ResolvedTask};
 use longshore_agent::runtime::{
     CreateContainer, Observed, ObservedState, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started,
 };
@@ -24,7 +24,10 @@ use crate::world::World;
 struct Container {
     task: ResolvedTask,
     state: ObservedState,
-    code: Option<(i32, i64)>,
+    /// Which run of it is the newest.
+    run: u32,
+    /// How the newest run ended.
+    code: Option<(i32, Moment)>,
     kill_works_from: i64,
     pid: u32,
 }
@@ -33,8 +36,10 @@ struct Container {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub starts: u32,
-    /// When its process last began.
-    pub started_at: Option<i64>,
+    /// When its processes began, in the clock that goes on over reboots.
+    pub begun_at: Vec<i64>,
+    /// The runs that were begun: none may be there twice.
+    pub runs: Vec<u32>,
     pub signals: Vec<(i32, i64)>,
     /// When its process ended.
     pub ended_at: Option<i64>,
@@ -119,14 +124,27 @@ impl FakeRuntime {
         self.inner.lock().unwrap().containers.remove(id);
     }
 
-    /// The machine restarts: no process survives, records do.
+    /// The machine restarts: no process survives; records do, and what the shims wrote down.
     pub fn reboot(&self) {
         let mut inner = self.inner.lock().unwrap();
         inner.processes.abort_all();
         inner.cgroups.clear();
         inner.listeners.clear();
-        for container in inner.containers.values_mut() {
-            container.state = ObservedState::Recorded;
+        // What began and was not heard of before the cut may be begun anew.
+        for history in inner.history.values_mut() {
+            history.runs.clear();
+        }
+        let at = self.world.millis();
+        let inner = &mut *inner;
+        for (id, container) in &mut inner.containers {
+            if matches!(container.state, ObservedState::Running(_)) {
+                let history = inner.history.get_mut(id).unwrap();
+                history.ended_at = Some(at);
+                history.forgotten = true;
+            }
+            if container.state != ObservedState::Exited {
+                container.state = ObservedState::Recorded;
+            }
         }
     }
 
@@ -172,10 +190,15 @@ impl FakeRuntime {
     /// How it ended, or as if it had.
     pub fn exit_of(&self, id: &ContainerId) -> Exit {
         let inner = self.inner.lock().unwrap();
-        let code = inner.containers.get(id).and_then(|container| container.code);
+        let ended = inner
+            .containers
+            .get(id)
+            .and_then(|container| container.code.as_ref());
         Exit {
-            code: Some(code.map_or(0, |(code, _)| code)),
+            code: Some(ended.map_or(0, |(code, _)| *code)),
             at_millis: self.world.millis(),
+            moment: None,
+            run: inner.containers.get(id).map_or(0, |container| container.run),
             out_of_memory: None,
             peak_memory: None,
             reason: None,
@@ -232,15 +255,21 @@ impl FakeRuntime {
         let words = behaviour(&container.task, id);
         let seconds = |at: usize| Duration::from_secs_f64(words[at].parse().unwrap());
         container.state = ObservedState::Running(started);
+        let run = container.run;
         let history = inner.history.get_mut(id).unwrap();
         history.overlaps |= history.starts > 0 && history.ended_at.is_none();
         history.starts += 1;
-        history.started_at = Some(self.world.millis());
         history.ended_at = None;
+        history.begun_at.push(self.world.millis());
+        assert!(
+            history.forgotten || !history.runs.contains(&run),
+            "run {run} of {id} is run twice"
+        );
+        history.runs.push(run);
         if words[0] == "undead" {
             container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();
         }
-        if words[0] == "run" {
+        if words[0] == "run" || words[0] == "once" {
             self.end_after(inner, id, started.pid, seconds(1), words[2].parse().unwrap());
         }
     }
@@ -274,7 +303,7 @@ impl FakeRuntime {
             return;
         }
         container.state = ObservedState::Exited;
-        container.code = Some((code, at));
+        container.code = Some((code, self.world.moment()));
         self.world.note(&format!("{id} ends with {code}"));
         let history = inner.history.get_mut(id).unwrap();
         history.ended_at = Some(at);

@@ -210,9 +210,7 @@ async fn after_a_reboot_what_ran_is_stopped_and_what_did_not_begins() {
     node.link.run(&waits, with_port(one("sleep"), 80, Some(8080)));
     node.until("waiting", |node| node.handle().tasks().len() == 2)
         .await;
-    node.kill().await;
-    node.runtime.reboot();
-    node.boot_id = "boot-2".to_owned();
+    node.cut("boot-2").await;
     node.start();
     let last = node.until_stopped(&ran).await;
     let container = &last.containers.unwrap()[0];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_agent::clock::Clock;
+use longshore_agent::model::Moment;
 use longshore_agent::store::Hand;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -18,6 +19,8 @@ pub const EPOCH_MILLIS: i64 = 1_750_000_000_000;
 /// Simulated time, chance and trouble. It outlives the agent.
 pub struct World {
     begun: Instant,
+    /// When this boot began, and its id.
+    boot: Mutex<(Instant, String)>,
     dice: AtomicU64,
     /// Crossings of the border between the agent and its neighbours so far: one before and one after each call.
     crossings: AtomicU64,
@@ -41,6 +44,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             begun: Instant::now(),
+            boot: Mutex::new((Instant::now(), "boot-1".to_owned())),
             dice: AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             crossings: AtomicU64::new(0),
             crash_at: AtomicU64::new(u64::MAX),
@@ -66,6 +70,19 @@ impl World {
 
     pub fn millis(&self) -> i64 {
         EPOCH_MILLIS + i64::try_from(self.begun.elapsed().as_millis()).unwrap()
+    }
+
+    /// A new boot begins: the clock since boot is at 0, and its id is another.
+    pub fn reboot(&self, boot_id: &str) {
+        *self.boot.lock().unwrap() = (Instant::now(), boot_id.to_owned());
+    }
+
+    pub fn moment(&self) -> Moment {
+        let boot = self.boot.lock().unwrap();
+        Moment {
+            boot_id: boot.1.clone(),
+            since_boot: boot.0.elapsed(),
+        }
     }
 
     pub fn roll(&self) -> u64 {
@@ -144,7 +161,7 @@ impl Clock for SimClock {
     }
 
     fn since_boot(&self) -> Duration {
-        self.0.begun.elapsed()
+        self.0.moment().since_boot
     }
 
     async fn sleep(&self, duration: Duration) {

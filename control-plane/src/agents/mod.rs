@@ -36,6 +36,13 @@ pub struct Link {
 pub struct Progress(Vec<ContainerProgress>);
 
 impl Progress {
+    /// In words, for one container that was restarted; what is said of another may be from before it ran.
+    #[must_use]
+    pub fn of_restarted(&self, container: &str) -> Option<String> {
+        let found = self.0.iter().find(|each| each.name == container)?;
+        (found.restart_count > 0).then(|| self.of(container))?
+    }
+
     /// In words, for one container.
     #[must_use]
     pub fn of(&self, container: &str) -> Option<String> {

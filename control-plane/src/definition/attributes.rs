@@ -2,11 +2,14 @@
 
 use longshore_protocol::ecs;
 
+use super::restart_policy;
+
 /// Any container: the API level that the existing agents name for their basics.
 const BASICS: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
 const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
 const LOGGING_DRIVER: &str = "com.amazonaws.ecs.capability.logging-driver.";
 const ORDERING: &str = "ecs.capability.container-ordering";
+const RESTARTS: &str = "ecs.capability.container-restart-policy";
 const TASK_LIMITS: &str = "ecs.capability.task-cpu-mem-limit";
 const LARGE_TASK_CPU: &str = "ecs.capability.increased-task-cpu-limit";
 /// The most CPU units of a task that instances could take before they said [`LARGE_TASK_CPU`].
@@ -32,6 +35,9 @@ pub(super) fn required(
             .is_some_and(|edges| !edges.is_empty())
         {
             names.push(ORDERING.to_owned());
+        }
+        if restart_policy::is_enabled(container) {
+            names.push(RESTARTS.to_owned());
         }
         let log = container.log_configuration.as_ref();
         if let Some(driver) = log.and_then(|log| log.log_driver.as_deref()) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use longshore_protocol::arn::is_valid_name;
 use longshore_protocol::ecs;
 
-use super::{Refusal, amounts, task};
+use super::{Refusal, amounts, restart_policy, task};
 
 /// The most characters of an image's name.
 const MAX_IMAGE: usize = 255;
@@ -38,6 +38,7 @@ pub(super) fn check(container: &ecs::ContainerDefinition, volumes: &[ecs::Volume
             "The 'stopTimeout' must not be negative, but is {seconds}."
         )));
     }
+    restart_policy::check(container.restart_policy.as_ref()).map_err(invalid)?;
     check_environment(container.environment.as_deref().unwrap_or_default()).map_err(invalid)?;
     check_environment_files(container.environment_files.as_deref().unwrap_or_default()).map_err(invalid)?;
     check_requirements(container.resource_requirements.as_deref().unwrap_or_default()).map_err(invalid)?;

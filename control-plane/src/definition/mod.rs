@@ -19,6 +19,7 @@ mod effective;
 mod fill;
 mod overrides;
 mod ports;
+mod restart_policy;
 mod tags;
 mod task;
 mod unsupported;

@@ -38,6 +38,7 @@ const CONTAINER: &[&str] = &[
     "dependsOn",
     "startTimeout",
     "stopTimeout",
+    "restartPolicy",
     "readonlyRootFilesystem",
     "privileged",
     "resourceRequirements",

@@ -79,8 +79,12 @@ fn cluster_arn(task: &Task) -> String {
 }
 
 fn container(task: &Task, container: &Container, around: &Surroundings) -> ecs::Container {
-    let waits = container.status == ReportedStatus::Pending && task.last < TaskStatus::Stopped;
-    let progress = waits.then(|| around.progress.of(&container.name)).flatten();
+    let progress = match container.status {
+        _ if task.last >= TaskStatus::Stopped => None,
+        ReportedStatus::Pending => around.progress.of(&container.name),
+        ReportedStatus::Running => around.progress.of_restarted(&container.name),
+        ReportedStatus::Stopped => None,
+    };
     ecs::Container {
         container_arn: Some(container.arn.to_string()),
         task_arn: Some(task.arn.to_string()),

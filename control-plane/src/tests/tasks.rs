@@ -228,6 +228,7 @@ async fn progress_is_the_reason_while_it_lasts() {
                 cause: "pulling busybox".into(),
                 percent: Some(40),
                 deadline: None,
+                restart_count: 0,
             }],
         }],
     };
@@ -237,6 +238,16 @@ async fn progress_is_the_reason_while_it_lasts() {
         "pulling busybox (40 %)"
     );
     node.report(&world, &task, "RUNNING", json!({})).await.unwrap();
+    assert!(world.task(&task).await["containers"][0]["reason"].is_null());
+    let told = &mut node.status.tasks[0].containers[0];
+    (told.cause, told.percent, told.restart_count) = ("restarted once".into(), None, 1);
+    node.poll(&world).await;
+    assert_eq!(
+        world.task(&task).await["containers"][0]["reason"],
+        "restarted once"
+    );
+    let stopped = json!({"containers": [{"containerName": "a", "status": "STOPPED", "exitCode": 3}]});
+    node.report(&world, &task, "STOPPED", stopped).await.unwrap();
     assert!(world.task(&task).await["containers"][0]["reason"].is_null());
 }
 

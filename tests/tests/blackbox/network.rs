@@ -30,7 +30,7 @@ async fn run(
     system.run(&definition).await
 }
 
-fn get(port: u16, path: &str) -> Option<String> {
+pub fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
@@ -39,7 +39,7 @@ fn get(port: u16, path: &str) -> Option<String> {
     answer.contains("200 OK").then_some(answer)
 }
 
-fn host_port(task: &Task, name: &str) -> u16 {
+pub fn host_port(task: &Task, name: &str) -> u16 {
     let bindings = container(task, name).network_bindings();
     assert_eq!(bindings.len(), 1, "{bindings:?}");
     u16::try_from(bindings[0].host_port().expect("a host port")).expect("a port")

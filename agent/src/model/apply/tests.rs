@@ -15,6 +15,8 @@ fn exit(code: Option<i32>, out_of_memory: Option<OutOfMemory>) -> Exit {
         out_of_memory,
         peak_memory: None,
         reason: None,
+        run: 0,
+        moment: None,
     }
 }
 
@@ -31,6 +33,7 @@ fn reaped(exit: Exit) -> ContainerFact {
     ContainerFact::Reaped {
         exit,
         boot_id: "b".to_owned(),
+        seen: Duration::from_secs(2),
     }
 }
 
@@ -180,7 +183,8 @@ proptest! {
                     Fact::Container(of, ContainerFact::Reaped { .. } | ContainerFact::Vanished { .. } | ContainerFact::Discarded)
                         if *of == index
                 );
-                let untouched = old.known < KnownStatus::Running && !live.start_called && !live.exited;
+                let begins = old.known < KnownStatus::Running || old.restarts.awaited();
+                let untouched = begins && !live.start_called && !live.exited;
                 prop_assert!(proved || untouched, "{:?} in {:?}", fact, before);
             }
         }

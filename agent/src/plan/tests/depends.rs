@@ -60,9 +60,20 @@ pub(super) fn ends(state: &mut TaskState, index: u16, code: Option<i32>, seconds
         out_of_memory: None,
         peak_memory: None,
         reason: code.is_none().then(|| "ShimDied: x".to_owned()),
+        run: 0,
+        moment: None,
     };
     let boot_id = "b".to_owned();
-    container(state, index, ContainerFact::Reaped { exit, boot_id }, seconds);
+    container(
+        state,
+        index,
+        ContainerFact::Reaped {
+            exit,
+            boot_id,
+            seen: Duration::from_secs(seconds),
+        },
+        seconds,
+    );
 }
 
 fn statuses(state: &TaskState) -> Vec<KnownStatus> {

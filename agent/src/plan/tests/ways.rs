@@ -222,9 +222,18 @@ impl World {
                     out_of_memory: None,
                     peak_memory: None,
                     reason: None,
+                    run: 0,
+                    moment: None,
                 };
                 let boot_id = "b".to_owned();
-                return self.container(index, ContainerFact::Reaped { exit, boot_id });
+                return self.container(
+                    index,
+                    ContainerFact::Reaped {
+                        exit,
+                        boot_id,
+                        seen: Duration::from_secs(self.seconds),
+                    },
+                );
             }
             Step::PrepareTask
             | Step::Pull(_)

@@ -100,14 +100,15 @@ fn interpret(watch: &Watch, envelope: &Envelope) -> Option<RuntimeEvent> {
     let bytes = envelope.event.as_ref()?.value.as_slice();
     match envelope.topic.as_str() {
         START => {
-            watch.started(&TaskStart::decode(bytes).ok()?.container_id.parse().ok()?);
+            let event = TaskStart::decode(bytes).ok()?;
+            watch.started(&event.container_id.parse().ok()?, event.pid);
             None
         }
         EXIT => {
             let event = TaskExit::decode(bytes).ok()?;
             let id: ContainerId = event.container_id.parse().ok()?;
-            let of_a_run =
-                event.id == event.container_id && watch.exited(&id, told(event.exit_status, event.exited_at));
+            let of_a_run = event.id == event.container_id
+                && watch.exited(&id, event.pid, told(event.exit_status, event.exited_at));
             of_a_run.then_some(RuntimeEvent::Exited(id))
         }
         DELETE => {
@@ -115,7 +116,7 @@ fn interpret(watch: &Watch, envelope: &Envelope) -> Option<RuntimeEvent> {
             let id: ContainerId = event.container_id.parse().ok()?;
             // Only executed processes have an id here.
             if event.id.is_empty() || event.id == event.container_id {
-                watch.deleted(&id, told(event.exit_status, event.exited_at));
+                watch.deleted(&id, event.pid, told(event.exit_status, event.exited_at));
             }
             None
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::record::{INSTANCE_LABEL, Record, read_exit};
+use super::record::{INSTANCE_LABEL, Record, read_exit, read_run};
 use super::{ContainerdRuntime, SLOW};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
@@ -42,9 +42,11 @@ impl ContainerdRuntime {
             };
             let state = self.state(&record, processes.get(&record.id), written.remove(&id));
             if matches!(state, ObservedState::Running(_) | ObservedState::Exited) {
-                self.watch.started(&id);
+                let process = processes.get(&record.id);
+                self.watch.started(&id, process.map_or(0, |process| process.pid));
             }
             Some(Observed {
+                run: read_run(&record),
                 state,
                 task: Record::read(&record).map(|record| record.task),
                 id,
@@ -65,6 +67,7 @@ impl ContainerdRuntime {
                     gone.push(Observed {
                         id,
                         task: None,
+                        run: 0,
                         state: ObservedState::Exited,
                     });
                 }

@@ -327,7 +327,11 @@ impl Runtime for ContainerdRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
-        self.start_container(id).await
+        self.start_container(id, 0).await
+    }
+
+    async fn restart(&self, id: &ContainerId, run: u32) -> Result<Started, RuntimeError> {
+        self.start_container(id, run).await
     }
 
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError> {

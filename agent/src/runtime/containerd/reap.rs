@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitRecord;
 
-use super::record::read_exit;
+use super::record::{read_exit, read_run};
 use super::watch::{Ending, Told, is_clean_up};
 use super::{ContainerdRuntime, cgroup, is_longshore, made_with};
 use crate::containerd::types::v1::{Process, Status};
-use crate::model::{ContainerId, Exit, OutOfMemory};
+use crate::model::{ContainerId, Exit, Moment, OutOfMemory};
 use crate::runtime::RuntimeError;
 use crate::runtime::cgroup::Evidence;
 
@@ -62,9 +62,13 @@ impl ContainerdRuntime {
         // While the group is there: the shim removes it with the task.
         let evidence = self.cgroups.evidence(&cgroup(id));
         self.empty_cgroup(&name, &cgroup(id)).await?;
-        let exit = self.exit(id, known, evidence);
+        let run = record.as_ref().map_or(0, read_run);
+        let exit = Exit {
+            run,
+            ..self.exit(id, known, evidence)
+        };
         if record.is_some() {
-            self.write_exit(&name, Some(&exit)).await?;
+            self.write_exit(&name, Some(&exit), None).await?;
         }
         self.forget_task(id, &name, process.is_some()).await?;
         Ok(exit)
@@ -119,6 +123,7 @@ impl ContainerdRuntime {
         // The event is a last resort: on v1 every container below a limit gets it, whoever the victim was.
         let told = || self.watch.was_out_of_memory(id);
         let killed_for_memory = evidence.memory_kills.map_or_else(told, |kills| kills > 0);
+        let moment = known.moment();
         let (code, killed, at_millis, reason) = match known {
             Known::Written(exit) => (
                 Some(exit.status),
@@ -145,11 +150,24 @@ impl ContainerdRuntime {
             out_of_memory: killed_for_memory.then_some(victim),
             peak_memory: evidence.peak_memory,
             reason,
+            run: 0,
+            moment,
         }
     }
 }
 
 impl Known {
+    /// When it ended by the clock that never steps, where that was written down.
+    fn moment(&self) -> Option<Moment> {
+        match self {
+            Self::Written(exit) if !exit.exited_at.boot_id.is_empty() => Some(Moment {
+                boot_id: exit.exited_at.boot_id.clone(),
+                since_boot: Duration::from_nanos(exit.exited_at.boot_nanos),
+            }),
+            Self::Written(_) | Self::Status(_) | Self::Unknown { .. } => None,
+        }
+    }
+
     /// What is known of memory: by the shim, which looked when the first process had just ended, or else by now.
     fn evidence(&self, now: Evidence) -> Evidence {
         match self {
@@ -193,11 +211,9 @@ fn ended(process: &Process, id: &str) -> Result<Told, RuntimeError> {
             subject: id.to_owned(),
             why: "its shim does not say how it is".to_owned(),
         }),
-        Status::Created | Status::Running | Status::Paused | Status::Pausing => Err(RuntimeError::Refused {
-            operation: "GetTask",
-            subject: id.to_owned(),
-            why: format!("container {id} has not ended"),
-        }),
+        Status::Created | Status::Running | Status::Paused | Status::Pausing => {
+            Err(RuntimeError::Runs(id.to_owned()))
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a container's record in containerd holds of ours: labels to find it by, the whole task to adopt it from, and how
-//! it ended.
+//! its newest run ended.
 //!
 //! The task is versioned JSON. It holds no secret: values from environment files are in the OCI spec alone. A record of
 //! a newer version is left as it is, and read as far as it goes: a version adds, and what this one does not know of a
@@ -21,6 +21,8 @@ pub(super) const INSTANCE_LABEL: &str = "longshore.instance";
 pub(super) const TASK_EXTENSION: &str = "longshore.task";
 /// The extension that holds how it ended, an `Option<Exit>`.
 pub(super) const EXIT_EXTENSION: &str = "longshore.exit";
+/// The extension that holds the number of the run that was asked for last; absent is 0, the first.
+pub(super) const RUN_EXTENSION: &str = "longshore.run";
 
 const VERSION: u32 = 1;
 
@@ -66,6 +68,13 @@ impl Record {
 /// How a container ended, if that was written down since its last start.
 pub(super) fn read_exit(container: &Container) -> Option<Exit> {
     serde_json::from_slice(&container.extensions.get(EXIT_EXTENSION)?.value).ok()?
+}
+
+/// Which run of a container was asked for last.
+pub(super) fn read_run(container: &Container) -> u32 {
+    let run = container.extensions.get(RUN_EXTENSION);
+    run.and_then(|run| serde_json::from_slice(&run.value).ok())
+        .unwrap_or_default()
 }
 
 /// JSON as containerd keeps it.

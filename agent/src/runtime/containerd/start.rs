@@ -1,11 +1,12 @@
 //! From a record to a running process.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use longshore_protocol::exit_record::LOG_SCHEME;
 
-use super::record::{EXIT_EXTENSION, Record, json, read_exit};
+use super::record::{EXIT_EXTENSION, RUN_EXTENSION, Record, json, read_exit, read_run};
 use super::{ContainerdRuntime, SLOW, is_longshore, made_with, refused};
 use crate::containerd::services::v1::snapshots::MountsRequest;
 use crate::containerd::services::v1::{
@@ -26,16 +27,15 @@ const AFTERMATH: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl ContainerdRuntime {
-    pub(super) async fn start_container(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
+    /// Starts a run of a container, by its number.
+    pub(super) async fn start_container(&self, id: &ContainerId, run: u32) -> Result<Started, RuntimeError> {
         let name = id.to_string();
         let (record, mounts) = tokio::join!(self.record(&name), self.mounts(&name));
         let record = record?.ok_or_else(|| RuntimeError::NotFound(name.clone()))?;
         let task = self.task_request(&name, &record, mounts?)?;
-        if read_exit(&record).is_some() {
-            // An earlier run, which is known: its shim's record first, since alone it would be taken for this run's.
-            self.forget_exit(id).await?;
-            self.write_exit(&name, None).await?;
-        } else if let Some(started) = self.ended_already(id, &name).await? {
+        if read_run(&record) < run {
+            self.begin_run(id, &name, run).await?;
+        } else if let Some(started) = self.ended_already(id, &name, &record).await? {
             return Ok(started);
         }
         // Before the task is there, so that no event of this run comes too early.
@@ -59,12 +59,38 @@ impl ContainerdRuntime {
             }
         }
         let started = self.start_task(id, &name).await?;
-        self.watch.started(id);
+        self.watch.started(id, started.pid);
         Ok(started)
     }
 
-    /// A start that was lost on its way back, of what has ended since and is known by its shim's record alone.
-    async fn ended_already(&self, id: &ContainerId, name: &str) -> Result<Option<Started>, RuntimeError> {
+    /// Writes down that another run is to come. The one before is known to whoever asks for it, so nothing is kept of it:
+    /// its shim's record goes first, since beside the new number it would be taken for the new run's.
+    async fn begin_run(&self, id: &ContainerId, name: &str, run: u32) -> Result<(), RuntimeError> {
+        match self.process(name).await?.map(|process| process.status()) {
+            None => {}
+            Some(Status::Stopped) => self.delete_task(name).await?,
+            Some(Status::Created | Status::Running | Status::Paused | Status::Pausing | Status::Unknown) => {
+                return Err(RuntimeError::Runs(name.to_owned()));
+            }
+        }
+        self.forget_exit(id).await?;
+        self.write_exit(name, None, Some(run)).await
+    }
+
+    /// A start that was lost on its way back, of what has ended since.
+    async fn ended_already(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        record: &Container,
+    ) -> Result<Option<Started>, RuntimeError> {
+        if let Some(exit) = read_exit(record) {
+            self.tell_exit(id);
+            return Ok(Some(Started {
+                pid: 0,
+                at_millis: exit.at_millis,
+            }));
+        }
         let asked = id.clone();
         let Some(exit) = self.exits(move |exits| exits.read(&asked)).await? else {
             return Ok(None);
@@ -214,7 +240,7 @@ impl ContainerdRuntime {
     /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
     /// anybody knew that it would.
     fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
-        self.watch.started(id);
+        self.watch.started(id, process.pid);
         if process.status() == Status::Stopped {
             self.tell_exit(id);
         }
@@ -245,18 +271,36 @@ impl ContainerdRuntime {
         }
     }
 
-    /// Writes into the record how a container ended, or that it runs again.
-    pub(super) async fn write_exit(&self, id: &str, exit: Option<&Exit>) -> Result<(), RuntimeError> {
-        let value = json(EXIT_EXTENSION, &exit).map_err(|error| refused("UpdateContainer", id, &error))?;
+    /// Writes into the record how its run ended, or that another is to come, and its number: both or neither.
+    pub(super) async fn write_exit(
+        &self,
+        id: &str,
+        exit: Option<&Exit>,
+        run: Option<u32>,
+    ) -> Result<(), RuntimeError> {
+        let not_json = |error: serde_json::Error| refused("UpdateContainer", id, &error);
+        let mut extensions = HashMap::new();
+        extensions.insert(
+            EXIT_EXTENSION.to_owned(),
+            json(EXIT_EXTENSION, &exit).map_err(not_json)?,
+        );
+        if let Some(run) = run {
+            extensions.insert(
+                RUN_EXTENSION.to_owned(),
+                json(RUN_EXTENSION, &run).map_err(not_json)?,
+            );
+        }
+        let paths = extensions
+            .keys()
+            .map(|name| format!("extensions.{name}"))
+            .collect();
         let request = UpdateContainerRequest {
             container: Some(Container {
                 id: id.to_owned(),
-                extensions: [(EXIT_EXTENSION.to_owned(), value)].into(),
+                extensions,
                 ..Container::default()
             }),
-            update_mask: Some(prost_types::FieldMask {
-                paths: vec![format!("extensions.{EXIT_EXTENSION}")],
-            }),
+            update_mask: Some(prost_types::FieldMask { paths }),
         };
         let mut containers = self.client.containers();
         call("UpdateContainer", id, QUICK, containers.update(request)).await?;

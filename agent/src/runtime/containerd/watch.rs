@@ -35,12 +35,21 @@ struct Seen {
     ours: bool,
     /// Whether it began to run.
     started: bool,
+    /// The first process of this run; 0 while it isn't known.
+    pid: u32,
     exit: Option<Told>,
     deleted: Option<Told>,
     out_of_memory: bool,
     killed: bool,
     /// Its shim was killed from here, for it said nothing.
     hung: bool,
+}
+
+impl Seen {
+    /// Whether what is told of a process is about this run: an earlier one's end may be told late.
+    fn is_about(&self, pid: u32) -> bool {
+        self.started && (self.pid == 0 || pid == 0 || self.pid == pid)
+    }
 }
 
 /// How a container ended that containerd knows no more.
@@ -74,9 +83,14 @@ impl Watch {
         self.lock().get(id).is_some_and(|seen| seen.ours)
     }
 
-    /// A container runs, or ran.
-    pub(super) fn started(&self, id: &ContainerId) {
-        self.update(id, |seen| seen.started = true);
+    /// A container runs, or ran, as this process; 0 where nobody knows.
+    pub(super) fn started(&self, id: &ContainerId, pid: u32) {
+        self.update(id, |seen| {
+            seen.started = true;
+            if pid != 0 {
+                seen.pid = pid;
+            }
+        });
     }
 
     /// A container is known to be there.
@@ -89,20 +103,20 @@ impl Watch {
     }
 
     /// Says whether this is the end of a run.
-    pub(super) fn exited(&self, id: &ContainerId, told: Told) -> bool {
+    pub(super) fn exited(&self, id: &ContainerId, pid: u32, told: Told) -> bool {
         let mut ended = false;
         self.update(id, |seen| {
-            ended = seen.started;
-            if seen.started {
+            ended = seen.is_about(pid);
+            if ended {
                 seen.exit.get_or_insert(told);
             }
         });
         ended
     }
 
-    pub(super) fn deleted(&self, id: &ContainerId, told: Told) {
+    pub(super) fn deleted(&self, id: &ContainerId, pid: u32, told: Told) {
         self.update(id, |seen| {
-            if seen.started {
+            if seen.is_about(pid) {
                 seen.deleted = Some(told);
             }
         });
@@ -202,20 +216,20 @@ mod tests {
 
     fn run(watch: &Watch) {
         watch.begin(&id());
-        watch.started(&id());
+        watch.started(&id(), 7);
     }
 
     #[test]
     fn what_never_ran_has_no_end() {
         let watch = Watch::default();
         watch.know(&id());
-        assert!(!watch.exited(&id(), told(137, 0)));
-        watch.deleted(&id(), told(0, 0));
+        assert!(!watch.exited(&id(), 7, told(137, 0)));
+        watch.deleted(&id(), 7, told(0, 0));
         watch.begin(&id());
-        assert!(!watch.exited(&id(), told(137, 0)));
+        assert!(!watch.exited(&id(), 7, told(137, 0)));
         assert_eq!(watch.told(&id()), None);
-        watch.started(&id());
-        assert!(watch.exited(&id(), told(3, 1)));
+        watch.started(&id(), 7);
+        assert!(watch.exited(&id(), 7, told(3, 1)));
         assert_eq!(watch.told(&id()), Some(told(3, 1)));
     }
 
@@ -223,8 +237,8 @@ mod tests {
     async fn a_clean_up_of_containerds_is_a_dead_shim() {
         let watch = Watch::default();
         run(&watch);
-        watch.exited(&id(), told(137, 5));
-        watch.deleted(&id(), told(137, 5));
+        watch.exited(&id(), 7, told(137, 5));
+        watch.deleted(&id(), 7, told(137, 5));
         assert_eq!(watch.ending(&id()).await, Ending::ShimDied(told(137, 5)));
     }
 
@@ -232,9 +246,9 @@ mod tests {
     async fn an_exit_told_before_the_shim_died_is_the_processes_own() {
         let watch = Watch::default();
         run(&watch);
-        watch.exited(&id(), told(137, 3));
-        watch.exited(&id(), told(137, 5));
-        watch.deleted(&id(), told(137, 5));
+        watch.exited(&id(), 7, told(137, 3));
+        watch.exited(&id(), 7, told(137, 5));
+        watch.deleted(&id(), 7, told(137, 5));
         assert_eq!(watch.ending(&id()).await, Ending::Known(told(137, 3)));
     }
 
@@ -242,11 +256,11 @@ mod tests {
     async fn doubt_waits_for_the_next_event() {
         let watch = Watch::default();
         run(&watch);
-        watch.exited(&id(), told(137, 5));
+        watch.exited(&id(), 7, told(137, 5));
         let id = id();
         let (ending, ()) = tokio::join!(watch.ending(&id), async {
             tokio::task::yield_now().await;
-            watch.deleted(&id, told(137, 5));
+            watch.deleted(&id, 7, told(137, 5));
         });
         assert_eq!(ending, Ending::ShimDied(told(137, 5)));
     }
@@ -255,19 +269,33 @@ mod tests {
     async fn a_new_run_forgets_the_one_before() {
         let watch = Watch::default();
         run(&watch);
-        watch.exited(&id(), told(1, 1));
+        watch.exited(&id(), 7, told(1, 1));
         watch.killed(&id());
         run(&watch);
         assert_eq!(watch.told(&id()), None);
         assert!(!watch.was_killed(&id()));
-        watch.exited(&id(), told(2, 2));
+        watch.exited(&id(), 7, told(2, 2));
         assert_eq!(watch.ending(&id()).await, Ending::Known(told(2, 2)));
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_run_that_is_told_late_is_not_this_ones() {
+        let watch = Watch::default();
+        run(&watch);
+        watch.begin(&id());
+        assert!(!watch.exited(&id(), 7, told(1, 1)), "nothing runs yet");
+        watch.started(&id(), 8);
+        assert!(!watch.exited(&id(), 7, told(1, 1)));
+        watch.deleted(&id(), 7, told(1, 1));
+        assert_eq!(watch.told(&id()), None);
+        assert!(watch.exited(&id(), 8, told(2, 2)));
+        assert_eq!(watch.told(&id()), Some(told(2, 2)));
     }
 
     #[test]
     fn strangers_are_not_kept() {
         let watch = Watch::default();
-        watch.exited(&id(), told(1, 1));
+        watch.exited(&id(), 7, told(1, 1));
         watch.out_of_memory(&id());
         assert_eq!(watch.told(&id()), None);
         assert!(!watch.was_out_of_memory(&id()));

@@ -4,6 +4,47 @@ use async_trait::async_trait;
 
 use super::*;
 
+impl FakeRuntime {
+    async fn begin_run(&self, id: &ContainerId, run: u32, subject: String) -> Result<Started, RuntimeError> {
+        let started = {
+            let mut inner = self.inner.lock().unwrap();
+            let inner = &mut *inner;
+            let Some(container) = inner.containers.get_mut(id) else {
+                return Err(RuntimeError::NotFound(subject));
+            };
+            match container.state {
+                ObservedState::Running(started) => started,
+                ObservedState::Exited => {
+                    assert_eq!(
+                        container.run, run,
+                        "what has ended is of the run that is asked for"
+                    );
+                    return Err(refused("start", id, "it has ended"));
+                }
+                ObservedState::Created => return Err(self.unavailable("start", &subject)),
+                ObservedState::Recorded => {
+                    let words = behaviour(&container.task, id);
+                    if words[0] == "unstartable" || words[0] == "once" && run > 0 {
+                        return Err(refused("start", id, "exec: \"nothing\": no such file"));
+                    }
+                    container.state = ObservedState::Created;
+                    let pid = container.pid;
+                    let slow = self.slowness("start");
+                    let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
+                    let started = Started { pid, at_millis };
+                    // It goes on whatever becomes of the one who asked.
+                    match slow.is_zero() {
+                        true => self.begin(inner, id, started),
+                        false => self.begin_after(inner, id, started, slow),
+                    }
+                    started
+                }
+            }
+        };
+        self.leave("start", &subject, started).await
+    }
+}
+
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn version(&self) -> Result<String, RuntimeError> {
@@ -46,6 +87,7 @@ impl Runtime for FakeRuntime {
             let container = Container {
                 task: create.task,
                 state: ObservedState::Recorded,
+                run: 0,
                 code: None,
                 kill_works_from: 0,
                 pid: inner.pids,
@@ -59,35 +101,33 @@ impl Runtime for FakeRuntime {
     async fn start(&self, id: &ContainerId) -> Result<Started, RuntimeError> {
         let subject = id.to_string();
         self.enter("start", &subject).await?;
-        let started = {
+        self.begin_run(id, 0, subject).await
+    }
+
+    async fn restart(&self, id: &ContainerId, run: u32) -> Result<Started, RuntimeError> {
+        let subject = id.to_string();
+        self.enter("restart", &subject).await?;
+        {
             let mut inner = self.inner.lock().unwrap();
             let inner = &mut *inner;
             let Some(container) = inner.containers.get_mut(id) else {
                 return Err(RuntimeError::NotFound(subject));
             };
-            match container.state {
-                ObservedState::Running(started) => started,
-                ObservedState::Exited => return Err(refused("start", id, "it has ended")),
-                ObservedState::Created => return Err(self.unavailable("start", &subject)),
-                ObservedState::Recorded => {
-                    if behaviour(&container.task, id)[0] == "unstartable" {
-                        return Err(refused("start", id, "exec: \"nothing\": no such file"));
+            if container.run < run {
+                match container.state {
+                    ObservedState::Running(_) | ObservedState::Created => {
+                        return Err(RuntimeError::Runs(subject));
                     }
-                    container.state = ObservedState::Created;
-                    let pid = container.pid;
-                    let slow = self.slowness("start");
-                    let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
-                    let started = Started { pid, at_millis };
-                    // It goes on whatever becomes of the one who asked.
-                    match slow.is_zero() {
-                        true => self.begin(inner, id, started),
-                        false => self.begin_after(inner, id, started, slow),
-                    }
-                    started
+                    ObservedState::Exited | ObservedState::Recorded => {}
                 }
+                inner.pids += 1;
+                container.pid = inner.pids;
+                container.run = run;
+                container.code = None;
+                container.state = ObservedState::Recorded;
             }
-        };
-        self.leave("start", &subject, started).await
+        }
+        self.begin_run(id, run, subject).await
     }
 
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError> {
@@ -127,16 +167,24 @@ impl Runtime for FakeRuntime {
             let Some(container) = inner.containers.get(id) else {
                 return Err(RuntimeError::NotFound(subject));
             };
-            assert!(
-                !matches!(container.state, ObservedState::Running(_)),
-                "{subject} is reaped while it runs"
-            );
+            if matches!(container.state, ObservedState::Running(_)) {
+                assert!(
+                    container.run > 0,
+                    "{subject} is reaped while it runs for the first time"
+                );
+                return Err(RuntimeError::Runs(subject));
+            }
             Exit {
-                code: container.code.map(|(code, _)| code),
-                at_millis: container.code.map_or(self.world.millis(), |(_, at)| at),
+                code: container.code.as_ref().map(|(code, _)| *code),
+                at_millis: inner.history[id]
+                    .ended_at
+                    .filter(|_| container.code.is_some())
+                    .unwrap_or(self.world.millis()),
                 out_of_memory: None,
                 peak_memory: None,
                 reason: None,
+                run: container.run,
+                moment: container.code.as_ref().map(|(_, moment)| moment.clone()),
             }
         };
         self.leave("reap", &subject, exit).await
@@ -172,6 +220,7 @@ impl Runtime for FakeRuntime {
             let observed = inner.containers.iter().map(|(id, container)| Observed {
                 id: id.clone(),
                 task: Some(container.task.clone()),
+                run: container.run,
                 state: container.state,
             });
             observed.collect()

@@ -68,6 +68,10 @@ impl Runtime for Hasty {
         self.0.start(id).await
     }
 
+    async fn restart(&self, id: &ContainerId, run: u32) -> Result<Started, RuntimeError> {
+        self.0.restart(id, run).await
+    }
+
     async fn kill(&self, id: &ContainerId, signal: i32, scope: SignalScope) -> Result<(), RuntimeError> {
         self.0.kill(id, signal, scope).await?;
         Err(RuntimeError::NotFound(id.to_string()))

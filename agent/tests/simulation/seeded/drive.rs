@@ -95,6 +95,11 @@ async fn happen(node: &mut Node, scenario: &Scenario, event: &Event) {
             // It may hang in a call; then its service manager kills it.
             node.restart().await;
         }
+        Event::Cut => {
+            let boot = node.world.crossings();
+            node.cut(&format!("boot-{boot}")).await;
+            node.start();
+        }
         Event::Wall(off) => node.world.wall_off.store(*off, Ordering::Relaxed),
         Event::Backup => node.link.back_up(),
         Event::Restore => node.link.restore_backup(),

@@ -18,7 +18,7 @@ use scenario::Scenario;
 use crate::world::World;
 
 /// Seeds in `make test`.
-const RUNS: u64 = 1000;
+const RUNS: u64 = 2000;
 
 /// What came of a seed.
 struct Life {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use longshore_agent::model::ContainerId;
 
 use longshore_protocol::arn::TaskArn;
+use longshore_protocol::ecs;
+use longshore_protocol::poll::TaskSpec;
 
 use super::scenario::{Event, Scenario};
 use crate::node::{Node, container_id};
@@ -25,6 +27,13 @@ impl<'a> Oracle<'a> {
             scenario,
             deadlines: BTreeMap::new(),
         }
+    }
+
+    fn reboots(&self) -> bool {
+        self.scenario
+            .events
+            .iter()
+            .any(|(_, event)| matches!(event, Event::Cut))
     }
 
     fn calm(&self) -> bool {
@@ -91,14 +100,15 @@ impl<'a> Oracle<'a> {
             blame("it ran twice at once".to_owned());
         }
         // A runtime that forgets an end before the start is stored leaves nothing that tells of either.
-        if history.starts > 1 && !history.forgotten {
+        let again = container_of(&self.scenario.tasks, id).restart_policy.is_some();
+        if history.starts > 1 && !history.forgotten && !again {
             blame(format!("it was started {} times", history.starts));
         }
         let told = node.link.told_at(arn, "STOPPED").unwrap();
         if history.starts > 0 && history.ended_at.is_none_or(|ended| ended > told) {
             blame("STOPPED is told while it runs".to_owned());
         }
-        if history.started_at.is_some_and(|started| started > told) {
+        if history.begun_at.last().is_some_and(|started| *started > told) {
             blame("it is started after STOPPED was told".to_owned());
         }
         let last = node.link.last(arn).unwrap();
@@ -110,7 +120,8 @@ impl<'a> Oracle<'a> {
             match (container.exit_code, history.code) {
                 (Some(told), Some(true_one)) if told == true_one => {}
                 (None, _) if history.starts == 0 => {}
-                (None, Some(_)) if container.reason.is_some() && history.forgotten => {}
+                // What was about to be known to run when the power was cut is not known to have run.
+                (None, _) if history.forgotten && (container.reason.is_some() || self.reboots()) => {}
                 // Its start was given up while its answer was on the way.
                 (None, Some(137)) if history.removed => {}
                 (told, true_one) => blame(format!(
@@ -128,6 +139,10 @@ impl<'a> Oracle<'a> {
             Event::Stop { task, force } => *force && self.scenario.tasks[*task].0.id == *id.task(),
             _ => false,
         });
+        // After a reboot each deadline has passed, and a container that runs again has a new one.
+        if self.reboots() || container_of(&self.scenario.tasks, id).restart_policy.is_some() {
+            return;
+        }
         let history = node.runtime.history(id);
         let Some((_, killed)) = history.signals.iter().find(|(signal, _)| *signal == 9) else {
             return;
@@ -149,6 +164,11 @@ impl<'a> Oracle<'a> {
             ));
         }
     }
+}
+
+fn container_of<'a>(tasks: &'a [(TaskArn, TaskSpec)], id: &ContainerId) -> &'a ecs::ContainerDefinition {
+    let (_, spec) = tasks.iter().find(|(arn, _)| arn.id == *id.task()).unwrap();
+    &spec.containers[usize::from(id.index())].definition
 }
 
 /// Every stored assignment that was acknowledged, when an agent begins.

@@ -54,6 +54,8 @@ pub enum Event {
     RuntimeBack,
     /// The agent is told to end, and begins again.
     Upgrade,
+    /// The power is cut and comes back.
+    Cut,
     /// The wall clock is so far off, in milliseconds.
     Wall(i64),
     Backup,
@@ -111,7 +113,7 @@ impl Scenario {
         if dice.percent(40) {
             let at = dice.millis(60_000);
             let long = !self.restores && dice.percent(10);
-            let most = if long { 7 * 86_400_000 } else { 300_000 };
+            let most = if long { 6 * 3_600_000 } else { 300_000 };
             let back = at + dice.millis(most);
             self.events.push((at, Event::Link(false)));
             self.events.push((back, Event::Link(true)));
@@ -127,6 +129,9 @@ impl Scenario {
         }
         for _ in 0..dice.below(3) {
             self.events.push((dice.millis(120_000), Event::Upgrade));
+        }
+        if dice.percent(15) {
+            self.events.push((dice.millis(120_000), Event::Cut));
         }
         // The simulated runtime's times are not off with it, and what is cleaned up early comes again from a backup.
         if !self.restores && dice.percent(30) {
@@ -153,6 +158,11 @@ fn spec(dice: &mut Dice) -> TaskSpec {
         definition.stop_timeout = dice
             .percent(50)
             .then(|| i32::try_from(2 + dice.below(118)).unwrap());
+        definition.restart_policy = dice.percent(10).then(|| ecs::ContainerRestartPolicy {
+            enabled: Some(true),
+            ignored_exit_codes: dice.percent(50).then(|| vec![0, 3]),
+            restart_attempt_period: Some(60),
+        });
         definition
     });
     let mut definitions: Vec<_> = definitions.collect();

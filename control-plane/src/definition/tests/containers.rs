@@ -179,3 +179,39 @@ fn ports_keep_to_their_rules() {
         Some(80)
     );
 }
+
+#[test]
+fn a_restart_policy_keeps_to_the_limits_of_ecs() {
+    for (policy, says) in [
+        (json!({"restartAttemptPeriod": 60}), "needs 'enabled'"),
+        (
+            json!({"enabled": true, "restartAttemptPeriod": 59}),
+            "must be from 60 to 1800 seconds, but is 59",
+        ),
+        (
+            json!({"enabled": true, "restartAttemptPeriod": 1801}),
+            "but is 1801",
+        ),
+        (json!({"enabled": false, "restartAttemptPeriod": 0}), "but is 0"),
+        (
+            json!({"enabled": true, "ignoredExitCodes": vec![1; 51]}),
+            "At most 50 'ignoredExitCodes'",
+        ),
+    ] {
+        refused(json!({"restartPolicy": policy}), json!({}), says);
+    }
+    for policy in [
+        json!({"enabled": true}),
+        json!({"enabled": true, "restartAttemptPeriod": 60, "ignoredExitCodes": vec![0; 50]}),
+        json!({"enabled": true, "restartAttemptPeriod": 1800, "ignoredExitCodes": []}),
+        json!({"enabled": false}),
+    ] {
+        let definition = taken(json!({"restartPolicy": policy}), json!({}));
+        let shown = serde_json::to_value(&container(&definition).restart_policy).unwrap();
+        assert_eq!(shown, policy, "it is shown as it was given");
+        let attributes = definition.requires_attributes.unwrap();
+        let wanted =
+            |each: &ecs::Attribute| each.name.as_deref() == Some("ecs.capability.container-restart-policy");
+        assert_eq!(attributes.iter().any(wanted), policy["enabled"] == true);
+    }
+}

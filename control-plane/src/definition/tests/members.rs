@@ -10,7 +10,6 @@ fn members_that_do_not_work_yet_are_refused_by_name() {
             json!({"credentialsParameter": "x"}),
         ),
         ("links", json!(["db"])),
-        ("restartPolicy.enabled", json!({"enabled": true})),
         ("volumesFrom", json!([{"sourceContainer": "x"}])),
         (
             "linuxParameters.initProcessEnabled",
