@@ -1,7 +1,7 @@
 # What people do here, each as one word. The work is in scripts/ and packaging/; this only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos vm vm-long build lint doc bench
+.PHONY: help run test chaos sim vm vm-long build lint doc bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,3 +40,7 @@ doc: ## the documentation of the code, in target/doc
 bench: ## measure against the budgets (root, or sudo)
 	packaging/install-dependencies test
 	scripts/bench
+
+sim: ## the agent simulated: SEED=… replays one life and prints its log, RUNS=… lives many
+	$(if $(SEED),LONGSHORE_SIM_SEED=$(SEED)) $(if $(RUNS),LONGSHORE_SIM_RUNS=$(RUNS)) \
+		cargo test --locked --workspace --test simulation -- seeded::seeds_keep_the_invariants --nocapture

@@ -169,6 +169,7 @@ impl EngineHandle {
             }
         };
         tokio::select! {
+            biased;
             () = told => true,
             () = self.shared.clock().sleep(limit) => false,
         }

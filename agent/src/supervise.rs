@@ -68,6 +68,7 @@ impl Supervisor {
         let mut first = None;
         while first.is_none() {
             tokio::select! {
+                biased;
                 () = self.token.cancelled() => break,
                 ended = self.tasks.join_next() => match ended {
                     None => break,
@@ -80,6 +81,7 @@ impl Supervisor {
         tokio::pin!(deadline);
         loop {
             tokio::select! {
+                biased;
                 () = &mut deadline => {
                     let why = format!("still running {} s after it was told to end", grace.as_secs());
                     let name = self.running.first().copied().unwrap_or("unknown");

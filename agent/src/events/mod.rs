@@ -57,6 +57,7 @@ impl Watcher {
             }
         };
         tokio::select! {
+            biased;
             () = token.cancelled() => {}
             () = listening => {}
         }
@@ -77,6 +78,7 @@ impl Watcher {
                 }
             };
             let notice = tokio::select! {
+                biased;
                 event = events.recv() => match event {
                     Some(RuntimeEvent::Exited(id)) => Notice::Exited(id),
                     Some(RuntimeEvent::Lost) | None => return Err(lost()),
@@ -114,6 +116,7 @@ impl Watcher {
         call: impl Future<Output = Result<T, RuntimeError>>,
     ) -> Result<T, RuntimeError> {
         tokio::select! {
+            biased;
             result = call => result,
             () = self.clock.sleep(DEADLINE) => Err(RuntimeError::Unavailable {
                 operation,

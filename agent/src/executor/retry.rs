@@ -100,6 +100,7 @@ impl Retry<'_> {
             let spent = self.clock.since_boot().saturating_sub(begun);
             let left = limit.map_or(ATTEMPT, |limit| limit.saturating_sub(spent).min(ATTEMPT));
             let result = tokio::select! {
+                biased;
                 result = call() => Some(result),
                 () = self.clock.sleep(left) => None,
             };
@@ -119,6 +120,7 @@ impl Retry<'_> {
             self.tell(tries, &why, limit.map(|limit| begun + limit));
             let pause = backoff.next(self.clock);
             tokio::select! {
+                biased;
                 () = self.clock.sleep(pause) => {}
                 () = self.cancel.cancelled() => return Outcome::Cancelled,
             }

@@ -111,6 +111,7 @@ impl Work<'_> {
         tokio::pin!(ensure);
         let result = loop {
             tokio::select! {
+                biased;
                 result = &mut ensure => break result,
                 Ok(()) = told.changed() => {
                     let cause = pull_cause(reference, &told.borrow_and_update());
@@ -285,6 +286,7 @@ impl Work<'_> {
         };
         // Unlike others, it may be dropped half-way: sending a signal once more does no harm, and the next must not wait.
         let outcome = tokio::select! {
+            biased;
             outcome = retry.call(send) => outcome,
             () = self.cancel.cancelled() => return None,
         };

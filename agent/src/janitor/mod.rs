@@ -43,6 +43,7 @@ impl Janitor {
             }
             let pause = backoff.next(self.clock.as_ref());
             tokio::select! {
+                biased;
                 () = self.clock.sleep(pause) => {}
                 () = token.cancelled() => return,
             }

@@ -49,6 +49,10 @@ pub fn apply(state: &mut TaskState, fact: Fact, at_millis: i64) -> Result<Effect
         Fact::Listed => live(&mut state.live.listed),
         Fact::Acknowledged { task, containers } => acknowledged(state, task, &containers),
         Fact::TornDown => live(&mut state.record.torn_down),
+        Fact::CleanDue(due) => {
+            state.live.clean_due.get_or_insert(due);
+            Effect::Live
+        }
         Fact::Cleaned => live(&mut state.live.cleaned),
     };
     stop_what_never_ran(state);

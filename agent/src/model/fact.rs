@@ -34,6 +34,8 @@ pub enum Fact {
     },
     /// All that the task had of the machine is given back; its log files are left.
     TornDown,
+    /// It has stopped and all is told: when its files are to go, since boot.
+    CleanDue(Duration),
     /// The log files are gone too.
     Cleaned,
 }

@@ -74,13 +74,19 @@ impl TaskState {
     }
 
     fn report(&self, status: ReportedStatus) -> Report {
-        // Told late that it ran, each container is told as it was then.
+        // Told late that it ran, each essential container is told as it was then. What ended before, such as one that
+        // others depended on, was told already, and nothing is taken back.
         let limit = match (status, self.known()) {
             (ReportedStatus::Running, KnownStatus::Stopped) => ReportedStatus::Running,
             _ => ReportedStatus::Stopped,
         };
         let containers = self.containers().map(|(index, definition, record, live)| {
-            let status = record.known.reported().min(limit);
+            let known = record.known.reported();
+            let status = if definition.essential {
+                known.min(limit)
+            } else {
+                known
+            };
             let stopped = status == ReportedStatus::Stopped;
             let touched = record.known > KnownStatus::Pulled && record.known < KnownStatus::Stopped;
             let known_to_runtime = record.started.is_some() || live.start_called || touched;

@@ -181,6 +181,8 @@ pub struct Live {
     pub blocked: Option<String>,
     /// Whether it has its cgroup.
     pub prepared: bool,
+    /// When its files are to go, since boot: decided once, so that no step of the wall clock moves it.
+    pub clean_due: Option<Duration>,
     /// Whether its files are gone, so that it can be forgotten.
     pub cleaned: bool,
     /// In the definition's order.

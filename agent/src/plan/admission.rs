@@ -91,11 +91,11 @@ impl Admission {
         })
     }
 
-    /// Notes that a task has what it needs already: it ran before this agent did.
+    /// Notes that a task has what it needs already: it ran before this agent did. What another has, it has no more.
     pub fn hold(&mut self, task: &ResourceId, needs: &Needs) {
         self.waiting.retain(|(waiting, _)| waiting != task);
         for thing in &needs.0 {
-            self.held.insert(thing.clone(), task.clone());
+            self.held.entry(thing.clone()).or_insert_with(|| task.clone());
         }
     }
 

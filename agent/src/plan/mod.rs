@@ -169,10 +169,17 @@ fn tear_down(state: &TaskState, now: Now<'_>, policy: Policy, plan: &mut Plan) {
         plan.steps.push(Step::Clean);
         return;
     }
-    let due = stopped_at.saturating_add(wait);
-    match u64::try_from(due.saturating_sub(now.at_millis)) {
-        Ok(left) if left > 0 => plan.wake_at(now.since_boot + Duration::from_millis(left)),
-        Ok(_) | Err(_) => plan.steps.push(Step::Clean),
+    // The wall clock is asked once, for what went by before this agent; it may step while the rest goes by.
+    let Some(due) = state.live.clean_due else {
+        let left = stopped_at.saturating_add(wait).saturating_sub(now.at_millis);
+        let left = Duration::from_millis(left.clamp(0, wait).unsigned_abs());
+        plan.decisions.push(Fact::CleanDue(now.since_boot + left));
+        return;
+    };
+    if due <= now.since_boot {
+        plan.steps.push(Step::Clean);
+    } else {
+        plan.wake_at(due);
     }
 }
 

@@ -119,6 +119,7 @@ impl Actor {
             }
             let store = self.shared.store.clone();
             tokio::select! {
+                biased;
                 () = token.cancelled() => return self.end().await,
                 () = store.failing(), if self.saving.is_some() && !self.is_late() => {}
                 Some(done) = self.work.join_next() => self.finish(done?)?,

@@ -20,7 +20,7 @@ use crate::events::{Notice, Watcher};
 use crate::executor::{Executor, Progress};
 use crate::intake::Intake;
 use crate::janitor::Janitor;
-use crate::model::{ContainerFact, ContainerId, Fact, TaskState};
+use crate::model::{ContainerFact, ContainerId, Fact, KnownStatus, TaskState};
 use crate::plan::Needs;
 use crate::report::Reporter;
 use crate::runtime::{Observed, ObservedState};
@@ -37,6 +37,9 @@ use taking::Taking;
 const FACTS: usize = 64;
 /// Notices that may wait for the engine: it only passes them on, so this is a burst of exits.
 const NOTICES: usize = 256;
+
+/// How long to wait for the list of networks, which is read from a folder: nothing begins before it is known.
+const NETWORKS: Duration = Duration::from_secs(5);
 
 /// Where the outcome of a take goes.
 type Taken = oneshot::Sender<Result<Cursor, TakeError>>;
@@ -86,6 +89,8 @@ pub(super) struct Engine {
     token: CancellationToken,
     /// Whether the runtime has said what runs.
     listed: bool,
+    /// What it said first, until it is known which networks there are.
+    first: Option<(Duration, Vec<Observed>)>,
     /// Answers that came too early.
     held: Vec<(Box<PollResponse>, Taken)>,
     /// When a task was last forgotten, since boot: a list from before may still have its containers.
@@ -157,6 +162,7 @@ impl Engine {
             sweeping: BTreeSet::new(),
             token,
             listed: false,
+            first: None,
             held: Vec::new(),
             forgotten: None,
         };
@@ -186,6 +192,7 @@ impl Engine {
         });
         loop {
             tokio::select! {
+                biased;
                 () = token.cancelled() => return Ok(()),
                 Some(booted) = booting.join_next() => booted??,
                 Some(stored) = self.commits.join_next() => self.stored(stored?).await?,
@@ -195,16 +202,14 @@ impl Engine {
                     result.map_err(|error| EngineError::Actor(arn.clone(), error))?;
                     self.forget(&arn);
                 }
-                Some(swept) = self.sweeps.join_next() => {
-                    self.swept(swept?);
-                    self.take_held().await;
-                }
+                Some(swept) = self.sweeps.join_next() => self.swept(swept?).await,
                 Some(notice) = self.notices.recv(), if !comes_first || booting.is_empty() => match notice {
                     Notice::Exited(id) => {
                         let fact = Fact::Container(id.index(), ContainerFact::Exited);
                         self.tell(id.task(), fact).await;
                     }
-                    Notice::Listed(asked, observed) => self.list(asked, observed).await,
+                    Notice::Listed(asked, observed) if self.listed => self.list(asked, observed).await,
+                    Notice::Listed(asked, observed) => self.list_first(asked, observed),
                 },
                 Some(request) = self.requests.recv() => match request {
                     Request::Ping(reply) => drop(reply.send(())),
@@ -264,18 +269,28 @@ impl Engine {
         }
     }
 
+    /// A task whose agent died may have a network, and with it ports, that its record does not tell of yet.
+    fn list_first(&mut self, asked: Duration, observed: Vec<Observed>) {
+        if self.first.replace((asked, observed)).is_some() {
+            return;
+        }
+        let (janitor, shared) = (self.janitor.clone(), Arc::clone(&self.shared));
+        self.sweeps.spawn(async move {
+            let networks = tokio::select! {
+                biased;
+                networks = janitor.networks() => networks,
+                () = shared.clock().sleep(NETWORKS) => Vec::new(),
+            };
+            Swept::Networks(networks)
+        });
+    }
+
     async fn list(&mut self, asked: Duration, observed: Vec<Observed>) {
         let mut by_task: BTreeMap<ResourceId, Vec<Observed>> = BTreeMap::new();
         for each in observed {
             by_task.entry(each.id.task().clone()).or_default().push(each);
         }
         let tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
-        // Who has something already has it before anybody asks.
-        if !self.listed {
-            for id in &tasks {
-                self.hold_again(id, by_task.contains_key(id)).await;
-            }
-        }
         for id in &tasks {
             let observed = by_task.remove(id).unwrap_or_default();
             self.compare(id, asked, &observed).await;
@@ -288,12 +303,33 @@ impl Engine {
                 self.found(asked, observed).await;
             }
         }
-        if !std::mem::replace(&mut self.listed, true) {
-            let janitor = self.janitor.clone();
-            self.sweeps
-                .spawn(async move { Swept::Networks(janitor.networks().await) });
-            self.take_held().await;
+    }
+
+    /// The first list, with the networks that there are.
+    async fn begin(&mut self, networks: &[ContainerId]) {
+        if let Some((asked, observed)) = self.first.take() {
+            // Who has something already has it before anybody asks.
+            let there = observed.iter().map(|each| &each.id).chain(networks);
+            let there: BTreeSet<_> = there.map(|id| id.task().clone()).collect();
+            // One that is over may have given it back already, with nobody told.
+            let mut tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
+            tasks.sort_by_key(|id| self.is_over(id));
+            for id in &tasks {
+                self.hold_again(id, there.contains(id)).await;
+            }
+            self.list(asked, observed).await;
+            self.listed = true;
         }
+        for id in networks {
+            if !self.mailboxes.contains_key(id.task()) {
+                self.sweep(id.clone());
+            }
+        }
+    }
+
+    fn is_over(&self, id: &ResourceId) -> bool {
+        let view = self.shared.view(id);
+        view.is_some_and(|view| view.state.known() == KnownStatus::Stopped)
     }
 
     async fn hold_again(&self, id: &ResourceId, in_the_list: bool) {
@@ -375,18 +411,13 @@ impl Engine {
         });
     }
 
-    fn swept(&mut self, swept: Swept) {
+    async fn swept(&mut self, swept: Swept) {
         match swept {
             Swept::Container(id) => {
                 self.sweeping.remove(&id);
             }
-            Swept::Networks(left) => {
-                for id in left {
-                    if !self.mailboxes.contains_key(id.task()) {
-                        self.sweep(id);
-                    }
-                }
-            }
+            Swept::Networks(networks) => self.begin(&networks).await,
         }
+        self.take_held().await;
     }
 }

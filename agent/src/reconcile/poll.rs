@@ -97,6 +97,7 @@ pub(super) async fn run(
         }
     };
     tokio::select! {
+        biased;
         () = token.cancelled() => Ok(()),
         result = endless => result,
     }
@@ -105,6 +106,7 @@ pub(super) async fn run(
 async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Result<PollResponse, LinkError> {
     let deadline = Duration::from_secs(u64::from(request.wait_seconds + WAIT_GRACE_SECONDS));
     tokio::select! {
+        biased;
         response = polling.link.poll(request) => response,
         () = shared.clock().sleep(deadline) => Err(LinkError::Unavailable {
             operation: "poll",
@@ -146,6 +148,7 @@ fn note_clone(known: &mut bool, cloned: bool) {
 
 async fn request(shared: &Shared, polling: &Polling, n: u64, wanted: &Wanted) -> PollRequest {
     let runtime_version = tokio::select! {
+        biased;
         version = shared.executor.runtime.version() => version.unwrap_or_default(),
         () = shared.clock().sleep(VERSION) => String::new(),
     };

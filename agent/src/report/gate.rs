@@ -50,11 +50,13 @@ impl Gate {
                 return None;
             }
             let turn = tokio::select! {
+                biased;
                 _ = is_open.changed() => continue,
                 turn = self.turn.acquire() => turn.ok(),
             };
             let left = self.lock().until.saturating_sub(self.clock.since_boot());
             tokio::select! {
+                biased;
                 _ = is_open.changed() => {}
                 () = self.clock.sleep(left) => return turn,
             }

@@ -87,6 +87,7 @@ impl Reporter {
             }
             returns.borrow_and_update();
             let result = tokio::select! {
+                biased;
                 result = self.submit(request.clone()) => result,
                 () = self.outlived(&mut returns) => continue,
             };
@@ -109,6 +110,7 @@ impl Reporter {
             }
             let pause = backoff.next(self.clock.as_ref());
             tokio::select! {
+                biased;
                 () = self.clock.sleep(pause) => {}
                 _ = returns.changed() => backoff.reset(),
             }
@@ -160,6 +162,7 @@ impl Reporter {
 
     async fn submit(&self, request: ecs::SubmitTaskStateChangeRequest) -> Result<(), LinkError> {
         tokio::select! {
+            biased;
             result = failpoint::around("report", self.link.submit_task_state_change(request)) => result,
             () = self.clock.sleep(DEADLINE) => Err(LinkError::Unavailable {
                 operation: "SubmitTaskStateChange",

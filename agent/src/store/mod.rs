@@ -29,6 +29,8 @@ pub use aside::SetAside;
 use database::Database;
 use writer::{Commit, Job, Writer};
 
+pub use writer::{BlockingThreads, Hand};
+
 /// A store that can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -165,11 +167,19 @@ impl Store {
     /// Each variant of [`StoreError`]; none goes away by trying again, but [`StoreError::InUse`] does when the other
     /// process ends.
     pub fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
+        Self::open_with(path, Arc::new(BlockingThreads))
+    }
+
+    /// As [`Store::open`], with this one to write.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(path: &Path, hand: Arc<dyn Hand>) -> Result<(Self, Contents), StoreError> {
         let connection = schema::open(path)?;
         let contents = rows::load(&connection, path)?;
         schema::keep_log(&connection, false).map_err(|error| schema::classify(error, "opening", path))?;
         let database = Database::new(connection, path)?;
-        let writer = Arc::new(Writer::new(database, path.to_owned()));
+        let writer = Arc::new(Writer::new(database, path.to_owned(), hand));
         Ok((Self { writer }, contents))
     }
 

@@ -1,8 +1,8 @@
 //! One writer at a time, and everything that waits in one commit.
 //!
-//! There is no thread that waits for work: whoever finds the writer idle starts it on the runtime's pool of blocking
-//! threads, and it ends when the queue is empty, or when the disk takes no writes: then those who wait for an answer
-//! wait for the pause to pass as well, and the first of them starts it again.
+//! There is no thread that waits for work: whoever finds the writer idle starts it, on the runtime's pool of blocking
+//! threads unless the store was opened with another [`Hand`], and it ends when the queue is empty, or when the disk takes
+//! no writes: then those who wait for an answer wait for the pause to pass as well, and the first of them starts it again.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,23 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// A write that takes longer is worth telling.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// Who writes. A test that has to say when a write happens, or that it never does, has a hand of its own.
+pub trait Hand: std::fmt::Debug + Send + Sync {
+    /// Does `work` soon, once. It blocks for as long as the disk does.
+    fn run(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// The runtime's pool of blocking threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockingThreads;
+
+impl Hand for BlockingThreads {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        // It owns itself: it ends when the queue is empty, and is waited for by those whose jobs it does.
+        drop(tokio::task::spawn_blocking(work));
+    }
+}
 
 /// Something to do with the file.
 #[derive(Debug)]
@@ -66,6 +83,7 @@ struct Trouble {
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
+    hand: Arc<dyn Hand>,
     database: Mutex<Database>,
     queue: Mutex<Queue>,
     room: Arc<Semaphore>,
@@ -91,9 +109,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, path: PathBuf) -> Self {
+    pub(super) fn new(database: Database, path: PathBuf, hand: Arc<dyn Hand>) -> Self {
         Self {
             path,
+            hand,
             database: Mutex::new(database),
             queue: Mutex::default(),
             room: Arc::new(Semaphore::new(QUEUE)),
@@ -179,6 +198,7 @@ impl Writer {
         loop {
             let due = *again.borrow_and_update();
             tokio::select! {
+                biased;
                 done = &mut wait => return done,
                 () = reached(due) => {
                     // Only the first who wakes finds it still there.
@@ -201,8 +221,7 @@ impl Writer {
             queue.busy = Some(Instant::now());
         }
         let writer = Arc::clone(self);
-        // It owns itself: it ends when the queue is empty, and is waited for by those whose jobs it does.
-        drop(tokio::task::spawn_blocking(move || writer.drain()));
+        self.hand.run(Box::new(move || writer.drain()));
     }
 
     fn drain(&self) {
@@ -369,7 +388,7 @@ mod tests {
         let path = folder.path().join("store.db");
         let connection = schema::open(&path).unwrap();
         let database = Database::new(connection, &path).unwrap();
-        Arc::new(Writer::new(database, path))
+        Arc::new(Writer::new(database, path, Arc::new(BlockingThreads)))
     }
 
     async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {

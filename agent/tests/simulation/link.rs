@@ -1,7 +1,7 @@
 //! A control plane that is a working model of the poll and the reports, and checks what it is told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ struct Inner {
     polls: Vec<PollRequest>,
     reports: Vec<(i64, ecs::SubmitTaskStateChangeRequest)>,
     refuse: Vec<String>,
+    backup: Option<(u64, BTreeMap<String, Assignment>)>,
+    /// From which report on it knows what it was told: it comes back from a backup without what came since.
+    known_from: usize,
+    /// From which report on a task counts as over.
+    live_from: usize,
 }
 
 pub struct FakeLink {
@@ -32,6 +37,8 @@ pub struct FakeLink {
     pub down: AtomicBool,
     /// Whether it says again and again, at once, what was acknowledged long ago.
     pub stuck: AtomicBool,
+    /// How many of a hundred answers say all of it again, in another order.
+    pub again_percent: AtomicU64,
     pub calls: AtomicUsize,
     /// Polls and reports that were tried.
     pub calls_made: AtomicUsize,
@@ -46,6 +53,7 @@ impl FakeLink {
             news: Notify::new(),
             down: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            again_percent: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             calls_made: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
@@ -88,8 +96,55 @@ impl FakeLink {
 
     /// Comes back from a backup: a new incarnation, that gives out every row again.
     pub fn restore(&self) {
-        self.inner.lock().unwrap().restored += 1;
+        let mut inner = self.inner.lock().unwrap();
+        inner.restored += 1;
+        inner.live_from = inner.reports.len();
+        drop(inner);
         self.news.notify_one();
+    }
+
+    /// Orders a task to stop, if it isn't over.
+    pub fn stop_with(&self, arn: &TaskArn, force: bool) {
+        if self.status(arn).as_deref() != Some("STOPPED") {
+            self.assign(arn, DesiredStatus::Stopped, force, None);
+        }
+    }
+
+    pub fn back_up(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.backup = Some((inner.seq, inner.rows.clone()));
+    }
+
+    /// Comes back as it was at the backup: what came since is forgotten.
+    pub fn restore_backup(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        if let Some((seq, rows)) = inner.backup.clone() {
+            (inner.seq, inner.rows) = (seq, rows);
+            inner.known_from = inner.reports.len();
+        }
+        drop(inner);
+        self.restore();
+    }
+
+    /// The tasks that the node has acknowledged and that are not over.
+    pub fn acknowledged_tasks(&self) -> Vec<TaskArn> {
+        let inner = self.inner.lock().unwrap();
+        let incarnation = (inner.restored + 1).to_string();
+        let polls = inner.polls.iter().map(|poll| &poll.cursor);
+        let cursor = polls
+            .filter(|cursor| cursor.incarnation == incarnation)
+            .map(|cursor| cursor.cursor)
+            .max()
+            .unwrap_or(0);
+        let over = |row: &&Assignment| {
+            let task = Some(row.task_arn.to_string());
+            let mut reports = inner.reports.iter();
+            reports.any(|(_, report)| report.task == task && report.status.as_deref() == Some("STOPPED"))
+        };
+        let rows = inner.rows.values().filter(|row| row.seq <= cursor);
+        rows.filter(|row| !over(row))
+            .map(|row| row.task_arn.clone())
+            .collect()
     }
 
     pub fn polls(&self) -> Vec<PollRequest> {
@@ -152,14 +207,22 @@ impl FakeLink {
             true => request.cursor.cursor,
             false => 0,
         };
-        let mut assignments: Vec<_> = inner
-            .rows
-            .values()
-            .filter(|row| row.seq > known)
-            .cloned()
-            .collect();
+        let over = |row: &&Assignment| {
+            let task = Some(row.task_arn.to_string());
+            let mut reports = inner.reports.iter().skip(inner.live_from);
+            reports.any(|(_, report)| report.task == task && report.status.as_deref() == Some("STOPPED"))
+        };
+        let mut assignments: Vec<_> = inner.rows.values().filter(|row| !over(row)).cloned().collect();
         assignments.sort_by_key(|row| row.seq);
         let cursor = assignments.last()?.seq;
+        if cursor <= known {
+            return None;
+        }
+        if self.world.roll() % 100 < self.again_percent.load(Ordering::Relaxed) {
+            assignments.reverse();
+        } else {
+            assignments.retain(|row| row.seq > known);
+        }
         Some(PollResponse {
             cursor: Cursor { incarnation, cursor },
             assignments,
@@ -171,7 +234,20 @@ impl FakeLink {
     }
 
     /// Statuses of a task and of its containers never step back.
-    fn check(before: Option<&ecs::SubmitTaskStateChangeRequest>, new: &ecs::SubmitTaskStateChangeRequest) {
+    /// Told late that its task ran, an essential container may be told to run once more: the answer to its end was lost.
+    fn check(
+        before: Option<&ecs::SubmitTaskStateChangeRequest>,
+        new: &ecs::SubmitTaskStateChangeRequest,
+        row: Option<&Assignment>,
+    ) {
+        let late = |container: &ecs::ContainerStateChange| {
+            let definitions = row.and_then(|row| row.task.as_ref()).map(|task| &task.containers);
+            let mut definitions = definitions.into_iter().flatten().map(|each| &each.definition);
+            new.status.as_deref() == Some("RUNNING")
+                && container.status.as_deref() == Some("RUNNING")
+                && definitions
+                    .any(|each| each.name == container.container_name && each.essential.unwrap_or(true))
+        };
         let status = |text: &Option<String>| text.as_deref().unwrap().parse::<ReportedStatus>().unwrap();
         let Some(before) = before else { return };
         assert!(
@@ -184,10 +260,25 @@ impl FakeLink {
             .flatten()
             .zip(new.containers.iter().flatten());
         for (old, new) in pairs {
-            assert!(status(&new.status) >= status(&old.status), "{old:?} then {new:?}");
+            assert!(
+                status(&new.status) >= status(&old.status) || late(new),
+                "{old:?} then {new:?}"
+            );
         }
         if status(&before.status) == ReportedStatus::Stopped {
-            assert_eq!(before, new, "STOPPED is told twice, and differently");
+            // A new agent does not know whether one before it had asked for a start that failed.
+            let without_ids = |report: &ecs::SubmitTaskStateChangeRequest| {
+                let mut report = report.clone();
+                for container in report.containers.iter_mut().flatten() {
+                    container.runtime_id = None;
+                }
+                report
+            };
+            assert_eq!(
+                without_ids(before),
+                without_ids(new),
+                "STOPPED is told twice, and differently"
+            );
         }
     }
 }
@@ -211,7 +302,7 @@ impl ControlLink for FakeLink {
     async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError> {
         self.calls_made.fetch_add(1, Ordering::Relaxed);
         self.world.cross("> poll").await;
-        if self.is_down() {
+        if self.is_down() || self.world.faulty() {
             return Err(self.unavailable("poll"));
         }
         self.inner.lock().unwrap().polls.push(request.clone());
@@ -227,6 +318,9 @@ impl ControlLink for FakeLink {
         loop {
             if let Some(answer) = self.answer(request) {
                 self.world.cross("< poll").await;
+                if self.world.faulty() {
+                    return Err(self.unavailable("poll"));
+                }
                 return Ok(answer);
             }
             if tokio::time::timeout_at(until, self.news.notified())
@@ -257,7 +351,7 @@ impl ControlLink for FakeLink {
         let now = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_calls.fetch_max(now, Ordering::Relaxed);
         self.world
-            .cross(&format!("> report {}", request.status.as_deref().unwrap()))
+            .cross(&format!("> report {} {task}", request.status.as_deref().unwrap()))
             .await;
         self.calls.fetch_sub(1, Ordering::Relaxed);
         if self.is_down() || self.world.faulty() {
@@ -275,9 +369,15 @@ impl ControlLink for FakeLink {
             let before = inner
                 .reports
                 .iter()
+                .skip(inner.known_from)
                 .rev()
                 .find(|(_, report)| report.task == request.task);
-            Self::check(before.map(|(_, report)| report), &request);
+            // A task that it has forgotten was ordered to stop once more.
+            let over = before.is_some_and(|(_, report)| report.status.as_deref() == Some("STOPPED"));
+            if over && request.containers.as_ref().is_none_or(Vec::is_empty) {
+                return Ok(());
+            }
+            Self::check(before.map(|(_, report)| report), &request, inner.rows.get(&task));
             let at = self.world.millis();
             inner.reports.push((at, request));
         }

@@ -130,7 +130,17 @@ impl FakeNetwork {
 #[async_trait]
 impl Network for FakeNetwork {
     async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError> {
-        self.world.cross(&format!("> attach {}", request.container)).await;
+        self.world
+            .cross(&format!(
+                "> attach {} {:?}",
+                request.container,
+                request
+                    .ports
+                    .iter()
+                    .map(|port| port.host_port)
+                    .collect::<Vec<_>>()
+            ))
+            .await;
         if request.ports.iter().any(|mapping| mapping.host_port == Some(666)) {
             return Err(NetworkError::Port {
                 port: 666,
@@ -204,7 +214,8 @@ impl Network for FakeNetwork {
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
-        self.world.cross("> networks").await;
+        // It reads a folder: it does not hang.
+        self.world.cross_at_once("> networks").await;
         Ok(self.attached.lock().unwrap().keys().cloned().collect())
     }
 }

@@ -25,6 +25,7 @@ mod outages;
 mod reboot;
 mod restarts;
 mod runtime;
+mod seeded;
 mod stops;
 mod trouble;
 mod world;

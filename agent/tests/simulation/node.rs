@@ -10,7 +10,8 @@ use longshore_agent::intake::Rules;
 use longshore_agent::model::{Boot, ContainerId};
 use longshore_agent::plan::Policy;
 use longshore_agent::reconcile::{self, Deps, EngineHandle, Polling, Settings};
-use longshore_agent::store::Store;
+use longshore_agent::runtime::Runtime;
+use longshore_agent::store::{Contents, Store};
 use longshore_agent::supervise::Supervisor;
 use longshore_protocol::arn::{ContainerArn, ContainerInstanceArn, ResourceId, Scope, TaskArn};
 use longshore_protocol::ecs;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use crate::link::FakeLink;
 use crate::machine::{FakeAssembler, FakeImages, FakeNetwork};
 use crate::runtime::FakeRuntime;
-use crate::world::{SimClock, World};
+use crate::seeded::bugs::{Bug, Hasty};
+use crate::seeded::oracle::judge_contents;
+use crate::world::{SimClock, SimHand, World};
 
 /// How long anything may take, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
@@ -43,12 +46,16 @@ pub struct Node {
     folder: TempDir,
     agent: Option<Agent>,
     commits_before: u64,
+    pub bug: Option<Bug>,
+    /// When the agent last began, in simulated milliseconds.
+    pub began_at: i64,
     /// How many more crashes are to come, each some crossings after the one before.
     pub crashes_left: u64,
 }
 
 struct Agent {
     handle: EngineHandle,
+    hand: SimHand,
     store: Store,
     parts: JoinSet<()>,
     polling: CancellationToken,
@@ -70,9 +77,11 @@ impl Node {
             resume: ResumeOnBoot::default(),
             cleanup_wait: Duration::from_secs(60),
             kept: 1000,
-            folder: tempfile::tempdir().unwrap(),
+            folder: folder(),
             agent: None,
             commits_before: 0,
+            bug: None,
+            began_at: 0,
             crashes_left: 0,
         }
     }
@@ -88,13 +97,16 @@ impl Node {
     }
 
     pub fn start(&mut self) {
-        let (store, contents) = Store::open(&self.store_path()).unwrap();
+        let lies = self.bug == Some(Bug::AcknowledgesBeforeTheWrite);
+        let hand = SimHand::new(&self.world, lies.then(|| self.store_path()));
+        let (store, contents) = Store::open_with(&self.store_path(), Arc::new(hand.clone())).unwrap();
+        let contents = self.began(contents);
         let all = CancellationToken::new();
         let mut supervisor = Supervisor::new(all.clone());
         let deps = Deps {
             store: store.clone(),
             contents,
-            runtime: Arc::clone(&self.runtime) as _,
+            runtime: self.runtime(),
             images: Arc::clone(&self.images) as _,
             network: Arc::clone(&self.network) as _,
             assembler: Arc::clone(&self.assembler) as _,
@@ -138,6 +150,7 @@ impl Node {
         parts.spawn(async move { supervisor.run(Duration::from_secs(5)).await.unwrap() });
         self.agent = Some(Agent {
             handle,
+            hand,
             store,
             parts,
             polling,
@@ -148,11 +161,18 @@ impl Node {
     /// The agent dies at once; nothing that it was about to do is done.
     pub async fn kill(&mut self) {
         let mut agent = self.agent.take().unwrap();
+        while let Some(ended) = agent.parts.try_join_next() {
+            ended.unwrap();
+        }
         agent.parts.shutdown().await;
+        agent.hand.stop();
         self.commits_before += agent.store.commits();
+        let hand = agent.hand.clone();
         drop(agent);
         // Simulated time stands still until everything that was aborted is gone, and the store closed with it.
         tokio::time::sleep(Duration::from_millis(1)).await;
+        hand.lose();
+        self.world.revive();
     }
 
     /// The store's disk is replaced by an empty one.
@@ -160,6 +180,34 @@ impl Node {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
+    }
+
+    /// What an agent finds in its store when it begins.
+    fn began(&mut self, contents: Contents) -> Contents {
+        self.began_at = self.world.millis();
+        judge_contents(self, &contents);
+        match self.bug {
+            Some(bug) => bug.began(contents),
+            None => contents,
+        }
+    }
+
+    fn runtime(&self) -> Arc<dyn Runtime> {
+        match self.bug {
+            Some(Bug::ReportsBeforeTheEnd) => Arc::new(Hasty(Arc::clone(&self.runtime))),
+            _ => Arc::clone(&self.runtime) as _,
+        }
+    }
+
+    /// Of which tasks the store still knows.
+    pub fn stored(&self) -> Vec<String> {
+        let (_, contents) = Store::open(&self.store_path()).unwrap();
+        let tasks = contents.tasks.iter();
+        tasks.map(|task| task.assignment.arn.to_string()).collect()
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.agent.is_some()
     }
 
     /// The machine is cut off and restarted; the agent is not started yet. What the network's plugins made is gone, and
@@ -257,6 +305,13 @@ impl Node {
         left.extend(tasks.map(|task| task.state.assignment.arn.to_string()));
         left
     }
+}
+
+/// In memory where there is room for it: a run's time is not the disk's.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 pub fn scope() -> Scope {

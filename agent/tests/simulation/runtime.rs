@@ -43,6 +43,14 @@ pub struct History {
     pub signals: Vec<(i32, i64)>,
     /// When its process ended.
     pub ended_at: Option<i64>,
+    /// With which code.
+    pub code: Option<i32>,
+    /// Whether the runtime has forgotten how.
+    pub forgotten: bool,
+    /// Whether it ran when it was removed.
+    pub removed: bool,
+    /// Whether it was started while it ran.
+    pub overlaps: bool,
 }
 
 #[derive(Default)]
@@ -51,6 +59,8 @@ struct Inner {
     history: BTreeMap<ContainerId, History>,
     cgroups: Vec<ResourceId>,
     listeners: Vec<mpsc::Sender<RuntimeEvent>>,
+    /// Listeners that hear nothing any more, and don't know.
+    mute: Vec<mpsc::Sender<RuntimeEvent>>,
     processes: JoinSet<()>,
     pids: u32,
 }
@@ -63,6 +73,7 @@ pub struct FakeRuntime {
     pub deaf: AtomicBool,
     /// Nothing is answered.
     pub away: AtomicBool,
+    was_away: AtomicBool,
     /// How long it takes until an operation that is done is answered.
     pub slow: Mutex<BTreeMap<&'static str, Duration>>,
 }
@@ -75,6 +86,7 @@ impl FakeRuntime {
             inner: Mutex::default(),
             deaf: AtomicBool::new(false),
             away: AtomicBool::new(false),
+            was_away: AtomicBool::new(false),
             slow: Mutex::default(),
         })
     }
@@ -122,10 +134,74 @@ impl FakeRuntime {
         for history in inner.history.values_mut() {
             history.runs.clear();
         }
-        for container in inner.containers.values_mut() {
+        let at = self.world.millis();
+        let inner = &mut *inner;
+        for (id, container) in &mut inner.containers {
+            if matches!(container.state, ObservedState::Running(_)) {
+                let history = inner.history.get_mut(id).unwrap();
+                history.ended_at = Some(at);
+                history.forgotten = true;
+            }
             if container.state != ObservedState::Exited {
                 container.state = ObservedState::Recorded;
             }
+        }
+    }
+
+    /// The daemon ends. Its processes go on; what it forgets is how those ended that have ended, and it may end with
+    /// nobody told.
+    pub fn go_away(&self, forgets_exits: bool, says_so: bool) {
+        self.away.store(true, Ordering::Relaxed);
+        self.was_away.store(true, Ordering::Relaxed);
+        let mut inner = self.inner.lock().unwrap();
+        let inner = &mut *inner;
+        if forgets_exits {
+            for (id, container) in &mut inner.containers {
+                if container.state == ObservedState::Exited {
+                    container.state = ObservedState::Recorded;
+                    container.code = None;
+                    inner.history.get_mut(id).unwrap().forgotten = true;
+                }
+            }
+        }
+        for listener in std::mem::take(&mut inner.listeners) {
+            if says_so {
+                // One whose queue is full has lost its events all the same.
+                let _ = listener.try_send(RuntimeEvent::Lost);
+            } else {
+                inner.mute.push(listener);
+            }
+        }
+    }
+
+    pub fn was_never_away(&self) -> bool {
+        !self.was_away.load(Ordering::Relaxed)
+    }
+
+    pub fn running_ids(&self) -> Vec<ContainerId> {
+        let inner = self.inner.lock().unwrap();
+        let running = inner
+            .containers
+            .iter()
+            .filter(|(_, each)| matches!(each.state, ObservedState::Running(_)));
+        running.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How it ended, or as if it had.
+    pub fn exit_of(&self, id: &ContainerId) -> Exit {
+        let inner = self.inner.lock().unwrap();
+        let ended = inner
+            .containers
+            .get(id)
+            .and_then(|container| container.code.as_ref());
+        Exit {
+            code: Some(ended.map_or(0, |(code, _)| *code)),
+            at_millis: self.world.millis(),
+            moment: None,
+            run: inner.containers.get(id).map_or(0, |container| container.run),
+            out_of_memory: None,
+            peak_memory: None,
+            reason: None,
         }
     }
 
@@ -181,9 +257,14 @@ impl FakeRuntime {
         container.state = ObservedState::Running(started);
         let run = container.run;
         let history = inner.history.get_mut(id).unwrap();
+        history.overlaps |= history.starts > 0 && history.ended_at.is_none();
         history.starts += 1;
+        history.ended_at = None;
         history.begun_at.push(self.world.millis());
-        assert!(!history.runs.contains(&run), "run {run} of {id} is run twice");
+        assert!(
+            history.forgotten || !history.runs.contains(&run),
+            "run {run} of {id} is run twice"
+        );
         history.runs.push(run);
         if words[0] == "undead" {
             container.kill_works_from = self.world.millis() + i64::try_from(seconds(1).as_millis()).unwrap();
@@ -223,7 +304,10 @@ impl FakeRuntime {
         }
         container.state = ObservedState::Exited;
         container.code = Some((code, self.world.moment()));
-        inner.history.get_mut(id).unwrap().ended_at = Some(at);
+        self.world.note(&format!("{id} ends with {code}"));
+        let history = inner.history.get_mut(id).unwrap();
+        history.ended_at = Some(at);
+        history.code = Some(code);
         if !self.deaf.load(Ordering::Relaxed) {
             inner
                 .listeners

@@ -296,3 +296,39 @@ async fn only_so_many_stopped_tasks_are_kept_and_the_oldest_go() {
     node.restart().await;
     assert!(is_kept(&node, 25));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_steps_back_keeps_nothing_for_years() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 5 0"));
+    node.until_stopped(&arn).await;
+    let years = -8 * 365 * 86_400_000_i64;
+    node.world.wall_off.store(years, Ordering::Relaxed);
+    node.restart().await;
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_went_from_an_older_task_to_a_newer_stays_with_it_after_a_restart() {
+    let mut node = Node::started(5);
+    let (running, over, waiting) = (task_arn(1), task_arn(2), task_arn(3));
+    let spec = |command| with_port(one(command), 80, Some(8080));
+    node.link.run(&over, spec("run 1 0"));
+    node.until_stopped(&over).await;
+    node.until("the port is given back", |node| node.network.attached() == 0)
+        .await;
+    node.link.run(&running, spec("sleep"));
+    node.until_told(&running, "RUNNING").await;
+    node.restart().await;
+    node.until("the ports are held again", |node| {
+        !node.network.adopted.lock().unwrap().is_empty()
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    node.link.run(&waiting, spec("sleep"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(node.runtime.running(), 1);
+    node.link.stop(&running);
+    node.until_told(&waiting, "RUNNING").await;
+}

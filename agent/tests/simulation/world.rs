@@ -1,17 +1,20 @@
 //! What the agent's neighbours have in common: time, faults, and the moment at which the agent dies.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_agent::clock::Clock;
 use longshore_agent::model::Moment;
+use longshore_agent::store::Hand;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The wall clock at the beginning.
-const EPOCH_MILLIS: i64 = 1_750_000_000_000;
+pub const EPOCH_MILLIS: i64 = 1_750_000_000_000;
 
 /// Simulated time, chance and trouble. It outlives the agent.
 pub struct World {
@@ -26,8 +29,14 @@ pub struct World {
     pub crashed: Notify,
     /// How many of a hundred calls fail in passing.
     pub fault_percent: AtomicU64,
-    /// How far the agent's wall clock is off, in milliseconds.
+    /// How many of a thousand crossings take up to ten minutes.
+    pub hang_permille: AtomicU64,
+    /// How far the wall clock is off, in milliseconds.
     pub wall_off: AtomicI64,
+    /// The agent is dead: nothing that it was about to do happens.
+    dead: AtomicBool,
+    /// What must never be so, and was.
+    violations: Mutex<Vec<String>>,
     log: Mutex<Vec<String>>,
 }
 
@@ -41,7 +50,10 @@ impl World {
             crash_at: AtomicU64::new(u64::MAX),
             crashed: Notify::new(),
             fault_percent: AtomicU64::new(0),
+            hang_permille: AtomicU64::new(0),
             wall_off: AtomicI64::new(0),
+            dead: AtomicBool::new(false),
+            violations: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -83,17 +95,50 @@ impl World {
         value
     }
 
-    /// Crosses the border; the agent that dies here never learns what came of its call.
+    /// Crosses the border; the agent that dies here never learns what came of its call. It may hang there.
     pub async fn cross(&self, what: &str) {
+        self.cross_at_once(what).await;
+        if self.roll() % 1000 < self.hang_permille.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(self.roll() % 600_000)).await;
+        }
+    }
+
+    /// Crosses the border where nothing hangs.
+    pub async fn cross_at_once(&self, what: &str) {
+        if self.dead.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let crossing = self.crossings.fetch_add(1, Ordering::Relaxed);
-        self.log.lock().unwrap().push(format!("{crossing} {what}"));
+        self.note(&format!("{crossing} {what}"));
         if crossing >= self.crash_at.load(Ordering::Relaxed) {
             self.crash_at.store(u64::MAX, Ordering::Relaxed);
+            self.dead.store(true, Ordering::Relaxed);
             self.crashed.notify_one();
             std::future::pending::<()>().await;
         }
         // Calls take time, so that others get between.
         tokio::time::sleep(Duration::from_micros(100 + self.roll() % 900)).await;
+    }
+
+    /// Writes a line into the run's log.
+    pub fn note(&self, what: &str) {
+        let at = self.begun.elapsed().as_micros();
+        self.log.lock().unwrap().push(format!("{at:>12} {what}"));
+    }
+
+    /// An agent lives again.
+    pub fn revive(&self) {
+        self.dead.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes what must never be so.
+    pub fn blame(&self, what: String) {
+        self.note(&format!("VIOLATION {what}"));
+        self.violations.lock().unwrap().push(what);
+    }
+
+    pub fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap().clone()
     }
 
     /// Whether this call fails in passing.
@@ -107,13 +152,12 @@ impl World {
 }
 
 /// The agent's clock in the simulation: tokio's paused one.
-pub struct SimClock(pub std::sync::Arc<World>);
+pub struct SimClock(pub Arc<World>);
 
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> jiff::Timestamp {
-        let step = self.0.wall_off.load(Ordering::Relaxed);
-        jiff::Timestamp::from_millisecond(self.0.millis() + step).unwrap()
+        jiff::Timestamp::from_millisecond(self.0.millis() + self.0.wall_off.load(Ordering::Relaxed)).unwrap()
     }
 
     fn since_boot(&self) -> Duration {
@@ -126,5 +170,97 @@ impl Clock for SimClock {
 
     fn random(&self, bound: u64) -> u64 {
         self.0.roll() % (bound + 1)
+    }
+}
+
+/// Writes for the store on simulated time: a crash comes before a commit or after it, and never while it happens.
+#[derive(Clone)]
+pub struct SimHand {
+    world: Arc<World>,
+    /// Ends with the agent.
+    works: Arc<Mutex<JoinSet<()>>>,
+    /// A store that answers before its newest commit is on the disk: where it is, and what the disk has.
+    lying: Option<Arc<Lying>>,
+}
+
+struct Lying {
+    path: PathBuf,
+    on_disk: Mutex<Vec<(PathBuf, Vec<u8>)>>,
+}
+
+impl Lying {
+    fn files(&self) -> [PathBuf; 2] {
+        [
+            self.path.clone(),
+            PathBuf::from(format!("{}-wal", self.path.display())),
+        ]
+    }
+
+    fn keep(&self) {
+        let there = self.files().into_iter().filter_map(|file| {
+            let bytes = std::fs::read(&file).ok()?;
+            Some((file, bytes))
+        });
+        *self.on_disk.lock().unwrap() = there.collect();
+    }
+
+    fn lose(&self) {
+        let on_disk = std::mem::take(&mut *self.on_disk.lock().unwrap());
+        if on_disk.is_empty() {
+            return;
+        }
+        for file in self.files() {
+            // Only one of them needs to be there.
+            let _ = std::fs::remove_file(file);
+        }
+        for (file, bytes) in on_disk {
+            std::fs::write(file, bytes).unwrap();
+        }
+    }
+}
+
+impl SimHand {
+    /// One that lies does so about the store at this path.
+    pub fn new(world: &Arc<World>, lying: Option<PathBuf>) -> Self {
+        let on_disk = Mutex::default();
+        Self {
+            world: Arc::clone(world),
+            works: Arc::default(),
+            lying: lying.map(|path| Arc::new(Lying { path, on_disk })),
+        }
+    }
+
+    /// What was not on the disk is gone; the store has been closed.
+    pub fn lose(&self) {
+        if let Some(lying) = &self.lying {
+            lying.lose();
+        }
+    }
+
+    /// The agent is dead: what is not on the disk stays away.
+    pub fn stop(&self) {
+        self.works.lock().unwrap().abort_all();
+    }
+}
+
+impl std::fmt::Debug for SimHand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimHand").finish_non_exhaustive()
+    }
+}
+
+impl Hand for SimHand {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        let (world, lying) = (Arc::clone(&self.world), self.lying.clone());
+        let mut works = self.works.lock().unwrap();
+        while works.try_join_next().is_some() {}
+        works.spawn(async move {
+            world.cross("> commit").await;
+            if let Some(lying) = lying {
+                lying.keep();
+            }
+            work();
+            world.cross("< commit").await;
+        });
     }
 }

@@ -33,6 +33,7 @@ impl Actor {
         let late = self.saving.map(|saving| saving.late);
         while self.saving.is_some() {
             tokio::select! {
+                biased;
                 Some(done) = self.work.join_next() => self.finish(done?)?,
                 () = sleep_until(&shared, late) => break,
             }
@@ -47,6 +48,7 @@ impl Actor {
         tokio::pin!(forget);
         loop {
             tokio::select! {
+                biased;
                 result = &mut forget => return Ok(result?),
                 () = token.cancelled() => return Ok(()),
                 Some(_) = self.facts.recv() => {}

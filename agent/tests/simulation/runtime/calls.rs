@@ -198,7 +198,10 @@ impl Runtime for FakeRuntime {
             let removed = inner.containers.remove(id);
             if removed.is_some_and(|container| matches!(container.state, ObservedState::Running(_))) {
                 let at = self.world.millis();
-                inner.history.get_mut(id).unwrap().ended_at = Some(at);
+                let history = inner.history.get_mut(id).unwrap();
+                history.ended_at = Some(at);
+                history.code = Some(137);
+                history.removed = true;
             }
         }
         self.leave("remove", &subject, ()).await
