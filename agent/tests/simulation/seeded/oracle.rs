@@ -120,8 +120,9 @@ impl<'a> Oracle<'a> {
             match (container.exit_code, history.code) {
                 (Some(told), Some(true_one)) if told == true_one => {}
                 (None, _) if history.starts == 0 => {}
-                // What was about to be known to run when the power was cut is not known to have run.
-                (None, _) if history.forgotten && (container.reason.is_some() || self.reboots()) => {}
+                // What was about to be known to run when the agent died or the power was cut is not known to have run. A
+                // gap, in docs/failures.md: it is closed once a start is stored before it is asked for.
+                (None, _) if history.forgotten => {}
                 // Its start was given up while its answer was on the way.
                 (None, Some(137)) if history.removed => {}
                 (told, true_one) => blame(format!(
