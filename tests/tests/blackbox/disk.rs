@@ -102,6 +102,17 @@ async fn until_health(system: &System, state: &InstanceHealthCheckState) -> Cont
     .await
 }
 
+/// A container that runs [`GRACEFUL`] and has said some lines: its task, and the process.
+async fn graceful(system: &System, name: &str) -> (String, i32) {
+    let task = system
+        .run_container(shell(name, &system.busybox, GRACEFUL).build())
+        .await;
+    system.agent.until_logs(&task, name, "line 3\n").await;
+    system.until(&task, "RUNNING").await;
+    let pid = pid_of(system, &task, 0);
+    (task, pid)
+}
+
 fn status_text(system: &System) -> String {
     String::from_utf8(system.agent.ask("status", &[]).stdout).expect("UTF-8")
 }
@@ -113,12 +124,7 @@ fn a_full_disk_stops_nothing_and_mends_by_itself() {
         let disk = on_a_small_disk(&mut system).await;
         let ends = Waiting::run(&system, "ends", 7).await;
         let stays = Waiting::run(&system, "stays", 8).await;
-        let stopped = system
-            .run_container(shell("stopped", &system.busybox, GRACEFUL).build())
-            .await;
-        system.agent.until_logs(&stopped, "stopped", "line 3\n").await;
-        system.until(&stopped, "RUNNING").await;
-        let pid = pid_of(&system, &stopped, 0);
+        let (stopped, pid) = graceful(&system, "stopped").await;
         let agent = system.agent.pid();
         disk.fill();
 
@@ -174,12 +180,7 @@ fn a_full_disk_stops_nothing_and_mends_by_itself() {
 fn an_agent_that_dies_on_a_full_disk_comes_back_and_stops_what_it_is_told_to() {
     system::with(|mut system| async move {
         let disk = on_a_small_disk(&mut system).await;
-        let task = system
-            .run_container(shell("app", &system.busybox, GRACEFUL).build())
-            .await;
-        system.agent.until_logs(&task, "app", "line 3\n").await;
-        system.until(&task, "RUNNING").await;
-        let pid = pid_of(&system, &task, 0);
+        let (task, pid) = graceful(&system, "app").await;
         disk.fill();
         system.agent.kill();
         system.agent.start();
@@ -200,12 +201,7 @@ fn an_agent_that_dies_on_a_full_disk_comes_back_and_stops_what_it_is_told_to() {
 fn a_store_that_is_lost_or_damaged_costs_no_container() {
     system::with(|mut system| async move {
         let store = system.agent.data_dir().join("agent.db");
-        let task = system
-            .run_container(shell("app", &system.busybox, GRACEFUL).build())
-            .await;
-        system.agent.until_logs(&task, "app", "line 3\n").await;
-        system.until(&task, "RUNNING").await;
-        let pid = pid_of(&system, &task, 0);
+        let (task, pid) = graceful(&system, "app").await;
 
         // Removed under the running agent, which is killed before it notices.
         for name in ["agent.db", "agent.db-wal"] {

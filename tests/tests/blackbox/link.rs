@@ -67,14 +67,7 @@ fn an_instance_that_is_deregistered_behind_its_back_registers_anew_and_takes_tas
             .container_instance(&old);
         request.force(true).send().await.expect("it is deregistered");
         let new = wait::until("another instance is connected", || async {
-            let arns = system
-                .ecs
-                .list_container_instances()
-                .send()
-                .await
-                .ok()?
-                .container_instance_arns?;
-            arns.into_iter().find(|arn| *arn != old)
+            system.instances().await?.into_iter().find(|arn| *arn != old)
         })
         .await;
         assert_ne!(system.until_connected().await, old);

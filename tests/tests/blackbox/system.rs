@@ -107,17 +107,16 @@ impl System {
         self.agent.register(&self.plane, (id, code));
     }
 
+    /// The ARNs of the container instances; nothing while the control plane doesn't answer.
+    pub async fn instances(&self) -> Option<Vec<String>> {
+        let answer = self.ecs.list_container_instances().send().await;
+        answer.ok()?.container_instance_arns
+    }
+
     /// Waits until an agent is connected, and answers with its instance's ARN.
     pub async fn until_connected(&self) -> String {
         wait::until("the agent is connected", || async {
-            let arns = self
-                .ecs
-                .list_container_instances()
-                .send()
-                .await
-                .ok()?
-                .container_instance_arns?;
-            let arn = arns.into_iter().next()?;
+            let arn = self.instances().await?.into_iter().next()?;
             let answer = self
                 .ecs
                 .describe_container_instances()

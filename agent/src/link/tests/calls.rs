@@ -71,19 +71,7 @@ async fn the_poll_endpoint_is_asked_for_once_and_again_after_a_failure() {
     address.lock().unwrap().clone_from(&plane.endpoint);
     let node = node(&plane.endpoint);
     let link = link(&node);
-    let poll = PollRequest {
-        container_instance: ARN.parse().unwrap(),
-        cursor: longshore_protocol::poll::Cursor::default(),
-        agent_run: uuid::Uuid::nil(),
-        n: 1,
-        inventory: longshore_protocol::poll::Inventory::default(),
-        status: longshore_protocol::poll::NodeStatus::default(),
-        fingerprint: "f".to_owned(),
-        wait_seconds: 1,
-        protocol_version: 1,
-        agent_version: "0".to_owned(),
-        runtime_version: String::new(),
-    };
+    let poll = poll();
     for expected in [true, true, false, true] {
         let answer = tokio::time::timeout(Duration::from_secs(20), link.poll(&poll))
             .await

@@ -102,10 +102,7 @@ async fn a_new_key_is_used_even_when_its_acknowledgement_got_lost() {
         Arc::new(move |seen| {
             let mut known = known.lock().unwrap();
             if !seen.signed_by(&known) {
-                return Reply::Json(
-                    403,
-                    json!({"__type": "InvalidSignatureException", "message": "wrong"}),
-                );
+                return wrong_signature();
             }
             match seen.operation.as_str() {
                 "UpdateManagedInstancePublicKey" => {

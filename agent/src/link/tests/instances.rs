@@ -9,22 +9,6 @@ fn request() -> ecs::RegisterContainerInstanceRequest {
     ecs::RegisterContainerInstanceRequest::default()
 }
 
-fn poll() -> PollRequest {
-    PollRequest {
-        container_instance: ARN.parse().unwrap(),
-        cursor: longshore_protocol::poll::Cursor::default(),
-        agent_run: uuid::Uuid::nil(),
-        n: 1,
-        inventory: longshore_protocol::poll::Inventory::default(),
-        status: longshore_protocol::poll::NodeStatus::default(),
-        fingerprint: "f".to_owned(),
-        wait_seconds: 1,
-        protocol_version: 1,
-        agent_version: "0".to_owned(),
-        runtime_version: String::new(),
-    }
-}
-
 #[tokio::test]
 async fn a_node_that_was_deregistered_becomes_another_instance_and_counts_from_the_beginning() {
     let gone = Arc::new(Mutex::new(false));
@@ -120,10 +104,7 @@ async fn a_key_that_is_changed_by_two_calls_at_once_is_still_the_nodes() {
         Arc::new(move |seen| {
             let mut known = known.lock().unwrap();
             if !seen.signed_by(&known) {
-                return Reply::Json(
-                    403,
-                    json!({"__type": "InvalidSignatureException", "message": "wrong"}),
-                );
+                return wrong_signature();
             }
             match seen.operation.as_str() {
                 "UpdateManagedInstancePublicKey" => {

@@ -241,3 +241,27 @@ fn submit() -> ecs::SubmitTaskStateChangeRequest {
         ..Default::default()
     }
 }
+
+fn poll() -> PollRequest {
+    PollRequest {
+        container_instance: ARN.parse().unwrap(),
+        cursor: longshore_protocol::poll::Cursor::default(),
+        agent_run: uuid::Uuid::nil(),
+        n: 1,
+        inventory: longshore_protocol::poll::Inventory::default(),
+        status: longshore_protocol::poll::NodeStatus::default(),
+        fingerprint: "f".to_owned(),
+        wait_seconds: 1,
+        protocol_version: 1,
+        agent_version: "0".to_owned(),
+        runtime_version: String::new(),
+    }
+}
+
+/// To a call that is signed by a key that is not the node's.
+fn wrong_signature() -> Reply {
+    Reply::Json(
+        403,
+        json!({"__type": "InvalidSignatureException", "message": "wrong"}),
+    )
+}
