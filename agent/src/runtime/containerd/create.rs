@@ -7,7 +7,7 @@ use oci_spec::runtime::Spec;
 use prost_types::Any;
 
 use super::record::{Record, TASK_EXTENSION, json, labels};
-use super::{ContainerdRuntime, fit, is_longshore, layers, refused, user};
+use super::{ContainerdRuntime, fit, is_longshore, layers, never_ran, refused, user};
 use crate::containerd::services::v1::container::Runtime as ContainerRuntime;
 use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
 use crate::containerd::services::v1::{Container, CreateContainerRequest};
@@ -136,7 +136,10 @@ impl ContainerdRuntime {
             true => self.process(id).await?,
             false => self.settled(id).await?,
         };
-        match process.map(|process| process.status()) {
+        match process
+            .filter(|process| !never_ran(process))
+            .map(|process| process.status())
+        {
             None | Some(Status::Created) => self.remove_container(&container.id).await,
             Some(Status::Running | Status::Paused | Status::Pausing | Status::Stopped | Status::Unknown) => {
                 Err(RuntimeError::Refused {
