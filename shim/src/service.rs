@@ -24,7 +24,7 @@ mod query;
 mod signal;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -112,9 +112,11 @@ pub struct Table {
 impl Table {
     fn is_empty(&self) -> bool {
         let now = clock::monotonic();
-        self.containers.is_empty()
-            && self.creating.is_empty()
-            && self.expected.values().all(|deadline| *deadline <= now)
+        self.containers.is_empty() && self.none_to_come(now)
+    }
+
+    fn none_to_come(&self, now: Duration) -> bool {
+        self.creating.is_empty() && self.expected.values().all(|deadline| *deadline <= now)
     }
 }
 
@@ -230,6 +232,29 @@ impl Shim {
         self.table().is_empty()
     }
 
+    /// Whether all containers have ended, and none is to come.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let table = self.table();
+        let mut containers = table.containers.values();
+        table.none_to_come(clock::monotonic()) && containers.all(|container| container.has_stopped())
+    }
+
+    /// Whether nobody will ask for a container any more: all have ended, and their bundles, without which containerd knows
+    /// of none, are gone. So it is when containerd gave up a container while it was being created: it called `delete`, and
+    /// never Delete.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let bundles = || {
+            let table = self.table();
+            let containers = table.containers.values();
+            containers
+                .map(|container| container.bundle.clone())
+                .collect::<Vec<_>>()
+        };
+        self.is_idle() && bundles().iter().all(|bundle| is_gone(bundle))
+    }
+
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -237,6 +262,12 @@ impl Shim {
         let idle = table.containers.values().all(|container| container.is_done());
         idle && table.creating.is_empty() && self.reaper.processes() == 0
     }
+}
+
+/// Whether a path leads nowhere; one that can't be looked at may be there.
+fn is_gone(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Decodes a request and has it answered.
