@@ -75,6 +75,7 @@ pub async fn strike(
     for each in strikes {
         tokio::time::sleep(Duration::from_millis(each.pause)).await;
         let away = Duration::from_millis(each.away);
+        runs.disturbed.set(true);
         match &each.fault {
             Fault::FailPoint(name, times) => {
                 points.arm(name, *times);
