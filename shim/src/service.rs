@@ -240,19 +240,15 @@ impl Shim {
         table.none_to_come(clock::monotonic()) && containers.all(|container| container.has_stopped())
     }
 
-    /// Whether nobody will ask for a container any more: all have ended, and their bundles, without which containerd knows
-    /// of none, are gone. So it is when containerd gave up a container while it was being created: it called `delete`, and
-    /// never Delete.
+    /// Whether nobody needs to ask for a container any more: all have ended, and either never ran, of which there is nothing
+    /// to tell that `delete` does not tell too, or their bundles are gone, without which containerd knows of none. So it is
+    /// when containerd gave up a container while it was being created: it called `delete`, and never Delete.
     #[must_use]
     pub fn is_forgotten(&self) -> bool {
-        let bundles = || {
-            let table = self.table();
-            let containers = table.containers.values();
-            containers
-                .map(|container| container.bundle.clone())
-                .collect::<Vec<_>>()
-        };
-        self.is_idle() && bundles().iter().all(|bundle| is_gone(bundle))
+        let containers = || self.table().containers.values().cloned().collect::<Vec<_>>();
+        let forgotten =
+            |container: &Arc<Container>| container.state().never_ran || is_gone(&container.bundle);
+        self.is_idle() && containers().iter().all(forgotten)
     }
 
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.

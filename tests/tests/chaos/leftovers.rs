@@ -1,7 +1,7 @@
 //! What must not be left when nothing runs: on the host, in containerd, and in the stores of agent and control plane.
 //!
 //! Limits: what goes by itself in time is looked at once, in the end ([`at_the_end`]). The lease of a pull that was killed
-//! may stay until it expires.
+//! may stay until it expires. containerd's folders of tasks that it gave up while it was killed are its own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::strikes::shims;
 use crate::system::{System, id_of, shell};
 
-/// How long a shim stays that nobody will call any more; it looks twice if containerd still has its bundle the first time.
+/// How long a shim stays that nobody will call any more.
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// What is left at the end of a round, apart from what tests look for everywhere ([`System::left`]).
@@ -44,13 +44,6 @@ pub fn at_rest(system: &System) -> Vec<String> {
         left.push(format!("more leases than images: {images:?}"));
     }
     left
-}
-
-/// containerd's folders for tasks. When it gives up a start whose caller is gone, it may forget to remove one; it does when
-/// it starts again.
-fn bundles(system: &System) -> Vec<PathBuf> {
-    let all = Path::new("/run/containerd-test/io.containerd.runtime.v2.task");
-    entries(&all.join(system.host.containerd_namespace())).collect()
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -92,12 +85,9 @@ pub fn note_shims(system: &System, seed: u64) {
     }
 }
 
-/// What goes by itself, in time: the last rounds' shims that nobody called, what containerd itself forgot, leases of pulls
-/// that were killed, and, once it is due, all that the agent remembers of tasks.
+/// What goes by itself, in time: the last rounds' shims that nobody called, leases of pulls that were killed, and, once it is due, all that the agent remembers of tasks.
 pub async fn at_the_end(system: &mut System) {
     undisturbed(system).await;
-    system.containerd.restart().await;
-    assert_eq!(bundles(system), Vec::<PathBuf>::new());
     shims_end(system).await;
     // Of a pull that was killed at its very end, which no other pull came after.
     let (pulls, images) = (leases(system, "pull"), leases(system, "image"));
@@ -136,14 +126,10 @@ async fn shims_end(system: &System) {
         return;
     }
     let namespace = system.host.containerd_namespace();
-    wait::until_within(
-        2 * UNUSED + wait::patience(),
-        "shims that nobody called end",
-        || {
-            let left = shims(&namespace);
-            std::future::ready(left.is_empty().then_some(()))
-        },
-    )
+    wait::until_within(UNUSED + wait::patience(), "shims that nobody called end", || {
+        let left = shims(&namespace);
+        std::future::ready(left.is_empty().then_some(()))
+    })
     .await;
 }
 

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Runs;
-use crate::plan::{Fault, Strike, Victim};
+use crate::plan::{CALLS, Fault, Strike, Victim};
 use crate::system::System;
 
 /// How long a fail point is waited for: not every round crosses each.
@@ -47,6 +47,20 @@ impl FailPoints {
             }
         }
         figures
+    }
+
+    /// How often the agent died at each of all fail points.
+    pub fn deaths(&self) -> Vec<usize> {
+        let figures = self.figures();
+        let died = |side: &str, call: &str| {
+            figures
+                .get(&format!("{side}-{call}"))
+                .map_or(0, |(_, died)| *died)
+        };
+        CALLS
+            .iter()
+            .flat_map(|call| [died("before", call), died("after", call)])
+            .collect()
     }
 
     fn arm(&self, name: &str, times: u32) {
