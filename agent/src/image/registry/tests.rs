@@ -98,6 +98,7 @@ fn registries(folder: &std::path::Path, auth: &[(&str, &str, &str)]) -> Registri
         registry_config_dir: folder.to_owned(),
         pull_timeout: 60 * SECOND,
         inactivity_timeout: SECOND,
+        limits: Default::default(),
     };
     let reach = Reach {
         http: Client::new(client_config(&Trust::System, time.clone()).unwrap()),
