@@ -9,6 +9,12 @@ use longshore_agent::config::PullBehavior;
 use crate::images::{Image, Kind, directory, hard_link, joined, link, node, tar};
 use crate::lab::{Lab, ensure};
 
+/// From any root to that of the machine.
+const UP: &str = "../../../../../../../../../../../../../../../../../../../../";
+
+/// What is tried: a name, and layers of entries.
+type Attempt = (&'static str, Vec<Vec<Vec<u8>>>);
+
 /// A folder that no image has any business in.
 struct Outside {
     folder: PathBuf,
@@ -47,91 +53,92 @@ impl Outside {
         }
     }
 
-    /// What is tried: a name, and layers of entries.
-    fn attempts(&self) -> Vec<(&'static str, Vec<Vec<Vec<u8>>>)> {
-        let at = self.folder.to_str().unwrap();
-        let name = &self.name;
-        let victim = format!("{at}/victim");
-        let up = "../".repeat(20);
-        let beyond = format!("{up}{}", victim.trim_start_matches('/'));
-        let way = || link("way", at);
+    fn way(&self) -> Vec<u8> {
+        link("way", self.folder.to_str().unwrap())
+    }
+
+    fn files(&self) -> Vec<Attempt> {
+        let (at, name) = (self.folder.to_str().unwrap(), &self.name);
+        let below = tar(&format!("way/{name}"), b"1");
+        let folder = directory(&format!("way/{name}/"), "0000777");
+        let victim = link("way", &format!("{at}/victim"));
         vec![
             (
                 "a link, and a file below it",
-                vec![vec![way()], vec![tar(&format!("way/{name}"), b"1")]],
+                vec![vec![self.way()], vec![below.clone()]],
             ),
-            (
-                "the same in one layer",
-                vec![vec![way(), tar(&format!("way/{name}"), b"1")]],
-            ),
+            ("the same in one layer", vec![vec![self.way(), below]]),
             (
                 "a link, and a file in its place",
-                vec![vec![link("way", &victim), tar("way", b"1")]],
+                vec![vec![victim, tar("way", b"1")]],
             ),
-            ("parents", vec![vec![tar(&format!("{up}{name}"), b"1")]]),
+            ("parents", vec![vec![tar(&format!("{UP}{name}"), b"1")]]),
             ("an absolute path", vec![vec![tar(&format!("{at}/{name}"), b"1")]]),
+            ("a folder below a link", vec![vec![self.way(), folder]]),
             (
-                "a hard link",
-                vec![vec![hard_link("steal", &victim)], vec![tar("steal", b"1")]],
+                "a folder in place of a link",
+                vec![vec![self.way()], vec![directory("way/", "0000777")]],
             ),
-            (
-                "a hard link by parents",
-                vec![vec![hard_link("steal", &beyond), tar("steal", b"1")]],
-            ),
+        ]
+    }
+
+    fn hard_links(&self) -> Vec<Attempt> {
+        let victim = self.folder.join("victim");
+        let victim = victim.to_str().unwrap();
+        let beyond = format!("{UP}{}", victim.trim_start_matches('/'));
+        let steal = |from: &str| hard_link("steal", from);
+        let over = || tar("steal", b"1");
+        vec![
+            ("a hard link", vec![vec![steal(victim)], vec![over()]]),
+            ("a hard link by parents", vec![vec![steal(&beyond), over()]]),
             (
                 "a hard link through a link",
-                vec![vec![way(), hard_link("steal", "way/victim"), tar("steal", b"1")]],
+                vec![vec![self.way(), steal("way/victim"), over()]],
             ),
             (
                 "a hard link to a link",
-                vec![
-                    vec![link("to", &victim), hard_link("steal", "to")],
-                    vec![tar("steal", b"1")],
-                ],
+                vec![vec![link("to", victim), steal("to")], vec![over()]],
             ),
+        ]
+    }
+
+    fn devices(&self) -> Vec<Attempt> {
+        let name = &self.name;
+        let through = node(&format!("way/{name}"));
+        vec![
             ("a device by its path", vec![vec![node(&format!("/dev/{name}"))]]),
             (
                 "a device by parents",
-                vec![vec![node(&format!("{up}dev/{name}"))]],
+                vec![vec![node(&format!("{UP}dev/{name}"))]],
             ),
-            (
-                "a device through a link",
-                vec![vec![way(), node(&format!("way/{name}"))]],
-            ),
+            ("a device through a link", vec![vec![self.way(), through]]),
+        ]
+    }
+
+    fn whiteouts(&self) -> Vec<Attempt> {
+        let at = self.folder.to_str().unwrap().trim_start_matches('/');
+        let empty = |name: &str| tar(name, b"");
+        let victim = || empty("way/.wh.victim");
+        let beyond = empty(&format!("{UP}{at}/.wh.victim"));
+        let opaque = empty("way/.wh..wh..opq");
+        vec![
             (
                 "a whiteout through a link",
-                vec![vec![way()], vec![tar("way/.wh.victim", b"")]],
+                vec![vec![self.way()], vec![victim()]],
             ),
-            (
-                "a whiteout in the same layer",
-                vec![vec![way(), tar("way/.wh.victim", b"")]],
-            ),
-            (
-                "a whiteout by parents",
-                vec![vec![tar(
-                    &format!("{up}{}/.wh.victim", at.trim_start_matches('/')),
-                    b"",
-                )]],
-            ),
+            ("a whiteout in the same layer", vec![vec![self.way(), victim()]]),
+            ("a whiteout by parents", vec![vec![beyond]]),
             (
                 "an opaque folder through a link",
-                vec![vec![way()], vec![tar("way/.wh..wh..opq", b"")]],
+                vec![vec![self.way()], vec![opaque]],
             ),
             (
                 "a whiteout of what is above",
-                vec![vec![tar(".wh...", b"")], vec![tar("x/.wh...", b"")]],
+                vec![vec![empty(".wh...")], vec![empty("x/.wh...")]],
             ),
             (
                 "a whiteout of the root",
-                vec![vec![tar("x", b"1")], vec![tar(".wh..", b"")]],
-            ),
-            (
-                "a folder in place of a link",
-                vec![vec![way()], vec![directory("way/", "0000777")]],
-            ),
-            (
-                "a folder below a link",
-                vec![vec![way(), directory(&format!("way/{name}/"), "0000777")]],
+                vec![vec![empty("x")], vec![empty(".wh..")]],
             ),
         ]
     }
@@ -145,7 +152,13 @@ async fn layers_change_nothing_outside_of_their_root() {
     let honest = Image::new(&[("honest", b"1")]);
     lab.push("honest:v1", &honest).await;
     let first = ensure(&images, &lab.reference("honest:v1"), 0).await.unwrap();
-    for (index, (how, layers)) in (1..).zip(outside.attempts()) {
+    let attempts = [
+        outside.files(),
+        outside.hard_links(),
+        outside.devices(),
+        outside.whiteouts(),
+    ];
+    for (index, (how, layers)) in (1..).zip(attempts.concat()) {
         let mut tars: Vec<_> = layers.iter().map(|entries| joined(entries)).collect();
         // Another name for each, since what is unpacked already is not unpacked again.
         tars.insert(0, tar(&format!("number-{index}"), b""));
