@@ -7,6 +7,7 @@
 //! - Here: the frame, [`Message`].
 //! - [`payload`]: what is in it, and the text by which a client opens the channel.
 //! - [`sender`] and [`receiver`]: numbers, acknowledgements and repetition, without sockets or clocks, for either side.
+//! - [`host`]: the side of the process, whole, and without process or socket.
 //!
 //! Invariants: reading never panics nor takes memory; what is read and written again is the same, byte for byte, padding
 //! aside. A message that can't be read is dropped without an answer: its sender sends it again if it was a good one.
@@ -14,6 +15,7 @@
 use aws_lc_rs::digest;
 use uuid::Uuid;
 
+pub mod host;
 pub mod payload;
 pub mod receiver;
 pub mod sender;

@@ -161,6 +161,38 @@ pub struct ProcessedAction {
     pub error: Option<String>,
 }
 
+/// What a client of Longshore's own adds to its answer, without being asked: that it takes an exit code and a standard
+/// error of its own, may end its input and go on, counts exactly, and acknowledges copies. Clients in use do none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Offer {
+    /// The process gets a terminal; else pipes.
+    pub terminal: bool,
+}
+
+impl Offer {
+    const ACTION: &str = "LongshoreExec";
+
+    /// As a member of the answer.
+    #[must_use]
+    pub fn action(&self) -> ProcessedAction {
+        ProcessedAction {
+            action_type: Self::ACTION.to_owned(),
+            action_status: SUCCESS,
+            // A boolean: nothing in it can fail to be JSON.
+            action_result: serde_json::to_value(self).unwrap_or_default(),
+            error: None,
+        }
+    }
+
+    /// What a member of the answer offers, if it is one that does.
+    #[must_use]
+    pub fn read(action: &ProcessedAction) -> Option<Self> {
+        let offers = action.action_type == Self::ACTION && action.action_status == SUCCESS;
+        offers.then(|| serde_json::from_value(action.action_result.clone()).ok())?
+    }
+}
+
 /// The handshake is over: the terminal's bytes come next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -182,6 +214,8 @@ pub struct Size {
 
 /// [`ProcessedAction::action_status`] of an action that was done.
 pub const SUCCESS: i64 = 1;
+/// [`PayloadType::FLAG`] from the client: the session is to end.
+pub const TERMINATE_SESSION: u32 = 2;
 /// [`PayloadType::FLAG`] from the client: what it sends has ended, and the process's standard input is to be closed. Only
 /// where the handshake agreed on it.
 pub const END_OF_INPUT: u32 = 0x4c53_0001;

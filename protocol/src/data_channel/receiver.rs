@@ -70,6 +70,11 @@ impl Receiver {
         }
     }
 
+    /// The other side has said how it counts.
+    pub fn counts(&mut self, numbering: Numbering) {
+        self.numbering = numbering;
+    }
+
     /// Takes a numbered message: what can be delivered now, in order, or none if it was not taken and must not be
     /// acknowledged.
     #[must_use]

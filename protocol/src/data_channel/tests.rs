@@ -4,6 +4,7 @@ use uuid::{Uuid, uuid};
 use super::payload::*;
 use super::*;
 
+mod host;
 mod network;
 mod receiver;
 mod sender;
