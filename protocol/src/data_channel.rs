@@ -7,14 +7,16 @@
 //! - Here: the frame, [`Message`].
 //! - [`payload`]: what is in it, and the text by which a client opens the channel.
 //! - [`sender`] and [`receiver`]: numbers, acknowledgements and repetition, without sockets or clocks, for either side.
-//! - [`host`]: the side of the process, whole, and without process or socket.
+//! - [`host`] and [`client`]: each side, whole, and without process, terminal or socket.
 //!
 //! Invariants: reading never panics nor takes memory; what is read and written again is the same, byte for byte, padding
 //! aside. A message that can't be read is dropped without an answer: its sender sends it again if it was a good one.
 
 use aws_lc_rs::digest;
+use serde::Serialize;
 use uuid::Uuid;
 
+pub mod client;
 pub mod host;
 pub mod payload;
 pub mod receiver;
@@ -183,6 +185,35 @@ impl<'a> Message<'a> {
         bytes.extend_from_slice(self.payload);
         bytes
     }
+}
+
+/// A message that has no number.
+fn unnumbered(
+    wall: jiff::Timestamp,
+    message_type: MessageType,
+    id: Uuid,
+    payload: &impl Serialize,
+) -> Vec<u8> {
+    let message = Message {
+        message_type,
+        created: milliseconds(wall),
+        sequence: 0,
+        flags: SYN | FIN,
+        id,
+        payload_type: PayloadType::NONE,
+        payload: &json(payload),
+    };
+    message.encode()
+}
+
+fn json(payload: &impl Serialize) -> Vec<u8> {
+    // Strings and numbers: nothing in them can fail to be JSON.
+    serde_json::to_vec(payload).unwrap_or_default()
+}
+
+fn milliseconds(wall: jiff::Timestamp) -> u64 {
+    // A clock of before 1970 is wrong, and a date must be there.
+    u64::try_from(wall.as_millisecond()).unwrap_or(1).max(1)
 }
 
 /// Some bytes of what comes before the payload.

@@ -27,7 +27,7 @@ use super::payload::{
 };
 use super::receiver::{Numbering, Payload, Receiver};
 use super::sender::Sender;
-use super::{FIN, Message, MessageType, PayloadType, SYN};
+use super::{Message, MessageType, PayloadType};
 
 pub use event::{Event, Now, Output};
 
@@ -351,27 +351,19 @@ impl Host {
     }
 
     fn send_json(&mut self, now: Now, payload_type: PayloadType, payload: &impl Serialize) {
-        self.send(now, payload_type, &said::json(payload));
+        self.send(now, payload_type, &super::json(payload));
     }
 
     fn send(&mut self, now: Now, payload_type: PayloadType, payload: &[u8]) {
         let id = self.next_id();
-        let created = said::milliseconds(now.wall);
+        let created = super::milliseconds(now.wall);
         let bytes = self.sender.send(now.since, created, id, (payload_type, payload));
         self.frames.push_back(bytes);
     }
 
     fn unnumbered(&mut self, now: Now, message_type: MessageType, payload: &impl Serialize) -> Vec<u8> {
-        let message = Message {
-            message_type,
-            created: said::milliseconds(now.wall),
-            sequence: 0,
-            flags: SYN | FIN,
-            id: self.next_id(),
-            payload_type: PayloadType::NONE,
-            payload: &said::json(payload),
-        };
-        message.encode()
+        let id = self.next_id();
+        super::unnumbered(now.wall, message_type, id, payload)
     }
 
     /// One for each message, and the same ones for the same session.

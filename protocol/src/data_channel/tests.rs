@@ -4,6 +4,7 @@ use uuid::{Uuid, uuid};
 use super::payload::*;
 use super::*;
 
+mod client;
 mod host;
 mod network;
 mod receiver;

@@ -1,7 +1,5 @@
 //! What a host says, apart from output.
 
-use serde::Serialize;
-
 use super::{MessageType, Now};
 use crate::data_channel::payload::{ChannelClosed, ClientAction, HandshakeRequest};
 
@@ -28,14 +26,4 @@ pub fn closed(now: Now, session_id: &str, output: String) -> ChannelClosed {
         output,
         ..ChannelClosed::default()
     }
-}
-
-pub fn json(payload: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers: nothing in them can fail to be JSON.
-    serde_json::to_vec(payload).unwrap_or_default()
-}
-
-pub fn milliseconds(wall: jiff::Timestamp) -> u64 {
-    // A clock of before 1970 is wrong, and a date must be there.
-    u64::try_from(wall.as_millisecond()).unwrap_or(1).max(1)
 }
