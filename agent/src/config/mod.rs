@@ -243,4 +243,6 @@ pub struct ResourceConfig {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
