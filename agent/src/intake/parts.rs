@@ -165,7 +165,7 @@ pub(super) fn gpus(
             other => {
                 let kind = other.unwrap_or_default();
                 return Err(InvalidTask::Unsupported {
-                    member: format!("{member} of type {kind}"),
+                    member: format!("{member} of type {}", shown(kind)),
                 });
             }
         }
@@ -341,7 +341,7 @@ pub(super) fn log(
             }
             other => {
                 return Err(InvalidTask::Unsupported {
-                    member: member(&format!("options.{other}")),
+                    member: member(&format!("options.{}", shown(other))),
                 });
             }
         }
