@@ -269,4 +269,6 @@ pub struct ResourceConfig {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

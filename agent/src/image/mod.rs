@@ -8,6 +8,8 @@ mod desk;
 mod digest;
 mod errand;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod manifest;
 mod measure;

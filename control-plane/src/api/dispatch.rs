@@ -10,8 +10,8 @@ use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 
 use super::body::Held;
 use super::{
-    Call, activations, base_url, clusters, container_instances, managed_instances, parse, register_instance,
-    reports, run_task, tags, task_definitions, tasks, write,
+    Call, MAX_BODY_NODES, activations, base_url, clusters, container_instances, managed_instances, parse,
+    register_instance, reports, run_task, tags, task_definitions, tasks, write,
 };
 use crate::app::ControlPlane;
 use crate::auth::{Access, SignedRequest};
@@ -177,7 +177,7 @@ where
     Handler: FnOnce(Call, Request) -> Done,
     Done: Future<Output = Result<Answer, ApiError>>,
 {
-    let request: Request = parse(body)?;
+    let request: Request = parse(body, MAX_BODY_NODES)?;
     request.check(&Path::ROOT).map_err(|violation| {
         let code = match (service, name) {
             (Service::Ecs, "RegisterTaskDefinition") => Code::Client,

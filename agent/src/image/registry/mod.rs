@@ -332,4 +332,6 @@ fn answer(endpoint: &Endpoint, why: String) -> RegistryError {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -136,8 +136,9 @@ impl Registries {
         let user = found.map(|auth| auth.username.as_str());
         let url = auth::token_url(realm, service, scope, &default_scope, user).map_err(login)?;
         if found.is_some() && url.scheme() == "http" && ask.endpoint.root.scheme() == "https" {
+            let shown: String = realm.chars().take(auth::SHOWN).collect();
             let why =
-                format!("its token server {realm} wants the password in plain text, which it does not get");
+                format!("its token server {shown} wants the password in plain text, which it does not get");
             return Err(login(why));
         }
         let mut request = get(Method::GET, &url).map_err(|why| answer(ask.endpoint, why))?;
@@ -235,7 +236,7 @@ fn moved(from: &Url, status: StatusCode, headers: &HeaderMap) -> Option<Result<U
 }
 
 /// A request without a body.
-fn get(method: Method, url: &Url) -> Result<Request<Full<Bytes>>, String> {
+pub(super) fn get(method: Method, url: &Url) -> Result<Request<Full<Bytes>>, String> {
     let mut bare = url.clone();
     bare.set_fragment(None);
     // A URL that has a host can be without a user.
@@ -249,7 +250,10 @@ fn get(method: Method, url: &Url) -> Result<Request<Full<Bytes>>, String> {
             concat!("longshore-agent/", env!("CARGO_PKG_VERSION")),
         )
         .body(Full::default())
-        .map_err(|error| format!("{bare} can't be asked: {error}"))
+        .map_err(|error| {
+            let shown: String = bare.as_str().chars().take(auth::SHOWN).collect();
+            format!("{shown} can't be asked: {error}")
+        })
 }
 
 #[cfg(test)]
