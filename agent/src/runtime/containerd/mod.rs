@@ -24,6 +24,7 @@ mod fit;
 mod hung;
 mod layers;
 mod list;
+mod notes;
 mod reap;
 mod record;
 mod remove;
