@@ -270,4 +270,6 @@ fn body(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
