@@ -21,9 +21,12 @@
 mod create;
 mod events;
 mod fit;
+#[cfg(test)]
+mod fuzz;
 mod hung;
 mod layers;
 mod list;
+mod notes;
 mod reap;
 mod record;
 mod remove;
