@@ -10,6 +10,7 @@ mod forward;
 mod holder;
 mod leases;
 mod lock;
+mod masquerade;
 mod namespace;
 mod plugin;
 mod ports;
