@@ -19,11 +19,11 @@ chaos: ## kill everything at random under real tasks: RUNS=100 SEED=1 (root, or 
 	packaging/install-dependencies test
 	RUNS='$(RUNS)' SEED='$(SEED)' scripts/chaos
 
-vm: ## the tests in virtual machines: systemd, cgroup v2, power cuts (root, or sudo)
+vm: ## the tests in virtual machines: systemd, cgroup v2, a power cut, 1970 (root, or sudo)
 	packaging/install-dependencies test
 	scripts/vm
 
-vm-long: ## every black-box test in a virtual machine, and the long power cuts: two hours
+vm-long: ## all of them: every black-box test inside, twenty power cuts, wrong clocks: two hours
 	packaging/install-dependencies test
 	scripts/vm --run-ignored all
 
