@@ -148,7 +148,7 @@ impl Machine {
     /// When it isn't on, or has no network card.
     pub async fn link(&mut self) {
         let card = "modprobe virtio_net && udevadm settle && ip link set eth0 up";
-        self.ok(&format!("{card} && ip address add 10.0.2.15/24 dev eth0"))
+        self.ok(&format!("{card} && ip address replace 10.0.2.15/24 dev eth0"))
             .await;
     }
 
