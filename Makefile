@@ -1,7 +1,7 @@
 # What people do here, each as one word. The work is in scripts/ and packaging/; this only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos sim vm vm-long build lint doc bench
+.PHONY: help run test chaos fuzz sim vm vm-long build lint doc bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,6 +18,9 @@ test: ## install what tests need, then run every test (root, or sudo)
 chaos: ## kill everything at random under real tasks: RUNS=100 SEED=1 (root, or sudo)
 	packaging/install-dependencies test
 	RUNS='$(RUNS)' SEED='$(SEED)' scripts/chaos
+
+fuzz: ## decoders fed with broken input: TARGET=reference, SECONDS=60 for each, SEED=1
+	TARGET='$(TARGET)' SECONDS_EACH='$(SECONDS)' SEED='$(SEED)' scripts/fuzz
 
 vm: ## the tests in virtual machines: systemd, cgroup v2, a power cut, 1970 (root, or sudo)
 	packaging/install-dependencies test

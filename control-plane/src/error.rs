@@ -90,6 +90,9 @@ codes! {
     StalePoll = "StalePollException" BAD_REQUEST,
 }
 
+/// The most characters of a message: it goes into logs and onto people's screens.
+pub const MAX_MESSAGE: usize = 1000;
+
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
@@ -103,11 +106,16 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of this code.
+    /// An error of this code. A message that repeats too much of the request is cut.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
         Self {
             code,
-            message: message.into(),
+            message,
             resource_ids: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@
 //! - [`poll`]: the long poll by which an agent learns what to run.
 //! - [`arn`], [`status`], [`Timestamp`]: names, ladders and times.
 //! - [`sigv4`]: AWS Signature Version 4, for signing and for checking.
+//! - [`shape`]: what JSON may be before it is read.
 //! - [`error`]: errors of the awsJson1_1 protocol.
 //! - [`json_file`]: the log files that the log writer makes and the agent reads.
 //! - [`exit_record`]: how the shim tells the agent of a process's end, on disk.
@@ -21,6 +22,7 @@ pub mod exit_record;
 pub mod json_file;
 pub mod node;
 pub mod poll;
+pub mod shape;
 pub mod sigv4;
 pub mod status;
 mod timestamp;

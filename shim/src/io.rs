@@ -26,6 +26,8 @@ mod copy;
 mod engine;
 mod error;
 mod fifo;
+#[cfg(test)]
+mod fuzz;
 mod logger;
 mod open;
 mod raw_file;

@@ -21,6 +21,8 @@ pub mod command;
 pub mod daemon;
 pub mod delete;
 pub mod events;
+#[cfg(test)]
+mod fuzz;
 pub mod io;
 pub mod limits;
 pub mod log;

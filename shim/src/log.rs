@@ -18,7 +18,7 @@
 
 mod file;
 mod lines;
-mod options;
+pub(crate) mod options;
 mod pump;
 mod stream;
 

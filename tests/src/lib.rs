@@ -11,6 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a kit for tests: what can't be made fails the test, with its reason"
 )]
@@ -19,6 +20,7 @@ pub mod agent;
 pub mod binaries;
 pub mod containerd;
 pub mod control_plane;
+pub mod fuzz;
 pub mod host;
 pub mod image;
 pub mod process;

@@ -102,7 +102,10 @@ pub const LONGSHORE: &[&str] = &[
     "LONGSHORE_CONTAINERD_NAMESPACE",
     "LONGSHORE_DATA_DIR",
     "LONGSHORE_ENDPOINT",
+    "LONGSHORE_IMAGE_SIZE_LIMIT",
     "LONGSHORE_IPAM_DIR",
+    "LONGSHORE_LAYER_RATIO_LIMIT",
+    "LONGSHORE_LAYER_SIZE_LIMIT",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_WRITER",
     "LONGSHORE_OCI_RUNTIME",
@@ -121,12 +124,19 @@ pub const OF_TESTS: &str = "LONGSHORE_TEST_";
 /// The way out of this network. In the environment their lower-case forms count too, as everywhere.
 pub const PROXY: &[&str] = &["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 
+/// The most letters in which a name differs from the one that was meant.
+const SLIPS: usize = 3;
+
 /// The known name that is nearest, if one is near.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
-    let near = |known: &&&'static str| distance(name, known);
-    let known = ECS.iter().chain(LONGSHORE).min_by_key(near)?;
-    (distance(name, known) <= 3).then_some(*known)
+    // A letter more or less is a slip: what is far longer or shorter need not be compared.
+    let candidates = ECS
+        .iter()
+        .chain(LONGSHORE)
+        .filter(|known| known.len().abs_diff(name.len()) <= SLIPS);
+    let (slips, known) = candidates.map(|known| (distance(name, known), *known)).min()?;
+    (slips <= SLIPS).then_some(known)
 }
 
 /// How many letters have to be put in, taken out or changed.

@@ -8,8 +8,11 @@ mod desk;
 mod digest;
 mod errand;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod manifest;
+mod measure;
 mod platform;
 mod progress;
 mod pull;

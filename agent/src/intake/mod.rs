@@ -248,4 +248,6 @@ fn body(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

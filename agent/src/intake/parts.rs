@@ -18,14 +18,22 @@ const LOG: LogOptions = LogOptions {
     max_file: 3,
 };
 
+/// How many characters of a wrong name or value are repeated.
+const SHOWN: usize = 300;
+
 /// Where a restart policy says nothing, and what it may say, as ECS has it.
 const ATTEMPT_PERIOD: i32 = 300;
 const ATTEMPT_PERIODS: std::ops::RangeInclusive<i32> = 60..=1800;
 
+/// As much of a name or a value as is worth telling: it is stored, and goes into a report.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
 pub(super) fn invalid(member: impl Into<String>, value: impl ToString, why: &'static str) -> InvalidTask {
     InvalidTask::Value {
-        member: member.into(),
-        value: value.to_string(),
+        member: shown(&member.into()),
+        value: shown(&value.to_string()),
         why,
     }
 }
@@ -34,7 +42,7 @@ pub(super) fn required<'a>(value: Option<&'a String>, member: &str) -> Result<&'
     match value.map(String::as_str) {
         Some(text) if !text.is_empty() => Ok(text),
         Some(_) | None => Err(InvalidTask::Missing {
-            member: member.to_owned(),
+            member: shown(member),
         }),
     }
 }
@@ -157,7 +165,7 @@ pub(super) fn gpus(
             other => {
                 let kind = other.unwrap_or_default();
                 return Err(InvalidTask::Unsupported {
-                    member: format!("{member} of type {kind}"),
+                    member: format!("{member} of type {}", shown(kind)),
                 });
             }
         }
@@ -333,7 +341,7 @@ pub(super) fn log(
             }
             other => {
                 return Err(InvalidTask::Unsupported {
-                    member: member(&format!("options.{other}")),
+                    member: member(&format!("options.{}", shown(other))),
                 });
             }
         }

@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 use longshore_protocol::error::{ErrorBody, Retry, is_clock_skew, retry_class};
+use longshore_protocol::shape;
 
 use super::call::CallError;
 
-/// The most objects and lists in one answer. The smallest object that means something has 16 bytes, so a full poll's
-/// answer stays below it, while one of nothing but `{}` would be a hundred times larger in memory than on the way.
-const MAX_NODES: usize = 64 * 1024;
-/// How deep they may lie in each other; a task's definition has eight levels.
-const MAX_DEPTH: usize = 32;
 /// An error's text is cut to this many characters: it goes to logs and reports.
 const MAX_MESSAGE: usize = 1000;
 /// The longest code of an error; AWS's longest have 60 characters.
@@ -19,30 +15,9 @@ const MAX_CODE: usize = 100;
 /// The longest that a control plane is left alone because it asks for it.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Looks an answer over before it is read: reading makes far more of it than it is.
+/// Looks an answer over before it is read.
 pub(super) fn check_shape(body: &[u8]) -> Result<(), String> {
-    let (mut nodes, mut depth) = (0_usize, 0_usize);
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in body {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => quoted = !quoted,
-            (false, b'{' | b'[') => {
-                nodes += 1;
-                depth += 1;
-            }
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            (true | false, _) => {}
-        }
-        if nodes > MAX_NODES {
-            return Err(format!("it holds more than {MAX_NODES} objects and lists"));
-        }
-        if depth > MAX_DEPTH {
-            return Err(format!("it is nested deeper than {MAX_DEPTH}"));
-        }
-    }
-    Ok(())
+    shape::check(body, shape::MAX_NODES).map_err(|why| why.to_string())
 }
 
 /// What an answer that is no success says.
@@ -172,17 +147,5 @@ mod tests {
             assert_eq!(after(429, nothing), None, "{nothing}");
         }
         assert_eq!(after(400, "7"), None);
-    }
-
-    #[test]
-    fn the_shape_is_judged_by_what_is_not_quoted() {
-        let quoted = format!(r#"["{}", "\"{{[", "\\"]"#, "[{".repeat(100_000));
-        assert_eq!(check_shape(quoted.as_bytes()), Ok(()));
-        let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
-        check_shape(deep.as_bytes()).unwrap_err();
-        let full = format!("[{}{{}}]", "{},".repeat(MAX_NODES - 2));
-        assert_eq!(check_shape(full.as_bytes()), Ok(()));
-        let more = format!("[{}{{}}]", "{},".repeat(MAX_NODES - 1));
-        check_shape(more.as_bytes()).unwrap_err();
     }
 }

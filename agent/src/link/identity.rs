@@ -129,7 +129,7 @@ impl Identity {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let identity: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if identity.version != VERSION {
             return Err(format!(

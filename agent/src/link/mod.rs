@@ -127,4 +127,6 @@ pub trait ControlLink: Send + Sync + 'static {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 //! A container's log is `DATA_DIR/logs/TASK/CONTAINER.log`; older files are `….log.1` and so on. Beside it stands the
 //! writer's options file.
 
+#[cfg(test)]
+mod fuzz;
 mod paths;
 mod position;
 mod reader;

@@ -7,6 +7,8 @@ mod chain;
 mod cni;
 mod files;
 mod forward;
+#[cfg(test)]
+mod fuzz;
 mod holder;
 mod leases;
 mod lock;

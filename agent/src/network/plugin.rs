@@ -114,21 +114,7 @@ impl Plugins {
             .run(&program, call, &input)
             .await
             .map_err(|cause| error(format!("{}: {cause}", program.display())))?;
-        if success && output.is_empty() {
-            return Ok(Value::Null);
-        }
-        if success {
-            return serde_json::from_slice(&output)
-                .map_err(|cause| error(format!("its result is not JSON: {cause}")));
-        }
-        Err(error(match serde_json::from_slice::<PluginError>(&output) {
-            Ok(PluginError { code, msg, details }) if details.is_empty() => format!("{msg} (code {code})"),
-            Ok(PluginError { code, msg, details }) => format!("{msg}: {details} (code {code})"),
-            Err(_) => format!(
-                "it failed with no words but {:?}",
-                String::from_utf8_lossy(&output)
-            ),
-        }))
+        answer(success, &output).map_err(error)
     }
 
     fn find(&self, plugin: &str) -> Result<PathBuf, String> {
@@ -202,6 +188,24 @@ impl Plugins {
             }
         }
     }
+}
+
+/// What a plugin's output says, by whether it succeeded: its result, `Null` where it gives none; or what is wrong.
+pub(super) fn answer(success: bool, output: &[u8]) -> Result<Value, String> {
+    if success && output.is_empty() {
+        return Ok(Value::Null);
+    }
+    if success {
+        return serde_json::from_slice(output).map_err(|cause| format!("its result is not JSON: {cause}"));
+    }
+    Err(match serde_json::from_slice::<PluginError>(output) {
+        Ok(PluginError { code, msg, details }) if details.is_empty() => format!("{msg} (code {code})"),
+        Ok(PluginError { code, msg, details }) => format!("{msg}: {details} (code {code})"),
+        Err(_) => format!(
+            "it failed with no words but {:?}",
+            String::from_utf8_lossy(output)
+        ),
+    })
 }
 
 async fn read(output: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {

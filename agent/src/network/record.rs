@@ -62,11 +62,20 @@ impl Record {
         let Some(bytes) = read(&folder.join(NAME))? else {
             return Ok(Found::Nothing);
         };
-        Ok(match serde_json::from_slice::<Self>(&bytes) {
-            Ok(record) if record.version == VERSION => Found::Record(record),
+        Ok(Self::parse(&bytes))
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Found {
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(record) if record.version == VERSION => {
+                match record.plugins.iter().all(|one| one["type"].is_string()) {
+                    true => Found::Record(record),
+                    false => Found::Unreadable("plugins holds one that has no type".to_owned()),
+                }
+            }
             Ok(record) => Found::Unreadable(format!("version {} is not {VERSION}", record.version)),
             Err(error) => Found::Unreadable(error.to_string()),
-        })
+        }
     }
 }
 

@@ -70,12 +70,13 @@ fn has_stub(text: &str) -> bool {
         .any(|ip| ip == STUB)
 }
 
-/// Whether a server can be reached. One that is no address is kept: the resolver will say so.
+/// Whether a server can be reached. One that is no address is kept: the resolver will say so. None
+/// at all is not: it would count as one, and keep the fallback out.
 fn reachable(server: &str, view: View) -> bool {
     match (address(server), view) {
         (Some(ip), View::Host) => ip != STUB,
         (Some(ip), View::Bridge) => ip.is_ipv4() && !ip.is_loopback() && !ip.is_unspecified(),
-        (None, _) => true,
+        (None, _) => !server.is_empty(),
     }
 }
 

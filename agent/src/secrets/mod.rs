@@ -131,6 +131,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<(String, String)>, SecretsErro
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

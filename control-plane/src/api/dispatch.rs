@@ -10,8 +10,8 @@ use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 
 use super::body::Held;
 use super::{
-    Call, activations, base_url, clusters, container_instances, managed_instances, parse, register_instance,
-    reports, run_task, tags, task_definitions, tasks, write,
+    Call, MAX_BODY_NODES, activations, base_url, clusters, container_instances, managed_instances, parse,
+    register_instance, reports, run_task, tags, task_definitions, tasks, write,
 };
 use crate::app::ControlPlane;
 use crate::auth::{Access, SignedRequest};
@@ -26,7 +26,7 @@ enum Service {
 
 impl Service {
     /// As a signature's scope names it.
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
             Self::Ssm => "ssm",
@@ -36,6 +36,12 @@ impl Service {
 
 macro_rules! operations {
     ($($service:ident $name:literal $access:ident $handler:path,)+) => {
+        /// All that is served: service, operation, who may call it. What tests go through.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str, Access)] = &[
+            $((Service::$service.name(), $name, Access::$access),)+
+        ];
+
         /// Who may call an operation; `None` if there is none of that name.
         fn access(service: Service, name: &str) -> Option<Access> {
             match (service, name) {
@@ -171,7 +177,7 @@ where
     Handler: FnOnce(Call, Request) -> Done,
     Done: Future<Output = Result<Answer, ApiError>>,
 {
-    let request: Request = parse(body)?;
+    let request: Request = parse(body, MAX_BODY_NODES)?;
     request.check(&Path::ROOT).map_err(|violation| {
         let code = match (service, name) {
             (Service::Ecs, "RegisterTaskDefinition") => Code::Client,

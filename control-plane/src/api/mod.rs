@@ -7,7 +7,9 @@ mod activations;
 mod body;
 mod clusters;
 mod container_instances;
-mod dispatch;
+pub(crate) mod dispatch;
+#[cfg(test)]
+mod fuzz;
 mod managed_instances;
 mod page;
 mod placement;
@@ -42,6 +44,10 @@ pub(crate) use body::Bodies;
 
 /// The most bytes of an API request: a task definition of 64 KiB, escaped at its worst, fits many times.
 const MAX_BODY: usize = 1024 * 1024;
+/// The most objects and lists in one: a definition of 64 KiB has some three thousand.
+const MAX_BODY_NODES: usize = 8 * 1024;
+/// The most of them in a poll: a list of as many tasks as fit, and the bodies of some.
+const MAX_POLL_NODES: usize = 2 * longshore_protocol::shape::MAX_NODES;
 /// The most bytes of a request that nobody signs: a key, a code and a few words.
 const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 
@@ -121,7 +127,7 @@ async fn poll(State(plane): State<Arc<ControlPlane>>, request: Request<Body>) ->
                 ));
             }
         };
-        let request: PollRequest = parse(&body)?;
+        let request: PollRequest = parse(&body, MAX_POLL_NODES)?;
         // Not while the poll waits.
         drop(body);
         let response = agents::poll::serve(&plane, &node, request).await?;
@@ -145,8 +151,8 @@ async fn nothing_here(State(plane): State<Arc<ControlPlane>>, request: Request<B
     respond(&plane, Err(dispatch::unknown(&parts)))
 }
 
-/// A JSON object as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.
-fn parse<T>(body: &[u8]) -> Result<T, ApiError>
+/// A JSON object of at most `nodes` objects and lists as this shape. Unknown members are ignored, `null` is absent, no body at all is an empty object.
+fn parse<T>(body: &[u8], nodes: usize) -> Result<T, ApiError>
 where
     T: serde::de::DeserializeOwned + serde::Serialize,
 {
@@ -157,6 +163,8 @@ where
         text if text.first() == Some(&b'{') => text,
         _ => return Err(serialization("The body is no JSON object.".to_owned())),
     };
+    longshore_protocol::shape::check(text, nodes)
+        .map_err(|why| serialization(format!("The body can not be read: {why}.")))?;
     let wrong = |error: serde_json::Error| serialization(error.to_string());
     let read: T = serde_json::from_slice(text).map_err(wrong)?;
     let given: serde_json::Value = serde_json::from_slice(text).map_err(wrong)?;

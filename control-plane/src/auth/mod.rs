@@ -3,6 +3,8 @@
 //! Invariants: nothing of a request is acted on before its signature holds, save `RegisterManagedInstance`, which the
 //! activation's code authenticates. Secrets are compared in constant time and never logged.
 
+#[cfg(test)]
+mod fuzz;
 mod node_token;
 mod operator;
 mod request;

@@ -87,7 +87,7 @@ impl OperatorKeys {
     }
 
     /// `None` where no profile is complete.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut keys = HashMap::new();
         let mut id = None;
         for line in text.lines().map(str::trim) {

@@ -11,3 +11,4 @@ mod restore;
 mod run_task;
 mod server;
 mod tasks;
+mod tenancy;

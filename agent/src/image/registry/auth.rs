@@ -19,6 +19,8 @@ use crate::config::RegistryAuth;
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 /// The longest that a token is believed to be good.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many characters of an address of the registry's are repeated in an error.
+pub const SHOWN: usize = 200;
 /// Repositories whose tokens are kept: a node runs a few dozen images.
 const KEPT: usize = 256;
 
@@ -87,16 +89,17 @@ pub fn token_url(
     default_scope: &str,
     user: Option<&str>,
 ) -> Result<Url, String> {
+    let shown: String = realm.chars().take(SHOWN).collect();
     let mut url =
-        Url::parse(realm).map_err(|error| format!("its token server {realm:?} is no URL: {error}"))?;
+        Url::parse(realm).map_err(|error| format!("its token server {shown:?} is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(format!(
-            "its token server {realm:?} is neither http:// nor https://"
+            "its token server {shown:?} is neither http:// nor https://"
         ));
     }
     // A user in the URL would be sent as a login by no one here, and shown in errors.
     if url.set_username("").is_err() || url.set_password(None).is_err() {
-        return Err(format!("its token server {realm:?} is no URL that can be used"));
+        return Err(format!("its token server {shown:?} is no URL that can be used"));
     }
     {
         let mut query = url.query_pairs_mut();

@@ -144,7 +144,7 @@ fn is_loopback(host: &str) -> bool {
     here && !matches!(port, "" | "443")
 }
 
-fn parse(text: &str, folder: &Path, host: &str) -> Result<Vec<Endpoint>, String> {
+pub(super) fn parse(text: &str, folder: &Path, host: &str) -> Result<Vec<Endpoint>, String> {
     let mut file: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     let server = match file.remove("server") {
         None => String::new(),

@@ -21,6 +21,8 @@
 mod create;
 mod events;
 mod fit;
+#[cfg(test)]
+mod fuzz;
 mod hung;
 mod layers;
 mod list;

@@ -10,6 +10,9 @@ use super::layers;
 /// Far more than any real file; one that is longer is read so far.
 const FILE_LIMIT: u64 = 4 << 20;
 
+/// The fields of a line of `/etc/passwd`. A line of an image's that has more takes no more memory for it.
+const FIELDS: usize = 7;
+
 /// A user that an image doesn't have.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UserError {
@@ -71,7 +74,7 @@ pub(super) fn look_up(user: &str, folders: Option<&[PathBuf]>) -> Result<Identit
     }
 }
 
-fn resolve(user: &str, passwd: &str, group: &str) -> Result<Identity, UserError> {
+pub(super) fn resolve(user: &str, passwd: &str, group: &str) -> Result<Identity, UserError> {
     let (user, wanted_group) = user.split_once(':').unwrap_or((user, ""));
     let user = if user.is_empty() { "0" } else { user };
     let entry = entries(passwd).find(|entry| matches(entry, user));
@@ -126,7 +129,7 @@ fn entries(file: &str) -> impl Iterator<Item = Vec<&str>> {
     file.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| line.split(':').collect())
+        .map(|line| line.splitn(FIELDS, ':').collect())
 }
 
 /// By name or by number: both are in the same places in both files.
