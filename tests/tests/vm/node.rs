@@ -243,7 +243,7 @@ impl Node {
 const ONE_TASK: &str = "ok=0; one() { echo \"$1: $2\"; [ \"$2\" = 1 ] || ok=1; }
     one addresses $(find /var/lib/longshore/ipam -type f -name '*.*.*.*' | wc -l)
     one namespaces $(find /var/lib/longshore/netns -type f | wc -l)
-    one attachments $(find /var/lib/longshore/network -type f | wc -l)
+    one attachments $(find /var/lib/longshore/network -name attachment.json | wc -l)
     one 'mounted namespaces' $(mount | grep -c nsfs)
     one 'mounted root file systems' $(mount | grep -c rootfs)
     one bundles $(find /run/containerd/io.containerd.runtime.v2.task/longshore -mindepth 1 -maxdepth 1 | wc -l)
