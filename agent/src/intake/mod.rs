@@ -16,7 +16,7 @@ use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::{self, Cursor, MAX_ASSIGNMENTS, PollResponse};
 use longshore_protocol::status::DesiredStatus;
 
-use crate::model::{Assignment, Body, Order, ResolvedTask};
+use crate::model::{Assignment, Body, Order, Report, ResolvedTask};
 use crate::store::Write;
 
 pub use resolve::{InvalidTask, Rules, resolve};
@@ -45,6 +45,28 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// The tasks that are new here.
+    pub fn news(&self) -> impl Iterator<Item = &TaskArn> {
+        self.arrivals.iter().filter_map(|arrival| match arrival {
+            Arrival::New(assignment) => Some(&assignment.arn),
+            Arrival::Order(..) => None,
+        })
+    }
+
+    /// Those of them that have ended here already, as they were reported.
+    pub fn ended(&mut self, ended: Vec<Report>) {
+        for report in ended {
+            let new = self.arrivals.iter_mut().find_map(|arrival| match arrival {
+                Arrival::New(new) if new.arn == report.task => Some(new),
+                Arrival::New(_) | Arrival::Order(..) => None,
+            });
+            let changed = self.changed.get_mut(&report.task);
+            for assignment in new.into_iter().chain(changed) {
+                assignment.end(report.clone());
+            }
+        }
+    }
+
     /// The orders to stop tasks that are here.
     pub fn stops(&self) -> impl Iterator<Item = (&TaskArn, &Order)> {
         self.arrivals.iter().filter_map(|arrival| match arrival {
@@ -208,7 +230,7 @@ fn judge(
             let body = body(task_arn, *desired_status, resolved)?;
             let desired = match &body {
                 Body::Task(_) => *desired_status,
-                Body::Nothing { .. } => DesiredStatus::Stopped,
+                Body::Nothing { .. } | Body::Ended(_) => DesiredStatus::Stopped,
             };
             let new = Assignment {
                 arn: task_arn.clone(),

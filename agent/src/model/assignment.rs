@@ -15,7 +15,7 @@ use std::sync::Arc;
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::status::DesiredStatus;
 
-use super::ResolvedTask;
+use super::{Report, ResolvedTask};
 
 /// What is to become of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,9 @@ pub enum Body {
         /// Why, as it is reported.
         reason: String,
     },
+    /// It ran here, has ended, and was forgotten; whoever orders it does not know that. It never runs again, and is
+    /// reported as it was.
+    Ended(Box<Report>),
 }
 
 impl Body {
@@ -50,7 +53,7 @@ impl Body {
     pub fn task(&self) -> Option<&Arc<ResolvedTask>> {
         match self {
             Self::Task(task) => Some(task),
-            Self::Nothing { .. } => None,
+            Self::Nothing { .. } | Self::Ended(_) => None,
         }
     }
 }
@@ -97,6 +100,12 @@ pub enum OrderError {
 }
 
 impl Assignment {
+    /// Makes it that of a task that has ended already, with its last report.
+    pub fn end(&mut self, report: Report) {
+        self.desired = DesiredStatus::Stopped;
+        self.body = Body::Ended(Box::new(report));
+    }
+
     /// Takes an order into account. Says whether anything changed.
     ///
     /// # Errors

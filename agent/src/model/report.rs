@@ -2,11 +2,12 @@
 
 use longshore_protocol::arn::{ClusterArn, TaskArn};
 use longshore_protocol::status::ReportedStatus;
+use serde::{Deserialize, Serialize};
 
-use super::{ContainerRecord, KnownStatus, PortBinding, TaskState};
+use super::{Body, ContainerRecord, KnownStatus, PortBinding, TaskState};
 
 /// A task's state, to be told to the control plane.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The task.
     pub task: TaskArn,
@@ -27,7 +28,7 @@ pub struct Report {
 }
 
 /// A container's state, to be told to the control plane.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerReport {
     /// Its name.
     pub name: String,
@@ -74,6 +75,9 @@ impl TaskState {
     }
 
     fn report(&self, status: ReportedStatus) -> Report {
+        if let Body::Ended(report) = &self.assignment.body {
+            return report.as_ref().clone();
+        }
         // Told late that it ran, each essential container is told as it was then. What ended before, such as one that
         // others depended on, was told already, and nothing is taken back.
         let limit = match (status, self.known()) {

@@ -206,7 +206,7 @@ impl TaskState {
     pub fn new(assignment: Assignment) -> Self {
         let count = assignment.body.task().map_or(0, |task| task.containers.len());
         let reason = match &assignment.body {
-            Body::Task(_) => None,
+            Body::Task(_) | Body::Ended(_) => None,
             Body::Nothing { reason } => Some(reason.clone()),
         };
         let record = TaskRecord {

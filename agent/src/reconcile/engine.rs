@@ -20,7 +20,7 @@ use crate::events::{Notice, Watcher};
 use crate::executor::{Executor, Progress};
 use crate::intake::Intake;
 use crate::janitor::Janitor;
-use crate::model::{ContainerFact, ContainerId, Fact, KnownStatus, TaskState};
+use crate::model::{ContainerFact, ContainerId, Fact, KnownStatus, Report, TaskState};
 use crate::plan::Needs;
 use crate::report::Reporter;
 use crate::runtime::{Observed, ObservedState};
@@ -72,7 +72,7 @@ pub(super) struct Engine {
     intake: Intake,
     taking: Option<Taking>,
     /// The one commit of `taking`.
-    commits: JoinSet<Result<(), StoreError>>,
+    commits: JoinSet<Result<Vec<Report>, StoreError>>,
     /// Answers that came meanwhile: one, as there is one poller.
     waiting: Vec<(Box<PollResponse>, Taken)>,
     /// When those who wait are told to come again, since boot.

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use longshore_protocol::arn::TaskArn;
 use rusqlite::Connection;
 
-use super::{StoreError, Write, rows, schema};
+use super::{StoreError, Write, ended, rows, schema};
 use crate::files;
+use crate::model::Report;
 
 /// Which file it is, whatever its name: device and inode.
 type FileId = (u64, u64);
@@ -66,6 +68,16 @@ impl Database {
             Ok(connection) => {
                 rows::get(connection, key).map_err(|error| schema::classify(error, "reading", &path))
             }
+            Err(Failure::Lost(error)) => Err(error),
+            Err(Failure::Later { why, .. }) => Err(failed("reading", &path, why)),
+        }
+    }
+
+    /// Those of these tasks that have ended here, as they were last reported.
+    pub(super) fn ended(&mut self, tasks: &[TaskArn]) -> Result<Vec<Report>, StoreError> {
+        let path = self.path.clone();
+        match self.connection() {
+            Ok(connection) => ended::among(connection, tasks, &path),
             Err(Failure::Lost(error)) => Err(error),
             Err(Failure::Later { why, .. }) => Err(failed("reading", &path, why)),
         }

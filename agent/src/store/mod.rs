@@ -10,6 +10,7 @@
 
 mod aside;
 mod database;
+mod ended;
 mod rows;
 mod schema;
 mod writer;
@@ -22,7 +23,7 @@ use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::Cursor;
 use tokio::sync::oneshot;
 
-use crate::model::{Assignment, Boot, TaskRecord};
+use crate::model::{Assignment, Boot, Report, TaskRecord};
 
 pub use aside::SetAside;
 
@@ -130,6 +131,8 @@ pub enum Write {
     Record(TaskArn, TaskRecord),
     /// The task is forgotten.
     Forget(TaskArn),
+    /// With what a task was last reported, and when it was forgotten: should it be ordered again, it is not run.
+    Ended(Box<Report>, Timestamp),
     /// A value of another part of the agent, under a key of its own; `None` removes it.
     Value(String, Option<Vec<u8>>),
 }
@@ -231,8 +234,17 @@ impl Store {
     /// # Errors
     /// The store is lost for good; the agent has to end.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.take_in(writes, Vec::new()).await.map(drop)
+    }
+
+    /// As [`Store::commit`]; says which of the tasks that are new here have ended here before, and how.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn take_in(&self, writes: Vec<Write>, news: Vec<TaskArn>) -> Result<Vec<Report>, StoreError> {
         let (done, answer) = oneshot::channel();
-        self.writer.submit(Job::Commit(Commit { writes, done })).await?;
+        let commit = Commit { writes, news, done };
+        self.writer.submit(Job::Commit(commit)).await?;
         self.answer(answer).await
     }
 

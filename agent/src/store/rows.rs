@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{Assignment, Body, TaskRecord};
 
-use super::{Contents, StoreError, StoredTask, Write, schema};
+use super::{Contents, StoreError, StoredTask, Write, ended, schema};
 
 /// The key of the cursor among the values; other parts' keys begin with their own name and a dot.
 const CURSOR: &str = "store.cursor";
@@ -21,8 +21,8 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, Sto
     let boot = value(connection, BOOT, path)?;
     let mut statement = connection
         .prepare(
-            "SELECT task_arn, generation, desired, force, task, reason, record
-             FROM assignment LEFT JOIN record USING (task_arn) ORDER BY task_arn",
+            "SELECT task_arn, generation, desired, force, task, reason, record, report
+             FROM assignment LEFT JOIN record USING (task_arn) LEFT JOIN ended USING (task_arn) ORDER BY task_arn",
         )
         .map_err(wrap)?;
     let mut rows = statement.query([]).map_err(wrap)?;
@@ -62,6 +62,14 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
         None => None,
         Some(json) => Some(serde_json::from_str(&json).map_err(|error| damaged(&error))?),
     };
+    let last: Option<String> = row.get(7).map_err(wrap)?;
+    let body = match last {
+        // Whatever an order makes of it, it has ended.
+        Some(report) => Body::Ended(Box::new(
+            serde_json::from_str(&report).map_err(|error| damaged(&error))?,
+        )),
+        None => body,
+    };
     let count = body.task().map_or(0, |task| task.containers.len());
     let fits = |record: &TaskRecord| {
         record.containers.len() == count && record.acknowledged.containers.len() == count
@@ -82,7 +90,7 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
 }
 
 /// What can't be read although the disk works is damage, whatever SQLite calls it.
-fn unreadable(error: rusqlite::Error, path: &Path) -> StoreError {
+pub(super) fn unreadable(error: rusqlite::Error, path: &Path) -> StoreError {
     match schema::is_transient(&error) {
         true => schema::classify(error, "reading", path),
         false => StoreError::Corrupt {
@@ -92,7 +100,7 @@ fn unreadable(error: rusqlite::Error, path: &Path) -> StoreError {
     }
 }
 
-fn corrupt(path: &Path, what: &str, error: &dyn std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(path: &Path, what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt {
         path: path.to_owned(),
         why: format!("{what}: {error}"),
@@ -118,7 +126,11 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
             assignment,
             "DO UPDATE SET generation = excluded.generation, desired = excluded.desired, force = excluded.force",
         ),
-        Write::Adopted(assignment) => put_assignment(connection, assignment, "DO NOTHING"),
+        Write::Adopted(assignment) => {
+            // What is there has not ended.
+            ended::remove(connection, &assignment.arn)?;
+            put_assignment(connection, assignment, "DO NOTHING")
+        }
         Write::Record(arn, record) => connection
             .prepare("INSERT OR REPLACE INTO record (task_arn, record) VALUES (?1, ?2)")?
             .execute(params![arn.to_string(), text(record)?])
@@ -127,6 +139,7 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
             .prepare("DELETE FROM assignment WHERE task_arn = ?1")?
             .execute([arn.to_string()])
             .map(drop),
+        Write::Ended(report, at) => ended::put(connection, report, *at),
         Write::Value(key, Some(value)) => put(connection, key, value),
         Write::Value(key, None) => connection
             .prepare("DELETE FROM value WHERE key = ?1")?
@@ -138,7 +151,9 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
 fn put_assignment(connection: &Connection, assignment: &Assignment, if_known: &str) -> rusqlite::Result<()> {
     let (task, reason) = match &assignment.body {
         Body::Task(task) => (Some(text(task.as_ref())?), None),
-        Body::Nothing { reason } => (None, Some(reason)),
+        Body::Nothing { reason } => (None, Some(reason.as_str())),
+        // It is told apart by its report, which is there.
+        Body::Ended(_) => (None, Some("ended")),
     };
     let sql = format!(
         "INSERT INTO assignment (task_arn, generation, desired, force, task, reason)
@@ -175,6 +190,6 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn text(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+pub(super) fn text(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -14,7 +14,8 @@ const APPLICATION_ID: i32 = 0x4c53_4852;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Each makes format n + 1 of format n; they are never changed once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE value (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE assignment (
         task_arn   TEXT PRIMARY KEY,
@@ -29,7 +30,16 @@ const MIGRATIONS: &[&str] = &["
         task_arn TEXT PRIMARY KEY REFERENCES assignment ON DELETE CASCADE,
         record   TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE ended (
+        number   INTEGER PRIMARY KEY AUTOINCREMENT,
+        task_arn TEXT NOT NULL UNIQUE,
+        at       INTEGER NOT NULL,
+        report   TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// The newest format.
 pub(super) fn newest() -> i32 {

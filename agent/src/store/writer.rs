@@ -13,9 +13,12 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
+use longshore_protocol::arn::TaskArn;
+
 use super::database::{Database, Failure};
 use super::{StoreError, Write};
 use crate::failpoint;
+use crate::model::Report;
 
 /// How many changes may wait. Each actor waits for its own, so this is reached only when several hundred tasks change
 /// while the disk does not answer; the others then wait in line with what they hold, which is bounded as well.
@@ -59,7 +62,9 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) writes: Vec<Write>,
-    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+    /// Of which it is to be said whether they have ended before.
+    pub(super) news: Vec<TaskArn>,
+    pub(super) done: oneshot::Sender<Result<Vec<Report>, StoreError>>,
 }
 
 #[derive(Debug, Default)]
@@ -281,7 +286,7 @@ impl Writer {
             Ok(()) => {
                 self.recovered();
                 for (commit, _) in commits {
-                    answer(commit);
+                    answer(database, commit);
                 }
                 return Attempt::Done;
             }
@@ -295,7 +300,7 @@ impl Writer {
         let mut line = commits.into_iter();
         while let Some((commit, permit)) = line.next() {
             match self.commit(database, commit.writes.iter()) {
-                Ok(()) => answer(commit),
+                Ok(()) => answer(database, commit),
                 Err(Failure::Later { why, .. }) => {
                     failure = Some(why);
                     left.push((commit, permit));
@@ -375,8 +380,8 @@ async fn reached(due: Option<Instant>) {
 }
 
 /// Nobody waits any more: the actor has ended, which is its own affair.
-fn answer(commit: Commit) {
-    let _ = commit.done.send(Ok(()));
+fn answer(database: &mut Database, commit: Commit) {
+    let _ = commit.done.send(database.ended(&commit.news));
 }
 
 #[cfg(test)]
@@ -394,8 +399,9 @@ mod tests {
     async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
         let writes = vec![Write::Value("test.value".to_owned(), Some(vec![7; size]))];
-        writer.submit(Job::Commit(Commit { writes, done })).await?;
-        writer.while_waiting(answer).await.unwrap()
+        let news = Vec::new();
+        writer.submit(Job::Commit(Commit { writes, news, done })).await?;
+        writer.while_waiting(answer).await.unwrap().map(drop)
     }
 
     #[tokio::test]

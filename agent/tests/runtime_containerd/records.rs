@@ -2,7 +2,7 @@
 //! none: so the two accounts of an end can differ, and the tests see which one counts.
 
 use longshore_agent::model::OutOfMemory;
-use longshore_agent::runtime::{ObservedState, Runtime};
+use longshore_agent::runtime::{ObservedState, Runtime, RuntimeError};
 use longshore_protocol::exit_record::{self, ExitRecord, ExitedAt, Memory};
 use longshore_tests::binaries;
 
@@ -115,11 +115,40 @@ async fn an_end_that_containerd_forgot_is_known() {
     let stage = stage(&["true"]);
     stage.run(0).await.unwrap();
     forget_task(&stage).await;
-    assert_eq!(stage.observed().await.state, ObservedState::Recorded);
     write(&stage, &record(&stage, 7));
     let agent = stage.another();
     assert_eq!(agent.list().await.unwrap()[0].state, ObservedState::Exited);
     assert_eq!(agent.reap(&stage.id(0)).await.unwrap().code, Some(7));
+    stage.clear().await;
+}
+
+// Invariants 2 and 3: an agent that died between the start and the write that tells of it leaves no more than this.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_asked_for_and_forgotten_is_not_made_again() {
+    let stage = stage(&["sh", "-c", "echo >> /runs; exit 5"]);
+    stage.run(0).await.unwrap();
+    forget_task(&stage).await;
+    let agent = stage.another();
+    let mut events = agent.events().await.unwrap();
+    assert_eq!(agent.list().await.unwrap()[0].state, ObservedState::Exited);
+    let refused = agent.create(stage.request(0)).await.unwrap_err();
+    assert!(matches!(refused, RuntimeError::Refused { .. }), "{refused:?}");
+    let started = agent.start(&stage.id(0)).await.unwrap();
+    assert_eq!(started.pid, 0);
+    assert!(started.at_millis > 0);
+    stage.exited(&mut events, 0).await;
+    assert!(stage.daemon.shims().is_empty());
+    let exit = agent.reap(&stage.id(0)).await.unwrap();
+    let reason = exit.reason.unwrap_or_default();
+    assert_eq!((exit.code, exit.run), (None, 0));
+    assert!(reason.starts_with("ExitStatusLost: "), "{reason}");
+
+    // What its policy has run again is another run, and is started.
+    let again = agent.restart(&stage.id(0), 1).await.unwrap();
+    assert_ne!(again.pid, 0);
+    stage.exited(&mut events, 0).await;
+    let exit = agent.reap(&stage.id(0)).await.unwrap();
+    assert_eq!((exit.code, exit.run), (Some(5), 1));
     stage.clear().await;
 }
 

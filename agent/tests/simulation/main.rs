@@ -17,6 +17,7 @@ mod depends;
 mod disk;
 #[path = "../faulty_disk/mod.rs"]
 mod faulty_disk;
+mod forgetful;
 mod life;
 mod link;
 mod machine;

@@ -121,3 +121,34 @@ async fn another_container_instance_gets_its_assignments_from_the_first_on() {
     }
     node.until_clean().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_runs_in_a_backup_and_has_ended_and_is_forgotten_runs_no_second_time() {
+    for (seed, stopped) in [(14, false), (15, true)] {
+        let mut node = Node::started(seed);
+        let arn = task_arn(1);
+        node.link.run(&arn, one("run 10 7"));
+        node.until_told(&arn, "RUNNING").await;
+        node.link.back_up();
+        node.until_stopped(&arn).await;
+        for round in 1..=2 {
+            node.until("it is forgotten", |node| node.handle().tasks().is_empty())
+                .await;
+            // A new agent has only its store to know it by.
+            node.restart().await;
+            let before = node.link.reports(&arn).len();
+            node.link.restore_backup();
+            if stopped {
+                node.link.stop(&arn);
+            }
+            node.until("it is told again", |node| node.link.reports(&arn).len() > before)
+                .await;
+            // It stays so while it is here again.
+            node.restart().await;
+            let last = node.until_stopped(&arn).await;
+            assert_eq!(last.containers.unwrap()[0].exit_code, Some(7), "round {round}");
+            assert_eq!(node.runtime.history(&container_id(&arn, 0)).starts, 1);
+        }
+        node.until_clean().await;
+    }
+}

@@ -26,7 +26,8 @@ struct Odd {
     unknown: Vec<TaskArn>,
 }
 
-/// Takes a node's list in, and the bodies that came with it; returns the tasks whose bodies are wanted next, after which
+/// Takes a node's list in, and the bodies that came with it, from a node that has seen its assignments up to `seen`;
+/// returns the tasks whose bodies are wanted next, after which
 /// the list is wanted again.
 ///
 /// # Errors
@@ -36,12 +37,16 @@ pub(super) async fn take(
     instance: &Instance,
     open: &Open,
     inventory: &Inventory,
+    seen: u64,
 ) -> Result<Vec<TaskArn>, ApiError> {
     let list = inventory.tasks.as_deref().unwrap_or_default();
     let mut odd = compare(plane, instance, list).await?;
     stop(plane, instance, &odd.buried).await?;
     let asked = open.asked();
     let cloned = open.is_cloned();
+    if !cloned {
+        order_again(plane, instance, list, seen).await?;
+    }
     if cloned {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
@@ -105,6 +110,30 @@ async fn stop(plane: &ControlPlane, instance: &Instance, buried: &[InventoryTask
         tracing::warn!(instance = instance.id, task = %held.task_arn, "a node runs a task that is over; it is to stop");
         let generation = held.generation.saturating_add(1);
         assignments::order_stop(&mut transaction, &instance.id, &held.task_arn, false, generation).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Orders again what the node has seen the order for (up to `seen`), and has not any more: it told the task's end to a
+/// control plane whose word is lost, and tells it again. Once in each run of a control plane.
+async fn order_again(
+    plane: &ControlPlane,
+    instance: &Instance,
+    list: &[InventoryTask],
+    seen: u64,
+) -> Result<(), ApiError> {
+    let mut connection = plane.store.read().await?;
+    let seen = seen.min(system::last_end(&mut connection, &instance.id).await?);
+    let mut gone = assignments::tasks_until(&mut connection, &instance.id, seen).await?;
+    drop(connection);
+    gone.retain(|arn| list.iter().all(|held| held.task_arn != *arn));
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = plane.store.write().await?;
+    for arn in &gone {
+        tracing::warn!(instance = instance.id, task = %arn, "a node does not hold a task that it was given; it is asked how it ended");
+        assignments::give_again(&mut transaction, &instance.id, arn).await?;
     }
     Ok(transaction.commit().await?)
 }

@@ -207,7 +207,7 @@ impl Turn {
     async fn take_inventory(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
         let inventory = &self.request.inventory;
         if inventory.tasks.is_some() {
-            self.want_tasks = inventory::take(plane, instance, &self.open, inventory).await?;
+            self.want_tasks = inventory::take(plane, instance, &self.open, inventory, self.seen).await?;
             self.want_inventory = !self.want_tasks.is_empty();
         } else {
             self.want_inventory = !self.open.has_inventory(&inventory.hash);

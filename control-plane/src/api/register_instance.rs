@@ -1,7 +1,8 @@
 //! RegisterContainerInstance: a node joins a cluster, or says anew what it has.
 //!
 //! A node is one container instance at a time, so a call again, with the ARN, with the same client token, or with
-//! neither, gives the same instance: an agent that lost its state comes back to its tasks.
+//! neither, gives the same instance: an agent that lost its state comes back to its tasks. What a copy of the node says
+//! that it has changes nothing while the known machine is connected.
 
 use longshore_protocol::arn::{ContainerInstanceArn, ResourceId};
 use longshore_protocol::ecs;
@@ -9,7 +10,7 @@ use longshore_protocol::node::InstanceId;
 use longshore_protocol::status::InstanceStatus;
 
 use super::{Call, container_instances, refs};
-use crate::auth::Principal;
+use crate::auth::{self, Principal};
 use crate::definition::check_tags;
 use crate::error::{ApiError, Code};
 use crate::store::instances::{self, Instance, Registration};
@@ -40,7 +41,11 @@ pub(super) async fn register(
                     .map(|before| before.registration.version_info)
                     .unwrap_or_default();
             }
-            instances::register_again(&mut transaction, &id, &registration).await?;
+            if is_copy(&mut transaction, &call, &id).await? {
+                tracing::warn!(%node, instance = id, "another machine registers as this node while the known one is there; what it has is not taken");
+            } else {
+                instances::register_again(&mut transaction, &id, &registration).await?;
+            }
             id
         }
         None => {
@@ -102,6 +107,14 @@ async fn known(
         }
     }
     Ok(held)
+}
+
+/// Whether another machine calls than the one that the node is known to be, and that one is there: a copy of its disk.
+/// It is answered all the same, so that it polls and is seen.
+async fn is_copy(connection: &mut Connection, call: &Call, instance: &str) -> Result<bool, ApiError> {
+    let known = instances::fingerprint(connection, instance).await?;
+    let other = |machine: &String| !known.is_empty() && auth::machine(&known) != *machine;
+    Ok(call.machine.as_ref().is_some_and(other) && call.plane.hub.link(instance).connected)
 }
 
 async fn add(

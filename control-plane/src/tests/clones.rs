@@ -133,3 +133,30 @@ async fn a_poll_that_a_proxy_held_up_harms_nothing() {
     assert!(node.held.iter().any(|held| held.task_arn.to_string() == new));
     assert_eq!(world.task(&task).await, before);
 }
+
+#[tokio::test]
+async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
+    let (world, node, mut copy, _) = cloned().await;
+    let gpus = |shown: &serde_json::Value| {
+        let resources = shown["registeredResources"].as_array().unwrap();
+        resources
+            .iter()
+            .filter(|resource| resource["name"] == "GPU")
+            .count()
+    };
+    let device = json!([{"id": "GPU-of-the-copy", "type": "GPU"}]);
+    let shown = copy.register(&world, device.clone()).await;
+    assert_eq!(
+        (copy.arn.as_str(), gpus(&shown)),
+        (node.arn.as_str(), 0),
+        "{shown}"
+    );
+    // The machine that it was copied from is gone.
+    world.advance(41);
+    let shown = copy.register(&world, device).await;
+    assert_eq!(
+        (copy.arn.as_str(), gpus(&shown)),
+        (node.arn.as_str(), 1),
+        "{shown}"
+    );
+}

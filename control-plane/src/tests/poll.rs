@@ -91,7 +91,7 @@ async fn a_held_poll_is_answered_when_a_newer_comes_and_when_the_control_plane_e
 async fn a_restart_of_the_control_plane_keeps_cursors_good() {
     let (mut world, mut node) = world_with_node().await;
     let first = world.run("f").await;
-    node.poll(&world).await;
+    node.obey(&world).await;
     let old = node.cursor.clone();
     world.restart().await;
     let response = node.poll(&world).await;
@@ -122,7 +122,7 @@ async fn a_cursor_that_is_not_ours_gets_everything_again() {
     for _ in 0..2 {
         world.run("f").await;
     }
-    node.poll(&world).await;
+    node.obey(&world).await;
     let good = node.cursor.clone();
     let everything = async |world: &World, node: &mut Node, cursor: Cursor| {
         node.cursor = cursor;

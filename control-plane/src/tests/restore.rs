@@ -242,3 +242,47 @@ async fn an_agent_that_sends_no_bodies_is_not_asked_for_ever() {
     let (code, _) = crate::testing::refusal(node.report(&world, &task, "STOPPED", json!({})).await);
     assert_eq!(code, "InvalidParameterException", "nothing to wait for");
 }
+
+/// The node has forgotten the task; with nothing new since, its cursor is one that the backup knows.
+#[tokio::test]
+async fn a_task_that_ended_since_the_backup_is_ordered_again_and_tells_its_end_again() {
+    for news in [false, true] {
+        let (mut world, mut node) = world_with_node().await;
+        let (task, runs) = (world.run("f").await, world.run("f").await);
+        node.obey(&world).await;
+        world.back_up().await;
+        if news {
+            world.run("f").await;
+            node.obey(&world).await;
+        }
+        node.report(&world, &task, "STOPPED", json!({"exitCode": 7}))
+            .await
+            .unwrap();
+        node.forget(&task);
+        world.restore().await;
+        let mut ordered = Vec::new();
+        for _ in 0..3 {
+            let orders = node.poll(&world).await.assignments;
+            ordered.extend(
+                orders
+                    .into_iter()
+                    .filter(|order| order.task_arn.to_string() == task),
+            );
+        }
+        assert_eq!(
+            ordered.last().unwrap().desired_status.as_str(),
+            "RUNNING",
+            "{news}"
+        );
+        assert!(ordered.last().unwrap().task.is_some(), "with all that it is");
+        node.report(&world, &task, "STOPPED", json!({"exitCode": 7}))
+            .await
+            .unwrap();
+        let shown = world.task(&task).await;
+        assert_eq!(
+            (&shown["lastStatus"], &shown["containers"][0]["exitCode"]),
+            (&json!("STOPPED"), &json!(7))
+        );
+        assert_eq!(world.task(&runs).await["desiredStatus"], "RUNNING");
+    }
+}

@@ -44,7 +44,10 @@ impl Actor {
     /// Nobody needs the task any more. What is still said of it must not hold up the engine.
     pub(super) async fn forget(mut self, token: &CancellationToken) -> Result<(), ActorError> {
         let arn = self.state.assignment.arn.clone();
-        let forget = self.shared.store.commit(vec![Write::Forget(arn)]);
+        let last = self.state.standing(KnownStatus::Stopped);
+        let now = self.shared.clock().now();
+        let writes = vec![Write::Forget(arn.clone()), Write::Ended(Box::new(last), now)];
+        let forget = self.shared.store.commit(writes);
         tokio::pin!(forget);
         loop {
             tokio::select! {

@@ -6,7 +6,7 @@ use longshore_protocol::poll::PollResponse;
 use longshore_protocol::status::DesiredStatus;
 
 use crate::intake::{Arrival, Judged};
-use crate::model::{Fact, TaskState};
+use crate::model::{Fact, Report, TaskState};
 use crate::store::StoreError;
 
 use super::super::TaskView;
@@ -42,7 +42,9 @@ impl Engine {
             return;
         }
         let (store, writes) = (self.shared.store.clone(), judged.writes.clone());
-        self.commits.spawn(async move { store.commit(writes).await });
+        let news = judged.news().cloned().collect();
+        self.commits
+            .spawn(async move { store.take_in(writes, news).await });
         self.patience = Some(late);
         self.taking = Some(Taking {
             judged,
@@ -50,14 +52,25 @@ impl Engine {
         });
     }
 
-    pub(super) async fn stored(&mut self, result: Result<(), StoreError>) -> Result<(), EngineError> {
-        let Some(Taking { judged, reply, .. }) = self.taking.take() else {
+    pub(super) async fn stored(
+        &mut self,
+        result: Result<Vec<Report>, StoreError>,
+    ) -> Result<(), EngineError> {
+        let Some(Taking { mut judged, reply }) = self.taking.take() else {
             return Ok(());
         };
         self.patience = None;
-        if let Err(error) = result {
-            reply.map(|reply| reply.send(Err(error.clone().into())));
-            return Err(error.into());
+        match result {
+            Ok(ended) => {
+                for report in &ended {
+                    tracing::warn!(task = %report.task, "it has ended here already, and is not run again; its end is told again");
+                }
+                judged.ended(ended);
+            }
+            Err(error) => {
+                reply.map(|reply| reply.send(Err(error.clone().into())));
+                return Err(error.into());
+            }
         }
         self.taken(judged, reply).await;
         for (response, reply) in std::mem::take(&mut self.waiting) {

@@ -6,7 +6,7 @@ use longshore_protocol::exit_record;
 use oci_spec::runtime::Spec;
 use prost_types::Any;
 
-use super::record::{Record, TASK_EXTENSION, json, labels};
+use super::record::{Record, TASK_EXTENSION, json, labels, read_asked};
 use super::{ContainerdRuntime, fit, is_longshore, layers, refused, user};
 use crate::containerd::services::v1::container::Runtime as ContainerRuntime;
 use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
@@ -131,14 +131,17 @@ impl ContainerdRuntime {
 
     /// Removes what an earlier try left. What has run since then is no leftover.
     async fn clear_leftover(&self, container: &CreateContainer, id: &str) -> Result<(), RuntimeError> {
-        self.record(id).await?;
+        let record = self.record(id).await?;
+        let asked = record.as_ref().is_some_and(|record| read_asked(record).is_some());
         let process = match self.watch.is_ours(&container.id) {
             true => self.process(id).await?,
             false => self.settled(id).await?,
         };
         match process.map(|process| process.status()) {
-            None | Some(Status::Created) => self.remove_container(&container.id).await,
-            Some(Status::Running | Status::Paused | Status::Pausing | Status::Stopped | Status::Unknown) => {
+            None if !asked => self.remove_container(&container.id).await,
+            Some(Status::Created) => self.remove_container(&container.id).await,
+            None
+            | Some(Status::Running | Status::Paused | Status::Pausing | Status::Stopped | Status::Unknown) => {
                 Err(RuntimeError::Refused {
                     operation: "CreateContainer",
                     subject: id.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::record::{INSTANCE_LABEL, Record, read_exit, read_run};
+use super::record::{INSTANCE_LABEL, Record, read_asked, read_exit, read_run};
 use super::{ContainerdRuntime, SLOW};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
@@ -97,6 +97,8 @@ impl ContainerdRuntime {
         match process.map(|process| (process.status(), process)) {
             // A run that has ended and was forgotten by containerd is in the record, or in that of its shim.
             None if written || read_exit(record).is_some() => ObservedState::Exited,
+            // Nothing is left of what was asked to start, and its shim would have kept nothing.
+            None if read_asked(record).is_some() => ObservedState::Exited,
             None => ObservedState::Recorded,
             Some((Status::Created, _)) => ObservedState::Created,
             Some((Status::Stopped, _)) => ObservedState::Exited,

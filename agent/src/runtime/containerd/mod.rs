@@ -26,6 +26,7 @@ mod fuzz;
 mod hung;
 mod layers;
 mod list;
+mod notes;
 mod reap;
 mod record;
 mod remove;

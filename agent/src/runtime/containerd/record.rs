@@ -23,6 +23,8 @@ pub(super) const TASK_EXTENSION: &str = "longshore.task";
 pub(super) const EXIT_EXTENSION: &str = "longshore.exit";
 /// The extension that holds the number of the run that was asked for last; absent is 0, the first.
 pub(super) const RUN_EXTENSION: &str = "longshore.run";
+/// The extension that holds an `Option<StartAsked>`.
+pub(super) const ASKED_EXTENSION: &str = "longshore.asked";
 
 const VERSION: u32 = 1;
 
@@ -75,6 +77,25 @@ pub(super) fn read_run(container: &Container) -> u32 {
     let run = container.extensions.get(RUN_EXTENSION);
     run.and_then(|run| serde_json::from_slice(&run.value).ok())
         .unwrap_or_default()
+}
+
+/// That a run is about to begin, written down before containerd is asked for it. Only with a shim that keeps no exit
+/// records: with Longshore's, what left none has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StartAsked {
+    /// Which run.
+    pub run: u32,
+    /// When, in milliseconds since 1970.
+    pub at_millis: i64,
+}
+
+/// Whether the newest run was asked to start: where containerd has no task of it, it may have begun and ended all the
+/// same. An agent that knew of no such note wrote none.
+pub(super) fn read_asked(container: &Container) -> Option<StartAsked> {
+    let asked = container.extensions.get(ASKED_EXTENSION)?;
+    let asked: Option<StartAsked> = serde_json::from_slice(&asked.value).ok()?;
+    asked.filter(|asked| asked.run == read_run(container))
 }
 
 /// JSON as containerd keeps it.
@@ -153,6 +174,31 @@ mod tests {
             value["task"]["containers"][0]["later"] = "x".into();
         });
         assert_eq!(Record::read(&newer).unwrap().task, task);
+    }
+
+    #[test]
+    fn a_start_is_asked_for_one_run() {
+        let with = |asked: &str, run: &str| Container {
+            extensions: [(ASKED_EXTENSION, asked), (RUN_EXTENSION, run)]
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = value.as_bytes().to_vec();
+                    (
+                        name.to_owned(),
+                        Any {
+                            type_url: String::new(),
+                            value,
+                        },
+                    )
+                })
+                .collect(),
+            ..Container::default()
+        };
+        let first = r#"{"run":1,"atMillis":5,"later":true}"#;
+        assert_eq!(read_asked(&with(first, "1")).unwrap().at_millis, 5);
+        assert_eq!(read_asked(&with(first, "2")), None);
+        assert_eq!(read_asked(&with("null", "1")), None);
+        assert_eq!(read_asked(&Container::default()), None);
     }
 
     #[test]

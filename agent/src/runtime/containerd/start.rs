@@ -1,21 +1,18 @@
 //! From a record to a running process.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use longshore_protocol::exit_record::LOG_SCHEME;
 
-use super::record::{EXIT_EXTENSION, RUN_EXTENSION, Record, json, read_exit, read_run};
+use super::record::{Record, StartAsked, read_asked, read_exit, read_run};
 use super::{ContainerdRuntime, SLOW, is_longshore, made_with, refused};
 use crate::containerd::services::v1::snapshots::MountsRequest;
-use crate::containerd::services::v1::{
-    Container, CreateTaskRequest, DeleteTaskRequest, StartRequest, UpdateContainerRequest,
-};
+use crate::containerd::services::v1::{Container, CreateTaskRequest, DeleteTaskRequest, StartRequest};
 use crate::containerd::types::Mount;
 use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, Class, Optional, QUICK, call};
-use crate::model::{ContainerId, Exit};
+use crate::model::ContainerId;
 use crate::runtime::{RuntimeError, RuntimeEvent, Started};
 
 /// A shim ends within milliseconds of its last container.
@@ -58,7 +55,13 @@ impl ContainerdRuntime {
                 return Err(error.into());
             }
         }
-        let started = self.start_task(id, &name).await?;
+        // Only now: what is made and not started stays made if the agent dies.
+        if !is_longshore(made_with(&record)) {
+            let at_millis = self.clock.now().as_millisecond();
+            self.write_asked(&name, Some(&StartAsked { run, at_millis }))
+                .await?;
+        }
+        let started = self.start_task(id, &name, &record).await?;
         self.watch.started(id, started.pid);
         Ok(started)
     }
@@ -93,7 +96,7 @@ impl ContainerdRuntime {
         }
         let asked = id.clone();
         let Some(exit) = self.exits(move |exits| exits.read(&asked)).await? else {
-            return Ok(None);
+            return self.forgotten_already(id, name, record).await;
         };
         if let Some(process) = self.process(name).await? {
             return Ok(Some(self.already_started(id, &process)));
@@ -102,6 +105,26 @@ impl ContainerdRuntime {
         Ok(Some(Started {
             pid: 0,
             at_millis: exit.exited_at.wall.as_millisecond(),
+        }))
+    }
+
+    /// A start that was lost on its way back, of what containerd has forgotten since. How it ended nobody knows.
+    async fn forgotten_already(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        record: &Container,
+    ) -> Result<Option<Started>, RuntimeError> {
+        let Some(asked) = read_asked(record) else {
+            return Ok(None);
+        };
+        if self.process(name).await?.is_some() {
+            return Ok(None);
+        }
+        self.tell_exit(id);
+        Ok(Some(Started {
+            pid: 0,
+            at_millis: asked.at_millis,
         }))
     }
 
@@ -198,7 +221,12 @@ impl ContainerdRuntime {
             .map(drop)
     }
 
-    async fn start_task(&self, id: &ContainerId, name: &str) -> Result<Started, RuntimeError> {
+    async fn start_task(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        record: &Container,
+    ) -> Result<Started, RuntimeError> {
         let request = StartRequest {
             container_id: name.to_owned(),
             exec_id: String::new(),
@@ -210,6 +238,10 @@ impl ContainerdRuntime {
                 at_millis: self.clock.now().as_millisecond(),
             }),
             Err(error) => {
+                let never_ran = matches!(error.class, Class::Failed | Class::NotFound | Class::Invalid);
+                if never_ran && !is_longshore(made_with(record)) {
+                    self.write_asked(name, None).await?;
+                }
                 if error.class == Class::Failed {
                     // Nothing ran, and nothing must be left that looks as if it could still be started.
                     let deleted = self.delete_task(name).await;
@@ -269,42 +301,6 @@ impl ContainerdRuntime {
             pid,
             at_millis: now - age().unwrap_or(0).max(0),
         }
-    }
-
-    /// Writes into the record how its run ended, or that another is to come, and its number: both or neither.
-    pub(super) async fn write_exit(
-        &self,
-        id: &str,
-        exit: Option<&Exit>,
-        run: Option<u32>,
-    ) -> Result<(), RuntimeError> {
-        let not_json = |error: serde_json::Error| refused("UpdateContainer", id, &error);
-        let mut extensions = HashMap::new();
-        extensions.insert(
-            EXIT_EXTENSION.to_owned(),
-            json(EXIT_EXTENSION, &exit).map_err(not_json)?,
-        );
-        if let Some(run) = run {
-            extensions.insert(
-                RUN_EXTENSION.to_owned(),
-                json(RUN_EXTENSION, &run).map_err(not_json)?,
-            );
-        }
-        let paths = extensions
-            .keys()
-            .map(|name| format!("extensions.{name}"))
-            .collect();
-        let request = UpdateContainerRequest {
-            container: Some(Container {
-                id: id.to_owned(),
-                extensions,
-                ..Container::default()
-            }),
-            update_mask: Some(prost_types::FieldMask { paths }),
-        };
-        let mut containers = self.client.containers();
-        call("UpdateContainer", id, QUICK, containers.update(request)).await?;
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::model::{Body, sample};
 
 mod disk;
+mod ended;
 #[path = "../../../tests/faulty_disk/mod.rs"]
 mod faulty_disk;
 mod rebuild;

@@ -6,42 +6,72 @@ use super::*;
 
 impl FakeRuntime {
     async fn begin_run(&self, id: &ContainerId, run: u32, subject: String) -> Result<Started, RuntimeError> {
+        if let Some(started) = self.set_up(id, run, &subject)? {
+            return self.leave("start", &subject, started).await;
+        }
+        if self.keeps_no_exits.load(Ordering::Relaxed) {
+            // It is noted that it was asked for, and then it is asked for.
+            self.world.cross_at_once(&format!("= start {subject}")).await;
+        }
         let started = {
             let mut inner = self.inner.lock().unwrap();
             let inner = &mut *inner;
-            let Some(container) = inner.containers.get_mut(id) else {
-                return Err(RuntimeError::NotFound(subject));
+            let container = inner.containers.get_mut(id);
+            let Some(container) = container.filter(|each| each.state == ObservedState::Created) else {
+                return Err(self.unavailable("start", &subject));
             };
-            match container.state {
-                ObservedState::Running(started) => started,
-                ObservedState::Exited => {
-                    assert_eq!(
-                        container.run, run,
-                        "what has ended is of the run that is asked for"
-                    );
-                    return Err(refused("start", id, "it has ended"));
-                }
-                ObservedState::Created => return Err(self.unavailable("start", &subject)),
-                ObservedState::Recorded => {
-                    let words = behaviour(&container.task, id);
-                    if words[0] == "unstartable" || words[0] == "once" && run > 0 {
-                        return Err(refused("start", id, "exec: \"nothing\": no such file"));
-                    }
-                    container.state = ObservedState::Created;
-                    let pid = container.pid;
-                    let slow = self.slowness("start");
-                    let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
-                    let started = Started { pid, at_millis };
-                    // It goes on whatever becomes of the one who asked.
-                    match slow.is_zero() {
-                        true => self.begin(inner, id, started),
-                        false => self.begin_after(inner, id, started, slow),
-                    }
-                    started
-                }
+            let slow = self.slowness("start");
+            let at_millis = self.world.millis() + i64::try_from(slow.as_millis()).unwrap();
+            let pid = container.pid;
+            let started = Started { pid, at_millis };
+            // It goes on whatever becomes of the one who asked.
+            container.begins = true;
+            match slow.is_zero() {
+                true => self.begin(inner, id, started),
+                false => self.begin_after(inner, id, started, slow),
             }
+            started
         };
         self.leave("start", &subject, started).await
+    }
+
+    /// Up to where its process is to begin; where it has begun already, there is nothing to do.
+    fn set_up(&self, id: &ContainerId, run: u32, subject: &str) -> Result<Option<Started>, RuntimeError> {
+        let mut inner = self.inner.lock().unwrap();
+        let inner = &mut *inner;
+        let Some(container) = inner.containers.get_mut(id) else {
+            return Err(RuntimeError::NotFound(subject.to_owned()));
+        };
+        match container.state {
+            ObservedState::Running(started) => Ok(Some(started)),
+            ObservedState::Exited => {
+                assert_eq!(
+                    container.run, run,
+                    "what has ended is of the run that is asked for"
+                );
+                Err(refused("start", id, "it has ended"))
+            }
+            ObservedState::Created if container.begins => Err(self.unavailable("start", subject)),
+            ObservedState::Created => Ok(None),
+            ObservedState::Recorded if container.asked == Some(run) => {
+                let at_millis = self.world.millis();
+                self.tell(inner, id);
+                Ok(Some(Started { pid: 0, at_millis }))
+            }
+            ObservedState::Recorded => {
+                let words = behaviour(&container.task, id);
+                if words[0] == "unstartable" || words[0] == "once" && run > 0 {
+                    return Err(refused("start", id, "exec: \"nothing\": no such file"));
+                }
+                container.state = ObservedState::Created;
+                container.begins = false;
+                let notes = !self.notes_no_starts.load(Ordering::Relaxed);
+                if notes && self.keeps_no_exits.load(Ordering::Relaxed) {
+                    container.asked = Some(run);
+                }
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -78,7 +108,7 @@ impl Runtime for FakeRuntime {
             {
                 return Err(refused("create", &create.id, "simulated refusal"));
             }
-            let old = inner.containers.get(&create.id).map(|container| container.state);
+            let old = inner.containers.get(&create.id).map(Container::observed);
             match old {
                 None | Some(ObservedState::Recorded) => {}
                 Some(state) => panic!("{subject} is made anew while it is {state:?}"),
@@ -91,6 +121,8 @@ impl Runtime for FakeRuntime {
                 code: None,
                 kill_works_from: 0,
                 pid: inner.pids,
+                asked: None,
+                begins: false,
             };
             inner.containers.insert(create.id.clone(), container);
             inner.history.entry(create.id).or_default();
@@ -221,7 +253,7 @@ impl Runtime for FakeRuntime {
                 id: id.clone(),
                 task: Some(container.task.clone()),
                 run: container.run,
-                state: container.state,
+                state: container.observed(),
             });
             observed.collect()
         };

@@ -37,6 +37,9 @@ pub(super) async fn drive(
     node.link
         .again_percent
         .store(scenario.again_percent, Ordering::Relaxed);
+    node.runtime
+        .keeps_no_exits
+        .store(scenario.keeps_no_exits(), Ordering::Relaxed);
     node.crashes_left = scenario.crashes;
     node.start();
     node.plant();

@@ -99,9 +99,9 @@ impl<'a> Oracle<'a> {
         if history.overlaps {
             blame("it ran twice at once".to_owned());
         }
-        // A runtime that forgets an end before the start is stored leaves nothing that tells of either.
-        let again = container_of(&self.scenario.tasks, id).restart_policy.is_some();
-        if history.starts > 1 && !history.forgotten && !again {
+        // What had just begun when the power was cut, so that nobody had stored it, begins in the new boot.
+        let again = container_of(&self.scenario.tasks, id).restart_policy.is_some() || history.cut_off;
+        if history.starts > 1 && !again {
             blame(format!("it was started {} times", history.starts));
         }
         let told = node.link.told_at(arn, "STOPPED").unwrap();
@@ -120,9 +120,9 @@ impl<'a> Oracle<'a> {
             match (container.exit_code, history.code) {
                 (Some(told), Some(true_one)) if told == true_one => {}
                 (None, _) if history.starts == 0 => {}
-                // What was about to be known to run when the agent died or the power was cut is not known to have run. A
-                // gap, in docs/failures.md: it is closed once a start is stored before it is asked for.
-                (None, _) if history.forgotten => {}
+                (None, _) if history.cut_off => {}
+                // Then it is said that nobody knows.
+                (None, _) if history.forgotten && says_why(container.reason.as_deref()) => {}
                 // Its start was given up while its answer was on the way.
                 (None, Some(137)) if history.removed => {}
                 (told, true_one) => blame(format!(
@@ -165,6 +165,10 @@ impl<'a> Oracle<'a> {
             ));
         }
     }
+}
+
+fn says_why(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason.starts_with("ExitStatusLost: "))
 }
 
 fn container_of<'a>(tasks: &'a [(TaskArn, TaskSpec)], id: &ContainerId) -> &'a ecs::ContainerDefinition {

@@ -94,6 +94,20 @@ impl Scenario {
         scenario
     }
 
+    /// Whether shims keep no exit records, as the stock one.
+    pub fn keeps_no_exits(&self) -> bool {
+        let forgets = |event: &Event| {
+            matches!(
+                event,
+                Event::RuntimeAway {
+                    forgets_exits: true,
+                    ..
+                }
+            )
+        };
+        self.events.iter().any(|(_, event)| forgets(event))
+    }
+
     fn add_tasks(&mut self, dice: &mut Dice) {
         for task in 0..self.tasks.len() {
             let at = dice.millis(40_000);

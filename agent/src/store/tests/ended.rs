@@ -1,0 +1,84 @@
+//! Tasks that have ended here, and are remembered for a while.
+
+use jiff::ToSpan as _;
+
+use super::*;
+use crate::model::{Report, TaskState, sample};
+
+fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn report(number: u128) -> Report {
+    let mut assignment = sample::assignment(&[true]);
+    assignment.arn = sample::arn(number);
+    TaskState::new(assignment).standing(crate::model::KnownStatus::Stopped)
+}
+
+fn ended(number: u128, at: Timestamp) -> Write {
+    Write::Ended(Box::new(report(number)), at)
+}
+
+async fn known(store: &Store, number: u128) -> bool {
+    let found = store
+        .take_in(Vec::new(), vec![sample::arn(number)])
+        .await
+        .unwrap();
+    !found.is_empty()
+}
+
+#[tokio::test]
+async fn an_assignment_of_one_that_has_ended_is_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = opened(&path(&folder));
+    store.commit(vec![ended(1, start())]).await.unwrap();
+    let assignment = Assignment {
+        arn: sample::arn(1),
+        ..sample::assignment(&[true])
+    };
+    let writes = vec![Write::Assignment(assignment.clone())];
+    let found = store
+        .take_in(writes, vec![sample::arn(2), sample::arn(1)])
+        .await
+        .unwrap();
+    assert_eq!(found, [report(1)]);
+    drop(store);
+    let (store, contents) = opened(&path(&folder));
+    assert_eq!(
+        contents.tasks[0].assignment.body,
+        Body::Ended(Box::new(report(1)))
+    );
+    // What is found in the runtime has not ended.
+    store.commit(vec![Write::Adopted(assignment)]).await.unwrap();
+    assert!(!known(&store, 1).await);
+}
+
+#[tokio::test]
+async fn they_are_bounded_in_number_and_age_and_none_that_is_ordered_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = opened(&path(&folder));
+    let ordered = Assignment {
+        arn: sample::arn(1),
+        ..sample::assignment(&[true])
+    };
+    let writes = vec![
+        ended(1, start()),
+        ended(2, start()),
+        ended(3, start()),
+        Write::Assignment(ordered.clone()),
+    ];
+    store.commit(writes).await.unwrap();
+    let young = start() + (399 * 24).hours();
+    store.commit(vec![ended(4, young)]).await.unwrap();
+    assert!(known(&store, 2).await);
+    let old = start() + (401 * 24).hours();
+    store.commit(vec![ended(5, old)]).await.unwrap();
+    assert!(known(&store, 1).await, "it is ordered");
+    assert!(!known(&store, 2).await);
+    store.commit(vec![Write::Forget(ordered.arn)]).await.unwrap();
+    let many = (6..=10_005).map(|number| ended(number, old)).collect();
+    store.commit(many).await.unwrap();
+    for (number, is_known) in [(1, false), (5, false), (6, true), (10_005, true)] {
+        assert_eq!(known(&store, number).await, is_known, "{number}");
+    }
+}
