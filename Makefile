@@ -22,11 +22,11 @@ chaos: ## kill everything at random under real tasks: RUNS=100 SEED=1 (root, or 
 fuzz: ## decoders fed with broken input: TARGET=reference, SECONDS=60 for each, SEED=1
 	TARGET='$(TARGET)' SECONDS_EACH='$(SECONDS)' SEED='$(SEED)' scripts/fuzz
 
-vm: ## the tests in virtual machines: systemd, cgroup v2, power cuts (root, or sudo)
+vm: ## the tests in virtual machines: systemd, cgroup v2, a power cut, 1970 (root, or sudo)
 	packaging/install-dependencies test
 	scripts/vm
 
-vm-long: ## every black-box test in a virtual machine, and the long power cuts: two hours
+vm-long: ## all of them: every black-box test inside, twenty power cuts, wrong clocks, crun: two hours
 	packaging/install-dependencies test
 	scripts/vm --run-ignored all
 

@@ -28,8 +28,8 @@ pub fn architecture() -> &'static str {
     }
 }
 
-/// A layer with busybox, its links, and `/etc/passwd` with users `root` and `app` (1000).
-fn busybox_layer(dir: &Path) -> PathBuf {
+/// A folder with busybox, its links, and `/etc/passwd` with users `root` and `app` (1000).
+fn busybox_files(dir: &Path) -> PathBuf {
     let root = dir.join("rootfs");
     for folder in ["bin", "etc", "tmp", "root", "data", "www"] {
         std::fs::create_dir_all(root.join(folder)).expect("a folder");
@@ -47,14 +47,23 @@ fn busybox_layer(dir: &Path) -> PathBuf {
         "root:x:0:\napp:x:1000:\nextra:x:2000:app\n",
     )
     .expect("a file");
-    let tar = dir.join("layer.tar");
+    root
+}
+
+/// A layer of a folder's files: its descriptor, and the digest of the archive before it was compressed.
+fn layer(layout: &Path, root: &Path) -> (Value, String) {
+    let tar = root.with_extension("tar");
     run(Command::new("tar")
         .arg("-C")
-        .arg(&root)
+        .arg(root)
         .args(["--owner=0", "--group=0", "--numeric-owner", "-cf"])
         .arg(&tar)
         .arg("."));
-    tar
+    let diff_id = format!("sha256:{}", sha256_hex(&std::fs::read(&tar).expect("the layer")));
+    run(Command::new("gzip").args(["-n", "-f"]).arg(&tar));
+    let compressed = std::fs::read(root.with_extension("tar.gz")).expect("the layer");
+    let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+    (blob(layout, &compressed, media_type), diff_id)
 }
 
 /// Makes a busybox image whose configuration has `config` merged in, for `architecture`.
@@ -63,29 +72,38 @@ fn busybox_layer(dir: &Path) -> PathBuf {
 /// When it can't be made.
 #[must_use]
 pub fn busybox(dir: &Path, architecture: &str, config: &Value) -> Image {
+    busybox_with(dir, architecture, config, &[])
+}
+
+/// As [`busybox`], with a layer more for each of these folders.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn busybox_with(dir: &Path, architecture: &str, config: &Value, folders: &[PathBuf]) -> Image {
     std::fs::create_dir_all(dir).expect("a folder");
-    let tar = busybox_layer(dir);
-    let diff_id = format!("sha256:{}", sha256_hex(&std::fs::read(&tar).expect("the layer")));
-    run(Command::new("gzip").args(["-n", "-f"]).arg(&tar));
-    let layer = std::fs::read(dir.join("layer.tar.gz")).expect("the layer");
+    let layout = dir.join("layout");
+    let first = busybox_files(dir);
+    let (layers, diff_ids): (Vec<_>, Vec<_>) = std::iter::once(&first)
+        .chain(folders)
+        .map(|folder| layer(&layout, folder))
+        .unzip();
     let mut all = json!({
         "architecture": architecture, "os": "linux",
         "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
     if let (Some(known), Some(more)) = (all["config"].as_object_mut(), config.as_object()) {
         known.extend(more.clone());
     }
-    let layout = dir.join("layout");
     let config = blob(
         &layout,
         all.to_string().as_bytes(),
         "application/vnd.oci.image.config.v1+json",
     );
-    let layer = blob(&layout, &layer, "application/vnd.oci.image.layer.v1.tar+gzip");
     let manifest = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config, "layers": [layer],
+        "config": config, "layers": layers,
     });
     let manifest = blob(
         &layout,

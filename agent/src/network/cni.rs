@@ -6,14 +6,11 @@
 //! Invariants: the record is written before the first effect and removed after the last, so whatever is interrupted
 //! can be taken back; taking back goes on past a fault, and keeps record and namespace as long as there is one, since
 //! the plugins need both to try again. Plugins of different containers run at the same time.
-//!
-//! Limit: a namespace that somebody else unmounts takes with it what the bridge plugin needs to remove its
-//! masquerading rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use longshore_protocol::status::NetworkMode;
@@ -25,7 +22,9 @@ use super::plugin::{Call, Plugins, Verb};
 use super::ports::PortKeeper;
 use super::record::{Found, Record};
 use super::resolv::{HostFiles, Names, write_files};
-use super::{Attach, Attachment, Network, NetworkError, chain, forward, leases, namespace, routes};
+use super::{
+    Attach, Attachment, Network, NetworkError, chain, forward, leases, masquerade, namespace, routes,
+};
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::model::{ContainerId, Protocol};
@@ -47,6 +46,8 @@ pub struct CniNetwork {
     shared: Arc<Shared>,
     plugins: Plugins,
     clock: Arc<dyn Clock>,
+    /// What was attached here and is untouched since: its plugins can take all of it back.
+    whole: Mutex<BTreeSet<ContainerId>>,
 }
 
 impl CniNetwork {
@@ -71,6 +72,7 @@ impl CniNetwork {
                 clock: Arc::clone(&clock),
             },
             clock,
+            whole: Mutex::default(),
         }
     }
 
@@ -251,6 +253,7 @@ impl CniNetwork {
 
     /// Takes everything back but the folder and its lock, which the caller holds.
     async fn take_back(&self, container: &ContainerId, lock: &Lock) -> Result<(), NetworkError> {
+        let mut whole = self.lock_whole().remove(container);
         let (folder, path) = (self.folder(container), self.namespace(container));
         let found = self.blocking(move |_| Record::read(&folder)).await?;
         let (plugins, result, mapped) = match found {
@@ -258,6 +261,7 @@ impl CniNetwork {
                 // With no record, all that can be left of the plugins is a lease.
                 let mut plugins = chain::plugins(&self.shared.network, &[]);
                 plugins.truncate(self.leased(container).await?.len().min(1));
+                whole = true;
                 (plugins, Value::Null, false)
             }
             Found::Record(record) => (record.plugins, record.result, !record.bindings.is_empty()),
@@ -288,11 +292,21 @@ impl CniNetwork {
                 // The bridge plugin takes the interface away before it stumbles over rules that an ADD which was
                 // broken off never made. The second time there is nothing to stumble over.
                 done = self.plugins.call(&call, &config).await;
+                whole = false;
             }
             first = first.and(done);
         }
+        if !whole {
+            let removed = masquerade::remove(&self.plugins, &call, &self.shared.network.bridge).await;
+            first = first.and(removed.map(|()| Value::Null));
+        }
         first?;
         self.locked(lock, move |_| namespace::remove(&path)).await
+    }
+
+    fn lock_whole(&self) -> std::sync::MutexGuard<'_, BTreeSet<ContainerId>> {
+        // Nothing is half done under this lock, so a panic elsewhere leaves a good set.
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn leased(&self, container: &ContainerId) -> Result<Vec<IpAddr>, NetworkError> {
@@ -321,7 +335,13 @@ impl Network for CniNetwork {
         };
         self.take_back(&request.container, &lock).await?;
         let attached = match request.mode {
-            NetworkMode::Bridge => self.attach_bridge(request, &lock).await,
+            NetworkMode::Bridge => {
+                let attached = self.attach_bridge(request, &lock).await;
+                if attached.is_ok() {
+                    self.lock_whole().insert(request.container.clone());
+                }
+                attached
+            }
             NetworkMode::Host | NetworkMode::None => self.attach_files(request, &lock).await,
         };
         if attached.is_err() {

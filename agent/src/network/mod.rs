@@ -12,6 +12,7 @@ mod fuzz;
 mod holder;
 mod leases;
 mod lock;
+mod masquerade;
 mod namespace;
 mod plugin;
 mod ports;

@@ -90,6 +90,7 @@ impl Place {
                     || line.contains("CNI-DN-")
                     || line.contains("id: ")
                     || line.contains("longshore:")
+                    || is_a_containers_chain(line)
             })
             .map(str::to_owned)
             .collect();
@@ -112,6 +113,12 @@ impl Place {
         }
         found
     }
+}
+
+/// `:CNI-` and hexadecimal digits, as `iptables-save` shows it even if it is empty.
+fn is_a_containers_chain(line: &str) -> bool {
+    let name = line.strip_prefix(":CNI-").and_then(|rest| rest.split(' ').next());
+    name.is_some_and(|name| name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 pub fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {

@@ -45,6 +45,12 @@ impl Channel {
     }
 }
 
+/// A script that runs another one, but no longer than that.
+pub(super) fn bounded(seconds: u64, script: &str) -> String {
+    let script = encode(script.as_bytes());
+    format!("exec timeout --kill-after=10 {seconds} bash -c \"$(base64 -d <<<{script})\"")
+}
+
 fn encode(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -69,6 +75,22 @@ fn parse(line: &str, id: u64) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_that_takes_too_long_ends_with_what_it_had_said() {
+        let run = |seconds, script: &str| {
+            let mut command = std::process::Command::new("bash");
+            let output = command.arg("-c").arg(bounded(seconds, script)).output().unwrap();
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&output.stdout).into_owned(),
+            )
+        };
+        let quoted = "x='a \"b\" $HOME'; echo \"$x\"\nexit 3";
+        assert_eq!(run(60, quoted), (Some(3), "a \"b\" $HOME\n".to_owned()));
+        let hangs = "echo begun; sleep 600";
+        assert_eq!(run(1, hangs), (Some(124), "begun\n".to_owned()));
+    }
 
     #[test]
     fn an_answer_is_of_its_own_script() {

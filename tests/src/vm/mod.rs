@@ -23,8 +23,13 @@ use channel::Channel;
 const BOOT: Duration = Duration::from_secs(240);
 /// What a command may take unless a test says otherwise.
 const COMMAND: Duration = Duration::from_secs(120);
+/// What is left for the answer once a command's own time is up.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Enough for containerd, a control plane, an agent and small containers. The disk is not counted.
 const MEMORY_MIB: u32 = 1536;
+
+/// The test machine's loopback, as the virtual one reaches it once it is [`Machine::link`]ed.
+pub const HOST: &str = "10.0.2.2";
 
 /// A virtual machine.
 #[derive(Debug)]
@@ -115,11 +120,13 @@ impl Machine {
         command.arg("-initrd").arg(self.image.initrd());
         command.args([
             "-append",
-            "root=/dev/vda rw console=ttyS0 panic=-1 fsck.mode=auto",
+            "root=/dev/vda rw console=ttyS0 panic=-1 fsck.mode=auto net.ifnames=0",
         ]);
         // Killing QEMU is a power cut then: what the guest has flushed is in the file, what it has not is lost.
         command.args(["-drive", &drive("root.img", ",cache=writeback")]);
         command.args(["-drive", &drive("programs.img", ",readonly=on")]);
+        command.args(["-netdev", "user,id=net,ipv6=off"]);
+        command.args(["-device", "virtio-net-pci,netdev=net"]);
         command.arg("-serial");
         command.arg(format!("file:{}", self.console_path().display()));
         command.args(["-device", "virtio-serial", "-device", "virtio-rng-pci"]);
@@ -135,6 +142,16 @@ impl Machine {
         command
     }
 
+    /// Has it reach [`HOST`], and nothing beyond, until it is switched off.
+    ///
+    /// # Panics
+    /// When it isn't on, or has no network card.
+    pub async fn link(&mut self) {
+        let card = "modprobe virtio_net && udevadm settle && ip link set eth0 up";
+        self.ok(&format!("{card} && ip address replace 10.0.2.15/24 dev eth0"))
+            .await;
+    }
+
     /// Runs a shell script in it, as root.
     ///
     /// # Panics
@@ -143,17 +160,19 @@ impl Machine {
         self.run_for(COMMAND, script).await
     }
 
-    /// As [`Machine::run`], with its own patience.
+    /// As [`Machine::run`], with its own patience. A script that takes longer is killed, with status 124 or 137 and what
+    /// it had printed: the machine can be asked what it waited for.
     ///
     /// # Panics
-    /// When it isn't on, or doesn't answer in time; then with the end of its console.
+    /// When it isn't on, or doesn't answer at all; then with the end of its console.
     pub async fn run_for(&mut self, patience: Duration, script: &str) -> Answer {
+        let seconds = patience.as_secs();
+        let bounded = channel::bounded(seconds, script);
         let power = self.power.as_mut().expect("it is on");
-        match tokio::time::timeout(patience, power.channel.run(script)).await {
+        match tokio::time::timeout(patience + ANSWER, power.channel.run(&bounded)).await {
             Ok(answer) => answer,
             Err(_) => panic!(
-                "no answer within {} s to:\n{script}\nThe console ends so:\n{}",
-                patience.as_secs(),
+                "no answer within {seconds} s to:\n{script}\nThe console ends so:\n{}",
                 self.console_end()
             ),
         }
@@ -162,17 +181,30 @@ impl Machine {
     /// What a script prints.
     ///
     /// # Panics
-    /// When it fails, or doesn't answer in time.
+    /// When it fails, or doesn't answer in time; then with the machine's journal.
     pub async fn ok(&mut self, script: &str) -> String {
         let answer = self.run(script).await;
-        assert_eq!(answer.status, 0, "{script}\n{}", answer.output);
+        if answer.status != 0 {
+            let Answer { status, output } = answer;
+            panic!("status {status}: {script}\n{output}\n{}", self.journal().await);
+        }
         answer.output.trim().to_owned()
+    }
+
+    /// What its services and its kernel said last, and which services have failed: for whoever must say why a test did.
+    ///
+    /// # Panics
+    /// When it isn't on.
+    pub async fn journal(&mut self) -> String {
+        let script =
+            "uptime; systemctl --no-pager --failed; journalctl --no-pager -b -n 400 -o short-precise";
+        self.run(script).await.output
     }
 
     /// Asks until a script succeeds, and gives what it printed then.
     ///
     /// # Panics
-    /// When it hasn't within `patience`; then with what it printed last.
+    /// When it hasn't within `patience`; then with what it printed last, and the machine's journal.
     pub async fn until(&mut self, patience: Duration, script: &str) -> String {
         let begun = tokio::time::Instant::now();
         loop {
@@ -180,12 +212,14 @@ impl Machine {
             if answer.status == 0 {
                 return answer.output.trim().to_owned();
             }
-            assert!(
-                begun.elapsed() < patience,
-                "not within {} s: {script}\n{}",
-                patience.as_secs(),
-                answer.output
-            );
+            if begun.elapsed() >= patience {
+                panic!(
+                    "not within {} s: {script}\n{}\n{}",
+                    patience.as_secs(),
+                    answer.output,
+                    self.journal().await
+                );
+            }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -9,6 +9,9 @@
     reason = "helpers of tests may fail like tests"
 )]
 
+mod clock;
 mod node;
+mod plane;
+mod power;
 mod scenarios;
 mod services;

@@ -81,6 +81,7 @@ async fn no_line_is_missing(node: &mut Node, task: &str) {
 #[tokio::test]
 async fn ends_are_told_whatever_a_container_does_to_its_cgroup() {
     let mut node = Node::up(&["ECS_CONTAINER_STOP_TIMEOUT=1s"]).await;
+    the_kernel_is_asked_to_empty_a_cgroup_at_once(&mut node).await;
     a_container_without_memory_is_told_as_such(&mut node).await;
     threads_of_their_own_group_do_not_outlive_their_container(&mut node).await;
     node.until_clean().await;
@@ -98,6 +99,36 @@ async fn a_container_without_memory_is_told_as_such(node: &mut Node) {
     assert!(reason.starts_with("OutOfMemoryError"), "{stopped:#}");
 }
 
+/// By `cgroup.kill`, not process by process: one that forks faster than it is looked for would get away. Another's process
+/// in the cgroup is not in the container's PID namespace, so that nobody else ends it.
+async fn the_kernel_is_asked_to_empty_a_cgroup_at_once(node: &mut Node) {
+    let script = "until [ -e /go ]; do sleep 1; done; exit 6";
+    let task = node
+        .run(&json!({"command": ["sh", "-c", script]}), &json!({}))
+        .await;
+    node.until(&task, "RUNNING").await;
+    let pid = node.pid(&task).await;
+    let stray = format!(
+        "systemd-run --quiet --collect --unit stray sleep 100000; pid=$(systemctl show --value --property MainPID stray); \
+         echo $pid >/sys/fs/cgroup/longshore/{task}/{task}-0/cgroup.procs && echo $pid"
+    );
+    let stray = node.machine.ok(&stray).await;
+    let tracing = "/sys/kernel/tracing";
+    let watch = format!(
+        "mountpoint -q {tracing} || mount -t tracefs tracefs {tracing}; cd {tracing} && \
+         echo 'p:emptied cgroup_kill_write' >kprobe_events && echo 1 >events/kprobes/emptied/enable"
+    );
+    node.machine.ok(&watch).await;
+    node.machine.ok(&format!("touch /proc/{pid}/root/go")).await;
+    let stopped = node.until(&task, "STOPPED").await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 6, "{stopped:#}");
+    node.machine.ok(&format!("! kill -0 {stray}")).await;
+    let seen = node.machine.ok(&format!("cat {tracing}/trace")).await;
+    let lines: Vec<_> = seen.lines().filter(|line| line.contains("emptied:")).collect();
+    assert!(!lines.is_empty(), "{seen}");
+    println!("cgroup.kill: {lines:#?}");
+}
+
 /// Of a threaded group the kernel lists no processes; they are in the list of the group above.
 async fn threads_of_their_own_group_do_not_outlive_their_container(node: &mut Node) {
     let script = "cd /sys/fs/cgroup && busybox mkdir sub && echo threaded >sub/cgroup.type && echo $$ >sub/cgroup.threads \
@@ -109,4 +140,30 @@ async fn threads_of_their_own_group_do_not_outlive_their_container(node: &mut No
     node.machine.until(LONG, &threaded).await;
     let stopped = node.stop(&task).await;
     assert_eq!(stopped["containers"][0]["exitCode"], 137, "{stopped:#}");
+}
+
+/// What is elsewhere shown with runc.
+#[tokio::test]
+#[ignore = "takes five minutes: make vm-long"]
+async fn crun_makes_containers_as_well() {
+    let mut node = Node::up(&["LONGSHORE_OCI_RUNTIME=crun", "ECS_CONTAINER_STOP_TIMEOUT=20s"]).await;
+    let task = node
+        .run(&counter(), &json!({"cpu": "512", "memory": "128"}))
+        .await;
+    node.until(&task, "RUNNING").await;
+    let made = format!("crun --root /run/containerd/runc/longshore list | grep {task}");
+    node.machine.ok(&made).await;
+    limits_are_in_the_cgroup(&mut node, &task).await;
+    let pid = node.pid(&task).await;
+    node.machine
+        .ok("systemctl restart containerd longshore-agent")
+        .await;
+    a_container_without_memory_is_told_as_such(&mut node).await;
+    threads_of_their_own_group_do_not_outlive_their_container(&mut node).await;
+    the_kernel_is_asked_to_empty_a_cgroup_at_once(&mut node).await;
+    assert_eq!(node.pid(&task).await, pid);
+    no_line_is_missing(&mut node, &task).await;
+    let stopped = node.stop(&task).await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 7, "{stopped:#}");
+    node.until_clean().await;
 }
