@@ -58,7 +58,7 @@ fn assert_stored(assignment: &Assignment) {
             assert_eq!(&serde_json::from_slice::<ResolvedTask>(&json).unwrap(), &**task);
         }
         Body::Nothing { reason } => assert!(reason.len() <= REASON, "a reason of {} bytes", reason.len()),
-        Body::Ended(report) => panic!("nothing has run here: {report:?}"),
+        Body::Ended(report) => panic!("nothing has run: {report:?}"),
     }
 }
 
