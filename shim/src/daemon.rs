@@ -200,12 +200,12 @@ fn run(
     let mut unused = Unused::default();
     while !waiting.is_ending() {
         let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
-        let is_unused = readers.is_empty() && shim.is_empty();
+        let is_unused = readers.is_empty() && shim.is_idle();
         let forgotten = match unused.look(clock::monotonic(), is_unused) {
             Look::Used => None,
             Look::Again(left) => Some(left),
             Look::Forgotten => {
-                crate::service::Waiting::end(waiting, Duration::ZERO, &|| shim.is_empty());
+                crate::service::Waiting::end(waiting, Duration::ZERO, &|| shim.is_forgotten());
                 continue;
             }
         };

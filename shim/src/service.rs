@@ -24,7 +24,7 @@ mod query;
 mod signal;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -112,9 +112,11 @@ pub struct Table {
 impl Table {
     fn is_empty(&self) -> bool {
         let now = clock::monotonic();
-        self.containers.is_empty()
-            && self.creating.is_empty()
-            && self.expected.values().all(|deadline| *deadline <= now)
+        self.containers.is_empty() && self.none_to_come(now)
+    }
+
+    fn none_to_come(&self, now: Duration) -> bool {
+        self.creating.is_empty() && self.expected.values().all(|deadline| *deadline <= now)
     }
 }
 
@@ -230,6 +232,25 @@ impl Shim {
         self.table().is_empty()
     }
 
+    /// Whether all containers have ended, and none is to come.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let table = self.table();
+        let mut containers = table.containers.values();
+        table.none_to_come(clock::monotonic()) && containers.all(|container| container.has_stopped())
+    }
+
+    /// Whether nobody needs to ask for a container any more: all have ended, and either never ran, of which there is nothing
+    /// to tell that `delete` does not tell too, or their bundles are gone, without which containerd knows of none. So it is
+    /// when containerd gave up a container while it was being created: it called `delete`, and never Delete.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let containers = || self.table().containers.values().cloned().collect::<Vec<_>>();
+        let forgotten =
+            |container: &Arc<Container>| container.state().never_ran || is_gone(&container.bundle);
+        self.is_idle() && containers().iter().all(forgotten)
+    }
+
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -237,6 +258,12 @@ impl Shim {
         let idle = table.containers.values().all(|container| container.is_done());
         idle && table.creating.is_empty() && self.reaper.processes() == 0
     }
+}
+
+/// Whether a path leads nowhere; one that can't be looked at may be there.
+fn is_gone(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Decodes a request and has it answered.

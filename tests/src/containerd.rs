@@ -76,6 +76,12 @@ impl Containerd {
         self.until_ready().await;
     }
 
+    /// What it logged, and its shims with it.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
     /// What `ctr` says in a namespace.
     ///
     /// # Panics

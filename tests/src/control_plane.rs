@@ -70,6 +70,12 @@ impl ControlPlane {
         .await;
     }
 
+    /// The file of its store.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("data/control-plane.db")
+    }
+
     /// Its base URL.
     #[must_use]
     pub fn url(&self) -> String {

@@ -106,8 +106,9 @@ fn ordered(state: &mut TaskState, order: &Order) -> Result<Effect, OrderError> {
     let taken = state.assignment.take(order);
     state.record.desired = state.record.desired.max(state.assignment.desired);
     // The order itself is in the store already: `intake` has put it there. An older one tells as much.
-    if order.desired == DesiredStatus::Running && state.known() == KnownStatus::Stopped {
-        // Whoever orders it to run does not know that it has ended: restored from a backup, perhaps.
+    if state.known() == KnownStatus::Stopped {
+        // Whoever still orders something does not know that it has ended: restored from a backup, perhaps, or shown a list
+        // of before the end. An order stands until its end is told.
         let told = &mut state.record.acknowledged.task;
         *told = (*told).min(ReportedStatus::Running);
         return Ok(Effect::Live);

@@ -203,10 +203,10 @@ async fn a_record_of_no_container_is_told_and_removed_like_a_container() {
     assert!(!path(&stage).exists());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn there_is_no_record_of_what_never_ran() {
+/// A container of Longshore's shim that was killed after it was made and before it was started.
+async fn killed_before_its_start(command: &[&str]) -> Stage {
     let shim = binaries::longshore_shim();
-    let stage = Stage::with(Daemon::start(), &["sleep", "1000"], shim, "/nonexistent".into());
+    let stage = Stage::with(Daemon::start(), command, shim, "/nonexistent".into());
     let id = stage.id(0).to_string();
     stage.runtime.prepare_task(&stage.task).await.unwrap();
     stage.runtime.create(stage.request(0)).await.unwrap();
@@ -217,10 +217,51 @@ async fn there_is_no_record_of_what_never_ran() {
         String::from_utf8_lossy(&tasks).contains("STOPPED")
     };
     eventually("what was made has ended", stopped).await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_record_of_what_never_ran() {
+    let stage = killed_before_its_start(&["sleep", "1000"]).await;
     assert!(!path(&stage).exists());
     // What had run would not be run again.
     forget_task(&stage).await;
     assert_ne!(stage.runtime.start(&stage.id(0)).await.unwrap().pid, 0);
+    stage.clear().await;
+}
+
+// Invariant 3: containerd was killed while it took down what a dead agent was about to start, and has it as stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_killed_before_its_start_has_not_run_and_is_made_anew() {
+    let stage = killed_before_its_start(&["sh", "-c", "exit 9"]).await;
+    let agent = stage.another();
+    let mut events = agent.events().await.unwrap();
+    assert_eq!(agent.list().await.unwrap()[0].state, ObservedState::Created);
+    let mut started = agent.start(&stage.id(0)).await;
+    while let Err(error) = &started {
+        assert!(error.is_transient(), "{error}");
+        started = agent.start(&stage.id(0)).await;
+    }
+    assert_ne!(started.unwrap().pid, 0);
+    stage.exited(&mut events, 0).await;
+    let exit = agent.reap(&stage.id(0)).await.unwrap();
+    assert_eq!((exit.code, exit.reason), (Some(9), None));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_killed_before_its_start_has_no_exit_code_and_can_be_created_anew() {
+    let stage = killed_before_its_start(&["sh", "-c", "exit 9"]).await;
+    let exit = stage.another().reap(&stage.id(0)).await.unwrap();
+    let reason = exit.reason.as_deref().unwrap_or_default();
+    assert_eq!(exit.code, None);
+    assert!(reason.starts_with("CannotStartContainerError: "), "{reason}");
+    stage.runtime.remove(&stage.id(0)).await.unwrap();
+
+    let stage = killed_before_its_start(&["sh", "-c", "exit 9"]).await;
+    let agent = stage.another();
+    agent.create(stage.request(0)).await.unwrap();
+    assert_ne!(agent.start(&stage.id(0)).await.unwrap().pid, 0);
     stage.clear().await;
 }
 

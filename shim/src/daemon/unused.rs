@@ -1,13 +1,14 @@
 //! A shim that nobody will ever call again: one whose containerd was killed between `start` and Create, or between the
-//! last Delete and Shutdown. Not every containerd finds such a shim when it comes back.
+//! last Delete and Shutdown; or whose containerd gave up a container that was being created. Not every containerd finds such
+//! a shim when it comes back.
 
 use std::time::Duration;
 
-/// How long a shim without a container or a connection stays. containerd connects as soon as it has the address, and
+/// How long a shim stays that has no connection, and no container but what has ended and was forgotten. containerd connects as soon as it has the address, and
 /// holds on to the connection.
 const UNUSED: Duration = Duration::from_secs(60);
 
-/// Since when a shim has neither a container nor a connection.
+/// Since when a shim has had no connection and no container that goes on.
 #[derive(Debug, Default)]
 pub(super) struct Unused {
     since: Option<Duration>,

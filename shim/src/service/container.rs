@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// Its first process has been reaped: no exec begins any more.
     pub(super) ending: bool,
+    /// Its first process was reaped before it was started.
+    pub(super) never_ran: bool,
     /// Execs whose start is under way.
     pub(super) starting: usize,
     /// OOM kills that were published.
@@ -142,6 +144,7 @@ impl Container {
                 execs: HashMap::new(),
                 paused: false,
                 ending: false,
+                never_ran: false,
                 starting: 0,
                 oom_kills: 0,
                 oom_watch: None,

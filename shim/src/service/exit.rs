@@ -70,10 +70,11 @@ impl Shim {
     }
 
     fn container_ended(self: &Arc<Self>, container: &Arc<Container>, exit: Exit) {
-        let ran = {
+        let never_ran = {
             let mut state = container.state();
             state.ending = true;
-            state.init.phase != Phase::Created
+            state.never_ran = state.init.phase == Phase::Created;
+            state.never_ran
         };
         let undead = self.empty(container);
         let until = clock::monotonic() + EXECS;
@@ -90,7 +91,7 @@ impl Shim {
             self.logger.warn(&text);
         }
         // What was made and never started has ended no run: whoever finds a record may not start it again.
-        if ran {
+        if !never_ran {
             if record.undead.is_empty() {
                 self.write(container, record);
             } else {

@@ -16,15 +16,22 @@ impl Shim {
         let container = self.container(&request.id)?;
         let mut state = container.state();
         let paused = state.paused;
+        let never_ran = state.never_ran && request.exec_id.is_empty();
         let process = state.process(&container, &request.exec_id)?;
         let exit = match &process.phase {
             Phase::Stopped(exit) => Some(exit),
             Phase::Added | Phase::Created | Phase::Starting | Phase::Running => None,
         };
+        // A record may be late, on a full disk; so this, too, tells what never ran from what has ended.
+        let pid = if never_ran && exit.is_some() {
+            0
+        } else {
+            process.pid
+        };
         Ok(StateResponse {
             id: request.id.clone(),
             bundle: container.bundle.to_string_lossy().into_owned(),
-            pid: process.pid.cast_unsigned(),
+            pid: pid.cast_unsigned(),
             status: process.phase.status(paused) as i32,
             stdin: process.stdin.clone(),
             stdout: process.stdout.clone(),

@@ -88,6 +88,9 @@ fn a_container_that_was_never_started_can_be_killed_and_deleted() {
         shim.create(&container).unwrap();
         shim.kill("c", 9, false).unwrap();
         assert_eq!(shim.wait("c", ""), 137);
+        assert!(shim.is("c", Status::Stopped));
+        let pid = shim.state("c", "").unwrap().pid;
+        assert_eq!(pid, 0, "what never ran has ended no run");
         shim.delete("c", "").unwrap();
         let other = shims.container("d", "exit 3").in_group("c");
         shim.create(&other).unwrap();

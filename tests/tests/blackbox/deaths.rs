@@ -21,19 +21,8 @@ pub struct Waiting {
 impl Waiting {
     /// Runs one that will end with `code`, and prints a line before.
     pub async fn run(system: &System, name: &'static str, code: i32) -> Self {
-        let folder = system.host.dir().join(name);
         let script = format!("while [ ! -e /data/go ]; do sleep 0.05; done; echo going; exit {code}");
-        let host = HostVolumeProperties::builder().source_path(folder.to_str().expect("UTF-8"));
-        let volume = Volume::builder().name("data").host(host.build()).build();
-        let mount = MountPoint::builder()
-            .source_volume("data")
-            .container_path("/data");
-        let definition = shell(name, &system.busybox, &script).mount_points(mount.build());
-        let request = system.ecs.register_task_definition().family(name);
-        let request = request.container_definitions(definition.build()).volumes(volume);
-        let definition = system.define_with(request.network_mode(NetworkMode::None)).await;
-        let task = system.run(&definition).await;
-        system.until(&task, "RUNNING").await;
+        let (task, folder) = run_with_data(system, name, &script).await;
         Self {
             pid: pid_of(system, &task, 0),
             task,
@@ -64,6 +53,23 @@ impl Waiting {
         }
         assert_eq!(system.agent.logs(&self.task, self.name), "going\n");
     }
+}
+
+/// Runs a task of one container that has a folder of the host as `/data`; its ARN and the folder.
+pub async fn run_with_data(system: &System, name: &str, script: &str) -> (String, PathBuf) {
+    let folder = system.host.dir().join(name);
+    let host = HostVolumeProperties::builder().source_path(folder.to_str().expect("UTF-8"));
+    let volume = Volume::builder().name("data").host(host.build()).build();
+    let mount = MountPoint::builder()
+        .source_volume("data")
+        .container_path("/data");
+    let definition = shell(name, &system.busybox, script).mount_points(mount.build());
+    let request = system.ecs.register_task_definition().family(name);
+    let request = request.container_definitions(definition.build()).volumes(volume);
+    let definition = system.define_with(request.network_mode(NetworkMode::None)).await;
+    let task = system.run(&definition).await;
+    system.until(&task, "RUNNING").await;
+    (task, folder)
 }
 
 pub fn is_stock() -> bool {

@@ -1,6 +1,7 @@
 //! The client's side of a round: what it asks for, and what it is told over time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,12 +14,15 @@ use crate::system::{id_of, shell};
 
 /// How many lines a writer prints.
 pub const LINES: usize = 400;
+/// What a container that obeys is given, in seconds: a busy machine may be slow to let it, and a SIGKILL would hide that it
+/// was never asked.
+const GRACE: i32 = 30;
 
 /// A task as the client knows it.
 pub struct Run {
     pub arn: String,
     pub kind: Kind,
-    /// Whether the client has asked for its end.
+    /// Whether the client has asked for its end before it was told of it.
     pub stopped: bool,
     /// Whether its shim was killed, so that codes may be unknown.
     pub shim_killed: bool,
@@ -31,7 +35,23 @@ pub struct Run {
 }
 
 /// The tasks of a round, shared by those who work on it at the same time.
-pub type Runs = RefCell<Vec<Run>>;
+#[derive(Default)]
+pub struct Runs {
+    list: RefCell<Vec<Run>>,
+    /// Whether something was killed, so that the agent may not be connected.
+    pub disturbed: Cell<bool>,
+}
+
+impl Deref for Runs {
+    type Target = RefCell<Vec<Run>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+/// Stands for a program that runs until SIGTERM, and then ends with 5.
+const POLITE: &str = "polite";
 
 /// The client of a round.
 pub struct Client<'a> {
@@ -59,18 +79,31 @@ impl Client<'_> {
         std::fs::create_dir_all(&witness).expect("a folder");
         let family = self.define(kind, name, &witness).await;
         let token = uuid::Uuid::new_v4().to_string();
+        let port_held = kind == Kind::Bridge && self.runs.borrow().iter().any(Run::holds_the_port);
         let answer = again(|| {
             let request = self.ecs.run_task().task_definition(&family);
             // The answer may be lost: asked again with its token, it is the same task.
             request.client_token(&token).send()
         })
         .await;
-        // A port that is not free yet is refused, and rightly.
+        let mut run = Run::none(kind, witness);
         let Some(task) = answer.tasks.unwrap_or_default().pop() else {
-            self.runs.borrow_mut().push(Run::none(kind, witness));
+            let failures = answer.failures.unwrap_or_default();
+            let explained = match failures.as_slice() {
+                [failure] => match failure.reason() {
+                    Some("AGENT") => self.runs.disturbed.get(),
+                    Some("RESOURCE:PORTS") => port_held,
+                    _ => false,
+                },
+                _ => false,
+            };
+            if !explained {
+                run.faults
+                    .push(format!("{kind:?} was refused for no good reason: {failures:?}"));
+            }
+            self.runs.borrow_mut().push(run);
             return;
         };
-        let mut run = Run::none(kind, witness);
         run.arn = task.task_arn().expect("an ARN").to_owned();
         run.see(task);
         self.runs.borrow_mut().push(run);
@@ -80,7 +113,7 @@ impl Client<'_> {
     pub async fn stop(&self, place: usize) {
         let arn = match self.runs.borrow_mut().get_mut(place) {
             Some(run) if !run.arn.is_empty() => {
-                run.stopped = true;
+                run.stopped |= !run.has_ended();
                 run.arn.clone()
             }
             _ => return,
@@ -112,10 +145,16 @@ impl Client<'_> {
             let mount = MountPoint::builder()
                 .source_volume("witness")
                 .container_path("/witness");
-            let script = format!("echo start >> /witness/{name}; {script}");
-            shell(name, &self.image, &script).mount_points(mount.build())
+            // What obeys says that it began once it can.
+            let (before, script) = match script {
+                POLITE => ("trap 'exit 5' TERM; ", "while :; do sleep 0.1; done"),
+                script => ("", script),
+            };
+            let script = format!("{before}echo start >> /witness/{name}; {script}");
+            let container = shell(name, &self.image, &script).mount_points(mount.build());
+            container.set_stop_timeout((!before.is_empty()).then_some(GRACE))
         };
-        let polite = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+        let polite = POLITE;
         match kind {
             Kind::Polite => vec![container("app", polite).build()],
             Kind::Deaf => vec![container("app", "trap '' TERM; while :; do sleep 1; done").build()],
@@ -141,30 +180,6 @@ impl Client<'_> {
             }
         }
     }
-}
-
-/// The codes of what is stopped before its program runs or has set its trap. runc's own first process, a Go program, ends
-/// with 2 on SIGTERM: as the first of a PID namespace it can't die of the signal.
-pub const EARLY: [i32; 3] = [2, 137, 143];
-
-/// The exit codes that a container may have, by what it does.
-pub fn codes(kind: Kind, name: &str, stopped: bool) -> Vec<i32> {
-    let (own, by_stop) = match (kind, name) {
-        (Kind::Several, "app") => (Some(3), 137),
-        // Its neighbour's end stops it.
-        (Kind::Several, "side") => return [vec![5], EARLY.to_vec()].concat(),
-        (Kind::Several, _) => return EARLY.to_vec(),
-        (Kind::Polite | Kind::Bridge, _) => (None, 5),
-        (Kind::Deaf, _) => (None, 137),
-        (Kind::Quick(code) | Kind::Slow(code), _) => (Some(code), 137),
-        (Kind::Lines, _) => (Some(0), 137),
-    };
-    let mut codes: Vec<i32> = own.into_iter().collect();
-    if stopped {
-        codes.push(by_stop);
-        codes.extend(EARLY);
-    }
-    codes
 }
 
 /// Asks until there is an answer: the control plane may be away.
@@ -241,6 +256,17 @@ impl Run {
             last: None,
             faults: Vec::new(),
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.last
+            .as_ref()
+            .is_some_and(|task| task.last_status() == Some("STOPPED"))
+    }
+
+    /// Whether it has the round's host port, as far as the client was told.
+    fn holds_the_port(&self) -> bool {
+        self.kind == Kind::Bridge && !self.arn.is_empty() && !self.has_ended()
     }
 
     /// Its id.

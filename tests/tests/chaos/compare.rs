@@ -1,13 +1,12 @@
 //! What has to be true when everything is at rest: what the client was told, the control plane, the agent, and containerd
 //! with the host.
-//!
-//! Limit: shims are not counted. One that containerd had started, and was killed before it knew of it, has no container and
-//! stays until the machine ends.
 
 use aws_sdk_ecs::types::{Container, Resource};
 use serde_json::Value;
 
-use crate::client::{EARLY, LINES, Run, codes};
+use crate::client::{LINES, Run};
+use crate::ends::{Seen, lie};
+use crate::leftovers;
 use crate::system::System;
 
 /// What is not yet at rest; empty when everything is.
@@ -18,13 +17,7 @@ pub async fn unrest(system: &System, runs: &[Run]) -> Vec<String> {
     }
     left.extend(held(system).await);
     left.extend(system.left().await);
-    for folder in ["exits", "netns", "network"] {
-        let entries = std::fs::read_dir(system.agent.data_dir().join(folder));
-        let entries = entries.into_iter().flatten().flatten();
-        // What was no exit record is kept aside, which is another matter.
-        let entries = entries.filter(|entry| entry.file_name() != "aside");
-        left.extend(entries.map(|entry| format!("file {}", entry.path().display())));
-    }
+    left.extend(leftovers::at_rest(system));
     left.extend(
         runs.iter()
             .filter_map(|run| agent_differs(&agents_tasks(system), run)),
@@ -130,36 +123,16 @@ pub fn lies(system: &System, run: &Run) -> Vec<String> {
     let Some(task) = &run.last else { return lies };
     for container in task.containers() {
         let name = container.name().unwrap_or_default();
-        let started = starts(run, Some(name));
-        let about = format!("{:?}, started {started} times, {container:?}", run.kind);
-        if started > 1 {
-            lies.push(format!("it ran more than once: {about}"));
-        }
-        match container.exit_code() {
-            Some(code) if !codes(run.kind, name, run.stopped || run.shim_killed).contains(&code) => {
-                lies.push(format!("no such exit code: {about}"));
-            }
-            Some(code) if started == 0 && !EARLY.contains(&code) => {
-                lies.push(format!("an exit code of what never ran: {about}"));
-            }
-            Some(_) => {}
-            None if started > 0 && !run.shim_killed => {
-                lies.push(format!("the exit code is lost: {about}"));
-            }
-            None if started == 0
-                && !run.shim_killed
-                && !run.stopped
-                && run.kind != crate::plan::Kind::Several =>
-            {
-                lies.push(format!("it never ran, and nobody asked for its end: {about}"));
-            }
-            None => {
-                let reason = container.reason().unwrap_or_default();
-                if started > 0 && !reason.starts_with("ShimDied") {
-                    lies.push(format!("no code, and not for its shim: {about}"));
-                }
-            }
-        }
+        let seen = Seen {
+            kind: run.kind,
+            name,
+            stopped: run.stopped,
+            shim_killed: run.shim_killed,
+            started: starts(run, Some(name)),
+            code: container.exit_code(),
+            reason: container.reason().unwrap_or_default(),
+        };
+        lies.extend(lie(&seen).map(|what| format!("{what}: {seen:?}, {container:?}")));
     }
     if run.kind == crate::plan::Kind::Lines && !run.shim_killed {
         lies.extend(lines_lie(system, run));
@@ -198,4 +171,11 @@ fn lines_lie(system: &System, run: &Run) -> Option<String> {
     let whole = app.exit_code() == Some(0);
     (whole && numbers.len() != LINES)
         .then(|| format!("{}: {} of {LINES} lines are in its log", run.arn, numbers.len()))
+}
+
+/// What the logs say of a task.
+pub fn history(system: &System, run: &Run) -> String {
+    let logs = [system.agent.output(), system.containerd.output()].join("\n");
+    let lines = logs.lines().filter(|line| line.contains(run.id()));
+    lines.map(|line| format!("{line}\n")).collect()
 }

@@ -14,6 +14,8 @@
 
 mod client;
 mod compare;
+mod ends;
+mod leftovers;
 mod plan;
 mod strikes;
 #[allow(
@@ -23,7 +25,6 @@ mod strikes;
 #[path = "../blackbox/system.rs"]
 mod system;
 
-use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use longshore_tests::wait;
@@ -33,9 +34,11 @@ use plan::Plan;
 use strikes::{FailPoints, Kills};
 use system::System;
 
-/// The short form: so many rounds, or so long.
+/// The short form: so many rounds, or so long; two minutes more may go by until the last shims have ended.
 const ROUNDS: u64 = 30;
-const TIME: Duration = Duration::from_secs(200);
+const TIME: Duration = Duration::from_secs(150);
+/// After so many rounds, each fail point has been the agent's end at least five times.
+const MANY: u64 = 400;
 /// How long it may take until everything is at rest: all that waits between tries waits half a minute at most.
 const REST: Duration = Duration::from_secs(180);
 
@@ -53,7 +56,10 @@ fn nothing_is_lost_whoever_is_killed() {
     let asked = number("LONGSHORE_TEST_CHAOS_RUNS");
     let first = number("LONGSHORE_TEST_CHAOS_SEED").unwrap_or(1);
     // Exit codes and output outlive everything by Longshore's shim only; logs are compared before they are cleaned.
-    let settings = &[("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", "10m")];
+    let settings = &[
+        ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", "10m"),
+        ("LONGSHORE_LOG", "info,longshore_agent=debug"),
+    ];
     system::with_settings(settings, |mut system| async move {
         let points = FailPoints::new(&mut system);
         system.agent.terminate().await;
@@ -73,10 +79,15 @@ fn nothing_is_lost_whoever_is_killed() {
             }
         }
         tell(rounds, begun.elapsed(), &kills, &points);
-        let died: usize = points.figures().values().map(|(_, died)| died).sum();
+        leftovers::at_the_end(&mut system).await;
+        let died = points.deaths();
         assert!(
-            rounds < 10 || died > 0 && !kills.is_empty(),
+            rounds < 10 || died.iter().sum::<usize>() > 0 && !kills.is_empty(),
             "nothing was killed: the fail points or the strikes do nothing"
+        );
+        assert!(
+            rounds < MANY || died.iter().all(|died| *died >= 5),
+            "the agent did not die five times at each of its fail points"
         );
         system
     });
@@ -106,7 +117,8 @@ impl Drop for Telling<'_> {
 async fn round(system: &mut System, points: &FailPoints, kills: &mut Kills, seed: u64) {
     let plan = Plan::new(seed);
     let _telling = Telling(&plan);
-    let runs: Runs = RefCell::default();
+    let runs = Runs::default();
+    system.until_connected().await;
     let ecs = system.ecs.clone();
     let client = Client {
         ecs: ecs.clone(),
@@ -164,5 +176,12 @@ async fn round(system: &mut System, points: &FailPoints, kills: &mut Kills, seed
         .iter()
         .flat_map(|run| compare::lies(system, run))
         .collect();
-    assert!(lies.is_empty(), "round {seed}: {lies:#?}");
+    let of_liars = runs
+        .borrow()
+        .iter()
+        .filter(|run| !compare::lies(system, run).is_empty())
+        .map(|run| compare::history(system, run))
+        .collect::<String>();
+    assert!(lies.is_empty(), "round {seed}: {lies:#?}\n{of_liars}");
+    leftovers::note_shims(system, seed);
 }

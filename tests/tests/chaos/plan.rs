@@ -54,7 +54,7 @@ const VICTIMS: [Victim; 5] = [
 ];
 
 /// The agent's fail points: two for each of these calls.
-const CALLS: [&str; 10] = [
+pub const CALLS: [&str; 10] = [
     "commit",
     "attach",
     "create",
@@ -111,7 +111,8 @@ impl Plan {
                 requests.push((chance.u64(0..900), Request::Stop(chance.usize(..place))));
             }
         }
-        let strikes = (0..chance.usize(1..=3)).map(|_| strike(&mut chance)).collect();
+        let strikes = (0..chance.u64(1..=3)).map(|number| strike(&mut chance, seed.wrapping_add(7 * number)));
+        let strikes = strikes.collect();
         Self {
             seed,
             requests,
@@ -120,13 +121,20 @@ impl Plan {
     }
 }
 
-fn strike(chance: &mut Rng) -> Strike {
+/// One that is at a fail point has the one of this number, so that seeds in a row come by all of them.
+fn strike(chance: &mut Rng, number: u64) -> Strike {
     let fault = if chance.u8(..3) == 0 {
         Fault::Kill(VICTIMS[chance.usize(..VICTIMS.len())])
     } else {
-        let side = if chance.bool() { "before" } else { "after" };
-        let call = CALLS[chance.usize(..CALLS.len())];
-        let most = if call == "commit" { 12 } else { 3 };
+        let places = CALLS
+            .iter()
+            .flat_map(|call| [("before", *call), ("after", *call)]);
+        let all = 2 * CALLS.len();
+        let (side, call) = places
+            .cycle()
+            .nth(usize::try_from(number).unwrap_or_default() % all)
+            .unwrap();
+        let most = if call == "commit" { 12 } else { 2 };
         Fault::FailPoint(format!("{side}-{call}"), chance.u32(1..=most))
     };
     Strike {

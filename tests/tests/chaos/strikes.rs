@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Runs;
-use crate::plan::{Fault, Strike, Victim};
+use crate::plan::{CALLS, Fault, Strike, Victim};
 use crate::system::System;
 
 /// How long a fail point is waited for: not every round crosses each.
@@ -49,6 +49,20 @@ impl FailPoints {
         figures
     }
 
+    /// How often the agent died at each of all fail points.
+    pub fn deaths(&self) -> Vec<usize> {
+        let figures = self.figures();
+        let died = |side: &str, call: &str| {
+            figures
+                .get(&format!("{side}-{call}"))
+                .map_or(0, |(_, died)| *died)
+        };
+        CALLS
+            .iter()
+            .flat_map(|call| [died("before", call), died("after", call)])
+            .collect()
+    }
+
     fn arm(&self, name: &str, times: u32) {
         // Whole or not at all: the agent reads it whenever it likes.
         let beside = self.order.with_extension("new");
@@ -75,6 +89,7 @@ pub async fn strike(
     for each in strikes {
         tokio::time::sleep(Duration::from_millis(each.pause)).await;
         let away = Duration::from_millis(each.away);
+        runs.disturbed.set(true);
         match &each.fault {
             Fault::FailPoint(name, times) => {
                 points.arm(name, *times);

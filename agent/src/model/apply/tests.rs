@@ -358,8 +358,16 @@ fn a_new_agent_does_not_declare_dead_what_an_old_one_may_have_started() {
 }
 
 #[test]
-fn an_order_to_run_of_a_forgotten_past_has_the_end_told_again() {
-    for generation in [1, 2] {
+fn an_order_about_what_has_ended_has_the_end_told_again() {
+    // To run, older than the order to stop or as new: the control plane was restored from a backup. To stop once more: it
+    // saw a list of before the end after it had been told of it.
+    let orders = [
+        (1, DesiredStatus::Running),
+        (2, DesiredStatus::Running),
+        (2, DesiredStatus::Stopped),
+        (3, DesiredStatus::Stopped),
+    ];
+    for (generation, desired) in orders {
         let mut state = TaskState::restored(sample::assignment(&[true]), None);
         apply(&mut state, Fact::Ordered(order(2, DesiredStatus::Stopped)), AT).unwrap();
         apply(&mut state, Fact::Listed, AT).unwrap();
@@ -370,14 +378,8 @@ fn an_order_to_run_of_a_forgotten_past_has_the_end_told_again() {
         };
         apply(&mut state, acknowledged, AT).unwrap();
         assert_eq!(state.owed(), None);
-        // Older than the order to stop, or as new: the control plane was restored from a backup.
-        apply(
-            &mut state,
-            Fact::Ordered(order(generation, DesiredStatus::Running)),
-            AT,
-        )
-        .unwrap();
-        assert_eq!(state.owed(), Some(told));
+        apply(&mut state, Fact::Ordered(order(generation, desired)), AT).unwrap();
+        assert_eq!(state.owed(), Some(told), "{generation}, {desired:?}");
         assert_eq!(state.record.desired, DesiredStatus::Stopped);
     }
 }

@@ -7,7 +7,7 @@ use oci_spec::runtime::Spec;
 use prost_types::Any;
 
 use super::record::{Record, TASK_EXTENSION, json, labels, read_asked};
-use super::{ContainerdRuntime, fit, is_longshore, layers, refused, user};
+use super::{ContainerdRuntime, fit, is_longshore, layers, never_ran, refused, user};
 use crate::containerd::services::v1::container::Runtime as ContainerRuntime;
 use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
 use crate::containerd::services::v1::{Container, CreateContainerRequest};
@@ -137,6 +137,9 @@ impl ContainerdRuntime {
             true => self.process(id).await?,
             false => self.settled(id).await?,
         };
+        if process.as_ref().is_some_and(never_ran) {
+            return self.remove_container(&container.id).await;
+        }
         match process.map(|process| process.status()) {
             None if !asked => self.remove_container(&container.id).await,
             Some(Status::Created) => self.remove_container(&container.id).await,

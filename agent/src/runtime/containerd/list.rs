@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::record::{INSTANCE_LABEL, Record, read_asked, read_exit, read_run};
-use super::{ContainerdRuntime, SLOW};
+use super::{ContainerdRuntime, SLOW, never_ran};
 use crate::containerd::services::v1::{Container, ListContainersRequest, ListTasksRequest};
 use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, QUICK, call};
@@ -101,6 +101,7 @@ impl ContainerdRuntime {
             None if read_asked(record).is_some() => ObservedState::Exited,
             None => ObservedState::Recorded,
             Some((Status::Created, _)) => ObservedState::Created,
+            Some((_, process)) if never_ran(process) => ObservedState::Created,
             Some((Status::Stopped, _)) => ObservedState::Exited,
             // The shim wrote it down and does not answer any more.
             Some((Status::Unknown, _)) if written => ObservedState::Exited,

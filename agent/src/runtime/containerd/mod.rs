@@ -49,7 +49,7 @@ use super::{CreateContainer, Observed, Runtime, RuntimeError, RuntimeEvent, Sign
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::containerd::services::v1::{Container, GetContainerRequest, GetRequest, KillRequest};
-use crate::containerd::types::v1::Process;
+use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, Class, Client, Optional, QUICK, call};
 use crate::model::{ContainerId, Exit, ResolvedTask};
 
@@ -258,6 +258,12 @@ pub const SHIM: &str = "containerd-shim-longshore-v1";
 pub fn is_longshore(runtime: &str) -> bool {
     runtime == "io.containerd.longshore.v1"
         || runtime.starts_with('/') && runtime.ends_with(&format!("/{SHIM}"))
+}
+
+/// Whether a task was killed before it was started, and so has ended no run. Longshore's shim says so by a stopped process
+/// without a pid; of others nobody can tell.
+fn never_ran(process: &Process) -> bool {
+    process.status() == Status::Stopped && process.pid == 0
 }
 
 /// The runtime that a container was made with.

@@ -6,7 +6,7 @@ use longshore_protocol::exit_record::ExitRecord;
 
 use super::record::{read_exit, read_run};
 use super::watch::{Ending, Told, is_clean_up};
-use super::{ContainerdRuntime, cgroup, is_longshore, made_with};
+use super::{ContainerdRuntime, cgroup, is_longshore, made_with, never_ran};
 use crate::containerd::types::v1::{Process, Status};
 use crate::model::{ContainerId, Exit, Moment, OutOfMemory};
 use crate::runtime::RuntimeError;
@@ -47,6 +47,10 @@ impl ContainerdRuntime {
         let known = match (written, &process) {
             (Some(exit), None) => Known::Written(Box::new(exit)),
             (Some(exit), Some(process)) if has_ended(process.status()) => Known::Written(Box::new(exit)),
+            (None, Some(process)) if never_ran(process) => Known::Unknown {
+                at_nanos: Some(nanos(process.exited_at.as_ref())),
+                reason: "CannotStartContainerError: it was killed before its program began".to_owned(),
+            },
             (_, Some(process)) => match ended(process, &name) {
                 Ok(told) => Known::Status(told),
                 Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_protocol::exit_record::LOG_SCHEME;
 
 use super::record::{Record, StartAsked, read_asked, read_exit, read_run};
-use super::{ContainerdRuntime, SLOW, is_longshore, made_with, refused};
+use super::{ContainerdRuntime, SLOW, is_longshore, made_with, never_ran, refused};
 use crate::containerd::services::v1::snapshots::MountsRequest;
 use crate::containerd::services::v1::{Container, CreateTaskRequest, DeleteTaskRequest, StartRequest};
 use crate::containerd::types::Mount;
@@ -41,14 +41,12 @@ impl ContainerdRuntime {
             Ok(()) => {}
             Err(error) if error.class == Class::AlreadyExists => match self.settled(&name).await? {
                 Some(process) if process.status() == Status::Created => {}
-                Some(process) => return Ok(self.already_started(id, &process)),
-                None => {
-                    return Err(RuntimeError::Unavailable {
-                        operation: "CreateTask",
-                        subject: name,
-                        why: "an earlier attempt was still being taken down".to_owned(),
-                    });
+                Some(process) if never_ran(&process) => {
+                    self.delete_task(&name).await?;
+                    return Err(taken_down(name));
                 }
+                Some(process) => return Ok(self.already_started(id, &process)),
+                None => return Err(taken_down(name)),
             },
             Err(error) => {
                 self.forget_failed_start(id, &error).await?;
@@ -158,7 +156,8 @@ impl ContainerdRuntime {
                 None => _ = gone.get_or_insert(now),
                 Some(process) => {
                     gone = None;
-                    let unsettled = matches!(process.status(), Status::Created | Status::Unknown);
+                    let unsettled =
+                        matches!(process.status(), Status::Created | Status::Unknown) || never_ran(&process);
                     if !unsettled || now >= until {
                         return Ok(Some(process));
                     }
@@ -301,6 +300,15 @@ impl ContainerdRuntime {
             pid,
             at_millis: now - age().unwrap_or(0).max(0),
         }
+    }
+}
+
+/// Another try finds nothing in its way.
+fn taken_down(name: String) -> RuntimeError {
+    RuntimeError::Unavailable {
+        operation: "CreateTask",
+        subject: name,
+        why: "an earlier attempt was still being taken down".to_owned(),
     }
 }
 
