@@ -17,6 +17,29 @@ use crate::error::ApiError;
 use crate::store::instances::Instance;
 use crate::store::{assignments, system, tasks};
 
+/// Whether a node has no more what it was given up to `seen`, by its list: it has ended there, and the word of that was
+/// lost here, as with a restored backup. The node has to be told everything again, so that it says so again.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn falls_short(
+    plane: &ControlPlane,
+    instance: &Instance,
+    inventory: &Inventory,
+    seen: u64,
+) -> Result<bool, ApiError> {
+    let list = inventory.tasks.iter().flatten();
+    let alive = list.filter(|held| held.status != ReportedStatus::Stopped);
+    let alive: BTreeSet<_> = alive.map(|held| &held.task_arn).collect();
+    let mut connection = plane.store.read().await?;
+    let given = assignments::tasks_up_to(&mut connection, &instance.id, seen).await?;
+    let missing = given.iter().find(|arn| !alive.contains(arn));
+    if let Some(task) = missing {
+        tracing::info!(instance = instance.id, %task, "a node has ended what it was given, and may have said so: every assignment is sent again");
+    }
+    Ok(missing.is_some())
+}
+
 /// What a list has that the books have not.
 #[derive(Debug, Default)]
 struct Odd {

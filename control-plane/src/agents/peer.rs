@@ -3,7 +3,7 @@
 //! ```text
 //!  a poll of …
 //!    a known run, of a lower n                          Stale
-//!    a run that a newer one of its machine replaced     Stale
+//!    a run that a newer one of its machine replaced     Stale, while that one is alive
 //!    a new run of a machine that is known               Served; the older run is replaced
 //!    the machine that the node is known to be           Served
 //!    another machine, while a known one is alive        Served, and all of them are CLONED
@@ -247,7 +247,15 @@ impl Peer {
         let now = clock.elapsed();
         let mut state = lock(&self.state);
         if state.replaced.contains(&caller.run) {
-            return Admission::Stale;
+            let machine = state
+                .runs
+                .iter()
+                .filter(|run| run.caller.fingerprint == caller.fingerprint);
+            if machine.into_iter().any(|run| run.is_alive(now)) {
+                return Admission::Stale;
+            }
+            // It was a poll from long ago that replaced it, which came to a control plane that had just begun.
+            state.replaced.retain(|run| *run != caller.run);
         }
         let was_connected = state.is_connected(now);
         match state.run(caller.run) {
@@ -307,6 +315,11 @@ impl Open {
     pub(super) async fn rung(&mut self) {
         // The sender lives in the peer, which lives in here.
         let _ = self.bell.changed().await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_rung(&self) -> bool {
+        self.bell.has_changed().unwrap_or(true)
     }
 
     /// What the run's state gives; the default once another run has taken its place.
@@ -457,6 +470,21 @@ mod tests {
             peer.admit(&caller(1, 1, "f"), "f", &clock),
             Admission::Stale
         ));
+    }
+
+    #[test]
+    fn a_run_that_a_poll_of_an_older_one_replaced_is_let_in_again() {
+        let (peer, manual, clock) = set_up();
+        drop(served(peer.admit(&caller(2, 1, "f"), "f", &clock)));
+        // Held up since before the agent was started anew, and the control plane too.
+        drop(served(peer.admit(&caller(1, 9, "f"), "f", &clock)));
+        let refused = peer.admit(&caller(2, 2, "f"), "f", &clock);
+        assert!(matches!(refused, Admission::Stale));
+        manual.advance(Duration::from_secs(40));
+        let alive = served(peer.admit(&caller(2, 3, "f"), "f", &clock));
+        assert!(alive.is_newest());
+        let late = peer.admit(&caller(1, 9, "f"), "f", &clock);
+        assert!(matches!(late, Admission::Stale));
     }
 
     #[test]

@@ -236,6 +236,19 @@ pub async fn stop_is_known(connection: &mut Connection, instance: &str, task: &s
     Ok(())
 }
 
+/// The tasks of an instance whose newest word has at most this sequence number.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn tasks_up_to(connection: &mut Connection, instance: &str, seq: u64) -> Result<Vec<TaskArn>> {
+    let rows = sqlx::query("SELECT task_arn FROM assignments WHERE instance = ? AND seq <= ?")
+        .bind(instance)
+        .bind(signed(seq))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| word(row.try_get(0)?)).collect()
+}
+
 /// The tasks that an instance is assigned.
 ///
 /// # Errors

@@ -9,5 +9,6 @@ mod invariants;
 mod poll;
 mod restore;
 mod run_task;
+mod seeded;
 mod server;
 mod tasks;
