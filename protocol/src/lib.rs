@@ -8,12 +8,14 @@
 //! - [`error`]: errors of the awsJson1_1 protocol.
 //! - [`json_file`]: the log files that the log writer makes and the agent reads.
 //! - [`exit_record`]: how the shim tells the agent of a process's end, on disk.
+//! - [`data_channel`]: the messages of an exec session.
 //!
 //! Invariants: nothing here opens a socket, reads a file, asks for the time or starts a runtime. Readers take unknown
 //! members and ignore them, as AWS does; what a request must have is said by [`check::Check`].
 
 pub mod arn;
 pub mod check;
+pub mod data_channel;
 pub mod error;
 pub mod exit_record;
 pub mod json_file;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::epoll;
+use rustix::process::Pid;
 
 use crate::cgroup::Mounts;
 use crate::command::Arguments;
@@ -63,16 +64,26 @@ fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Serv
     }
 }
 
-/// Is the shim until nothing is left to do. `events` is containerd's ttrpc socket.
+/// Is the shim until nothing is left to do. `events` is containerd's ttrpc socket, `containerd` its process.
 ///
 /// # Errors
 /// [`ServeError`] if it can't begin. Nobody reads stderr any more then: it is for the log, if that can be had.
-pub fn serve(arguments: &Arguments, listener: &UnixListener, events: PathBuf) -> Result<(), ServeError> {
+pub fn serve(
+    arguments: &Arguments,
+    listener: &UnixListener,
+    events: PathBuf,
+    containerd: Option<Pid>,
+) -> Result<(), ServeError> {
+    // First: containerd reads the command's stdout to its end.
+    let let_go = let_go();
+    protect(containerd);
     let logger = Arc::new(Logger::new(arguments.debug));
     if let Ok(bundle) = std::env::current_dir() {
         logger.attach(&bundle);
     }
-    let served = serve_with(arguments, listener, events, &logger);
+    let served = let_go
+        .map_err(system("let go of stdin, stdout and stderr"))
+        .and_then(|()| serve_with(arguments, listener, events, &logger));
     if let Err(error) = &served {
         logger.error("the shim can't begin", error);
     }
@@ -86,7 +97,6 @@ fn serve_with(
     logger: &Arc<Logger>,
 ) -> Result<(), ServeError> {
     limits::raise();
-    let_go().map_err(system("let go of stdin, stdout and stderr"))?;
     listener.set_nonblocking(true).map_err(system("use the socket"))?;
     let socket = listener
         .local_addr()
@@ -123,6 +133,8 @@ fn serve_with(
     waiting
         .add(&signals, SIGNALS)
         .map_err(system("wait for signals"))?;
+    // The first call comes soon, and finds a thread.
+    let _ = shim.calls.submit(Box::new(|| ()));
     run(&shim, &waiting, listener, &signals, &asked).map_err(system("wait"))?;
     shim.io.stop();
     if !shim.publisher.flush(FLUSH) {
@@ -141,6 +153,16 @@ fn let_go() -> std::io::Result<()> {
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     Ok(rustix::stdio::dup2_stderr(&null)?)
+}
+
+/// Makes this process a little more likely to be killed for want of memory than containerd, and less than containers.
+fn protect(containerd: Option<Pid>) {
+    let containerd = containerd.map_or(1, |pid| pid.as_raw_nonzero().get());
+    let score = std::fs::read_to_string(format!("/proc/{containerd}/oom_score_adj"));
+    if let Some(score) = score.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
+        // Without the right to, it stays as it is.
+        let _ = std::fs::write("/proc/self/oom_score_adj", (score + 1).min(1000).to_string());
+    }
 }
 
 /// A socket that can be read after SIGCHLD, SIGTERM or SIGINT, and whether one of the last two came. No other signal that

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::ForkResult;
+use rustix::process::Pid;
 
 use crate::api::task::Options;
 use crate::api::{Any, Message as _};
@@ -45,8 +46,8 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
 pub enum Started {
     /// The command: it prints the shim's address, and ends.
     Command(String),
-    /// The shim, with the socket that it listens at.
-    Shim(UnixListener),
+    /// The shim, with the socket that it listens at, and containerd.
+    Shim(UnixListener, Option<Pid>),
 }
 
 /// Sees to it that a container has a shim. If it needs a new one, the process forks, and returns twice. Call it while
@@ -63,11 +64,12 @@ pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
     let address = sockets::address(&path);
     let lock = sockets::lock(folder, sockets::LOCK)?;
     if let Found::Free(listener) = sockets::find(&path, &arguments.id)? {
+        let containerd = rustix::process::getppid();
         let child = match fork() {
             Ok(ForkResult::Child) => {
                 // The lock is the command's; it is free only once both have let go.
                 drop(lock);
-                return Ok(Started::Shim(listener));
+                return Ok(Started::Shim(listener, containerd));
             }
             Ok(ForkResult::Parent { child }) => child.as_raw(),
             Err(error) => {
@@ -89,7 +91,6 @@ pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
 
 /// What a new shim needs from outside.
 fn settle(shim: i32, bundle: &Path, address: &str) -> Result<(), StartError> {
-    protect(shim);
     if let Some(cgroup) = shim_cgroup() {
         join(&cgroup, shim).map_err(system("put the shim into its cgroup"))?;
     }
@@ -101,7 +102,7 @@ fn note_address(bundle: &Path, address: &str) -> Result<(), StartError> {
 }
 
 fn kill(child: i32) {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Signal, kill_process};
     // It is our child and nobody waits for it: the number is its own.
     let _ = Pid::from_raw(child).map(|child| kill_process(child, Signal::KILL));
 }
@@ -121,19 +122,6 @@ pub fn bundle(arguments: &Arguments) -> Result<PathBuf, StartError> {
     match &arguments.bundle {
         Some(bundle) => Ok(bundle.clone()),
         None => std::env::current_dir().map_err(system("find the bundle, which is the working directory")),
-    }
-}
-
-/// Makes the shim a little more likely to be killed for want of memory than containerd, and less than containers.
-fn protect(pid: i32) {
-    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
-    let score = std::fs::read_to_string(format!("/proc/{parent}/oom_score_adj"));
-    if let Some(score) = score.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
-        // Without the right to, it stays as it is.
-        let _ = std::fs::write(
-            format!("/proc/{pid}/oom_score_adj"),
-            (score + 1).min(1000).to_string(),
-        );
     }
 }
 

@@ -195,6 +195,32 @@ pub struct ImageConfig {
     pub pull_timeout: Duration,
     /// `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT` (1 min; at least 1 min).
     pub inactivity_timeout: Duration,
+    /// What an image may unpack to.
+    pub limits: ImageLimits,
+}
+
+/// What an image may unpack to; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageLimits {
+    /// `LONGSHORE_LAYER_SIZE_LIMIT` (32 GiB): bytes of one layer.
+    pub layer: u64,
+    /// `LONGSHORE_IMAGE_SIZE_LIMIT` (64 GiB): bytes of all layers that are unpacked for one image.
+    pub image: u64,
+    /// `LONGSHORE_LAYER_RATIO_LIMIT` (100): how many times the bytes that were fetched.
+    pub ratio: u64,
+    /// From how many bytes of a layer on the ratio counts: a file of zeros is no bomb if it is small.
+    pub ratio_from: u64,
+}
+
+impl Default for ImageLimits {
+    fn default() -> Self {
+        Self {
+            layer: 32 << 30,
+            image: 64 << 30,
+            ratio: 100,
+            ratio_from: 1 << 30,
+        }
+    }
 }
 
 impl std::fmt::Debug for ImageConfig {

@@ -13,7 +13,8 @@ use super::forms::{
 };
 use super::reader::{PATH_FORM, Reader};
 use super::{
-    Config, Fault, Faults, ImageConfig, NetworkConfig, ProxyConfig, PullBehavior, ResourceConfig, Warning,
+    Config, Fault, Faults, ImageConfig, ImageLimits, NetworkConfig, ProxyConfig, PullBehavior,
+    ResourceConfig, Warning,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -167,6 +168,25 @@ impl Reader {
             registry_config_dir: self.path("LONGSHORE_REGISTRY_CONFIG_DIR", "/etc/containerd/certs.d"),
             pull_timeout: self.at_least("ECS_IMAGE_PULL_TIMEOUT", Duration::ZERO, 2 * HOUR),
             inactivity_timeout: self.at_least("ECS_IMAGE_PULL_INACTIVITY_TIMEOUT", MINUTE, MINUTE),
+            limits: self.image_limits(),
+        }
+    }
+
+    fn image_limits(&mut self) -> ImageLimits {
+        let default = ImageLimits::default();
+        let mut mebibytes = |name| {
+            let form = "a number of MiB, or 0 for no limit";
+            self.parsed(name, form, |text| text.parse::<u64>().ok()?.checked_mul(1 << 20))
+        };
+        let layer = mebibytes("LONGSHORE_LAYER_SIZE_LIMIT").unwrap_or(default.layer);
+        let image = mebibytes("LONGSHORE_IMAGE_SIZE_LIMIT").unwrap_or(default.image);
+        let form = "a number, or 0 for no limit";
+        let ratio = self.parsed("LONGSHORE_LAYER_RATIO_LIMIT", form, |text| text.parse().ok());
+        ImageLimits {
+            layer,
+            image,
+            ratio: ratio.unwrap_or(default.ratio),
+            ..default
         }
     }
 

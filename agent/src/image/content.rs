@@ -14,8 +14,8 @@ use tonic::Streaming;
 
 use super::digest::Digest;
 use crate::containerd::services::v1::{
-    AbortRequest, Info, InfoRequest, ReadContentRequest, StatusRequest, UpdateRequest, WriteAction,
-    WriteContentRequest, WriteContentResponse,
+    AbortRequest, Info, InfoRequest, ReadContentRequest, ReadContentResponse, StatusRequest, UpdateRequest,
+    WriteAction, WriteContentRequest, WriteContentResponse,
 };
 use crate::containerd::{CallError, Class, Client, Optional, QUICK, call};
 
@@ -140,6 +140,35 @@ pub async fn read(client: &Client, digest: &Digest, limit: usize) -> Result<Opti
         false => Err(failed(
             "it is damaged; remove it with `ctr content rm`".to_owned(),
         )),
+    }
+}
+
+/// A blob of any length, part by part. Its digest is not checked again.
+pub async fn parts(client: &Client, digest: &Digest) -> Result<Parts, CallError> {
+    let request = ReadContentRequest {
+        digest: digest.to_string(),
+        offset: 0,
+        size: 0,
+    };
+    let mut service = client.content();
+    let stream = call("Read", digest.as_str(), SLOW, service.read(request)).await?;
+    let digest = digest.clone();
+    Ok(Parts { digest, stream })
+}
+
+/// A blob that is being read.
+#[derive(Debug)]
+pub struct Parts {
+    digest: Digest,
+    stream: Streaming<ReadContentResponse>,
+}
+
+impl Parts {
+    /// The next bytes, `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, CallError> {
+        let next = async { self.stream.message().await.map(tonic::Response::new) };
+        let part = call("Read", self.digest.as_str(), SLOW, next).await?;
+        Ok(part.map(|part| part.data))
     }
 }
 

@@ -8,6 +8,7 @@ use super::desk::{Desk, Had, Outcome, Takeoff};
 use super::digest::Digest;
 use super::failure::Failure;
 use super::holds::{Leases, PullLease};
+use super::measure::{Scales, Total};
 use super::pull::{DOCUMENT_DEADLINE, Local, Puller, Ready};
 use super::record::{self, Record};
 use super::registry::{Fetched, Registries};
@@ -40,6 +41,8 @@ pub struct Inner {
     pub leases: Leases,
     /// What downloads have in memory.
     pub room: Room,
+    /// What images may unpack to.
+    pub scales: Scales,
     /// Whom images are for.
     pub machine: Machine,
     /// `ECS_IMAGE_PULL_BEHAVIOR`.
@@ -243,6 +246,8 @@ impl Inner {
             clock: &*self.clock,
             progress: &errand.takeoff.progress,
             room: &self.room,
+            scales: &self.scales,
+            total: Total::default(),
             given: document.map(|document| (digest.clone(), document)),
             wrote: AtomicBool::new(false),
         };
@@ -277,13 +282,19 @@ impl Inner {
     /// After all tries: by default the image that is here will do, if it is for this machine.
     async fn fall_back(&self, errand: &Errand, error: PullError) -> Outcome {
         let may = match error {
-            PullError::Registry(_) | PullError::Damaged { .. } | PullError::Manifest(_) => {
+            PullError::Registry(_)
+            | PullError::Part { .. }
+            | PullError::Damaged { .. }
+            | PullError::Manifest(_) => {
                 self.behavior == PullBehavior::Default && errand.reference.digest().is_none()
             }
             PullError::Store(_)
             | PullError::Sync(_)
             | PullError::Endless
             | PullError::Layer { .. }
+            | PullError::TooBig { .. }
+            | PullError::Unpack { .. }
+            | PullError::Configuration { .. }
             | PullError::Platform { .. }
             | PullError::Timeout(_) => false,
         };

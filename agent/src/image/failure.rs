@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::digest::Digest;
 use super::manifest::ManifestError;
+use super::measure::Excess;
 use super::registry::RegistryError;
 use super::sync::SyncError;
 use super::{ImageError, Reference};
@@ -15,6 +16,15 @@ pub enum PullError {
     /// The registry, or the way to it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The same, while it was asked for one part of the image.
+    #[error("{part}: {error}")]
+    Part {
+        /// Such as `layer sha256:…`.
+        part: String,
+        /// What went wrong.
+        #[source]
+        error: RegistryError,
+    },
     /// containerd.
     #[error(transparent)]
     Store(#[from] CallError),
@@ -28,10 +38,10 @@ pub enum PullError {
     #[error("its index leads to no manifest")]
     Endless,
     /// The registry sent something else than the digest says, or less, or more.
-    #[error("{blob} came damaged from the registry: {why}")]
+    #[error("{part} came damaged from the registry: {why}")]
     Damaged {
-        /// Which blob.
-        blob: Digest,
+        /// Such as `layer sha256:…`.
+        part: String,
         /// How it is known.
         why: String,
     },
@@ -44,6 +54,32 @@ pub enum PullError {
         expected: Digest,
         /// By containerd.
         found: String,
+    },
+    /// A layer, or the image, is bigger than this machine takes.
+    #[error("layer {layer} is not unpacked: {excess}")]
+    TooBig {
+        /// The layer.
+        layer: Digest,
+        /// Which limit it is beyond.
+        excess: Excess,
+    },
+    /// A layer is packed in a way that can't be undone.
+    #[error("layer {layer} can't be unpacked: {why}; push the image again")]
+    Unpack {
+        /// The layer.
+        layer: Digest,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A configuration that is bigger than any is.
+    #[error("config {config} is said to have {size} bytes, and more than {limit} are not taken")]
+    Configuration {
+        /// The configuration.
+        config: Digest,
+        /// As the manifest has it.
+        size: u64,
+        /// The most that is read.
+        limit: usize,
     },
     /// There is no image for this machine.
     #[error("it is for {offered}, this machine is {host}")]
@@ -63,13 +99,16 @@ impl PullError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Registry(error) => error.is_transient(),
+            Self::Registry(error) | Self::Part { error, .. } => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Damaged { .. } => true,
             Self::Sync(_)
             | Self::Manifest(_)
             | Self::Endless
             | Self::Layer { .. }
+            | Self::TooBig { .. }
+            | Self::Unpack { .. }
+            | Self::Configuration { .. }
             | Self::Platform { .. }
             | Self::Timeout(_) => false,
         }
@@ -79,13 +118,16 @@ impl PullError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Registry(error) => error.retry_after(),
+            Self::Registry(error) | Self::Part { error, .. } => error.retry_after(),
             Self::Store(_)
             | Self::Sync(_)
             | Self::Manifest(_)
             | Self::Endless
             | Self::Damaged { .. }
             | Self::Layer { .. }
+            | Self::TooBig { .. }
+            | Self::Unpack { .. }
+            | Self::Configuration { .. }
             | Self::Platform { .. }
             | Self::Timeout(_) => None,
         }
@@ -133,13 +175,19 @@ impl From<PullError> for Failure {
         let why = error.to_string();
         match error {
             PullError::Platform { offered, host } => Self::Platform { offered, host },
-            PullError::Registry(error) if error.is_transient() => Self::Unavailable(why),
+            PullError::Registry(error) | PullError::Part { error, .. } if error.is_transient() => {
+                Self::Unavailable(why)
+            }
             // What containerd has tried and could not, such as writing to a full disk, is not to be gone on with.
             PullError::Store(error) if !error.is_transient() => Self::Refused(why),
             PullError::Registry(_)
+            | PullError::Part { .. }
             | PullError::Manifest(_)
             | PullError::Endless
-            | PullError::Layer { .. } => Self::Refused(why),
+            | PullError::Layer { .. }
+            | PullError::TooBig { .. }
+            | PullError::Unpack { .. }
+            | PullError::Configuration { .. } => Self::Refused(why),
             PullError::Store(_) | PullError::Sync(_) | PullError::Damaged { .. } | PullError::Timeout(_) => {
                 Self::Unavailable(why)
             }

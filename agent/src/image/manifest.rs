@@ -23,6 +23,11 @@ const GC_CONTENT: &str = "containerd.io/gc.ref.content.";
 /// The largest manifest, index or configuration that is read. Registries refuse more than 4 MiB themselves.
 pub const DOCUMENT_LIMIT: usize = 4 << 20;
 
+/// The most layers that are taken: Linux lays no more than this over one another.
+pub const MOST_LAYERS: usize = 500;
+/// The most manifests of an index that are taken: there are a few dozen platforms, and an attestation for each.
+const MOST_MANIFESTS: usize = 1000;
+
 /// What an Accept header says: everything that [`Document`] reads.
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -44,6 +49,26 @@ pub enum ManifestError {
     /// Something else, such as a chart or a signature.
     #[error("{0:?} is not the media type of an image")]
     MediaType(String),
+    /// It is a manifest and an index at once: another reader may see another image in it.
+    #[error(
+        "it is called {media_type} and has members of {other} too: it can be read in two ways, so it is not read at all"
+    )]
+    Ambiguous {
+        /// What it is called.
+        media_type: String,
+        /// What else it looks like.
+        other: &'static str,
+    },
+    /// It has more parts than any machine can use.
+    #[error("it has {found} {what}, and more than {limit} are not taken")]
+    TooMany {
+        /// Layers or manifests.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The manifest has no layer, or not as many as the configuration says.
     #[error("the manifest has {layers} layers and the configuration {diff_ids}")]
     Layers {
@@ -135,7 +160,7 @@ impl Document {
         let shape: Shape = parse("manifest", bytes)?;
         let said = said.filter(|said| is_specific(said)).map(str::to_owned);
         let media_type = match said
-            .or(shape.media_type)
+            .or_else(|| shape.media_type.clone())
             .filter(|media_type| !media_type.is_empty())
         {
             Some(media_type) => media_type,
@@ -143,12 +168,20 @@ impl Document {
             None if shape.manifests.is_some() => OCI_INDEX.to_owned(),
             None => OCI_MANIFEST.to_owned(),
         };
+        if let Some(other) = shape.is_also(&media_type) {
+            return Err(ManifestError::Ambiguous { media_type, other });
+        }
         let document = match media_type.as_str() {
             OCI_INDEX | DOCKER_INDEX => {
                 let index: Index = parse("index", bytes)?;
+                bounded("manifests", index.manifests.len(), MOST_MANIFESTS)?;
                 Self::Index(index.manifests)
             }
-            OCI_MANIFEST | DOCKER_MANIFEST => Self::Manifest(parse("manifest", bytes)?),
+            OCI_MANIFEST | DOCKER_MANIFEST => {
+                let manifest: Manifest = parse("manifest", bytes)?;
+                bounded("layers", manifest.layers.len(), MOST_LAYERS)?;
+                Self::Manifest(manifest)
+            }
             SCHEMA_1 | SCHEMA_1_SIGNED => return Err(ManifestError::SchemaOne),
             other => return Err(ManifestError::MediaType(other.to_owned())),
         };
@@ -221,6 +254,13 @@ impl Manifest {
     }
 }
 
+fn bounded(what: &'static str, found: usize, limit: usize) -> Result<(), ManifestError> {
+    match found > limit {
+        true => Err(ManifestError::TooMany { what, found, limit }),
+        false => Ok(()),
+    }
+}
+
 fn parse<'de, T: Deserialize<'de>>(what: &'static str, bytes: &'de [u8]) -> Result<T, ManifestError> {
     serde_json::from_slice(bytes).map_err(|error| ManifestError::Malformed {
         what,
@@ -239,6 +279,27 @@ struct Shape {
     schema_version: Option<u64>,
     media_type: Option<String>,
     manifests: Option<serde::de::IgnoredAny>,
+    config: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+}
+
+impl Shape {
+    /// What a document of this media type looks like besides (CVE-2021-41190).
+    fn is_also(&self, media_type: &str) -> Option<&'static str> {
+        let own = self.media_type.as_deref();
+        match media_type {
+            OCI_MANIFEST | DOCKER_MANIFEST => {
+                let index = self.manifests.is_some() || matches!(own, Some(OCI_INDEX | DOCKER_INDEX));
+                index.then_some("an index")
+            }
+            OCI_INDEX | DOCKER_INDEX => {
+                let parts = self.config.is_some() || self.layers.is_some();
+                let manifest = parts || matches!(own, Some(OCI_MANIFEST | DOCKER_MANIFEST));
+                manifest.then_some("a manifest")
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -280,100 +341,4 @@ struct RunConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-    fn manifest() -> serde_json::Value {
-        json!({"schemaVersion": 2, "config": {"digest": DIGEST, "size": 7}, "layers": [{"digest": DIGEST, "size": 9}]})
-    }
-
-    #[test]
-    fn the_shape_decides_where_no_media_type_does() {
-        for said in [None, Some("application/json"), Some(DOCKER_MANIFEST)] {
-            let read = Document::read(said, manifest().to_string().as_bytes()).unwrap();
-            assert!(
-                matches!(read.document, Document::Manifest(_)),
-                "{said:?}: {read:?}"
-            );
-        }
-        let index = json!({"schemaVersion": 2, "manifests": []}).to_string();
-        assert_eq!(
-            Document::read(None, index.as_bytes()).unwrap().document,
-            Document::Index(Vec::new())
-        );
-    }
-
-    #[test]
-    fn schema_1_and_things_that_are_no_images_are_refused_by_name() {
-        let old = json!({"schemaVersion": 1, "name": "a"}).to_string();
-        assert_eq!(
-            Document::read(None, old.as_bytes()),
-            Err(ManifestError::SchemaOne)
-        );
-        assert_eq!(
-            Document::read(Some(SCHEMA_1_SIGNED), old.as_bytes()),
-            Err(ManifestError::SchemaOne)
-        );
-        let error = Document::read(Some("application/vnd.x+json"), manifest().to_string().as_bytes());
-        assert_eq!(
-            error,
-            Err(ManifestError::MediaType("application/vnd.x+json".to_owned()))
-        );
-    }
-
-    #[test]
-    fn a_configuration_may_have_docker_s_nulls() {
-        let text = json!({"architecture": "arm", "variant": "v7", "os": "linux", "rootfs": {"diff_ids": [DIGEST]},
-            "config": {"Env": null, "Cmd": ["sh"], "Entrypoint": null, "Volumes": {"/data": {}}, "StopSignal": "",
-                "User": "1:2", "WorkingDir": "/w", "Labels": null}});
-        let read = Configuration::read(text.to_string().as_bytes()).unwrap();
-        assert_eq!(read.platform.variant, "v7");
-        assert_eq!(read.config.cmd, ["sh"]);
-        assert_eq!(read.config.volumes, ["/data"]);
-        assert_eq!(read.config.stop_signal, None);
-        assert_eq!(read.config.user, "1:2");
-        let bare = json!({"rootfs": {"diff_ids": []}, "config": null}).to_string();
-        assert_eq!(
-            Configuration::read(bare.as_bytes()).unwrap().config,
-            ImageConfig::default()
-        );
-    }
-
-    #[test]
-    fn layers_and_their_unpacked_digests_must_pair_up() {
-        let read = Document::read(None, manifest().to_string().as_bytes()).unwrap();
-        let labels = read.document.gc_labels();
-        let label = |key: &str| {
-            labels
-                .get(&format!("containerd.io/gc.ref.content.{key}"))
-                .cloned()
-        };
-        assert_eq!(label("config").as_deref(), Some(DIGEST));
-        assert_eq!(label("l.0").as_deref(), Some(DIGEST));
-        let Document::Manifest(manifest) = read.document else {
-            panic!("not a manifest");
-        };
-        let none = json!({"rootfs": {"diff_ids": []}}).to_string();
-        let configuration = Configuration::read(none.as_bytes()).unwrap();
-        assert!(manifest.fits(&configuration).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Document::read(None, &bytes);
-            let _ = Configuration::read(&bytes);
-        }
-
-        #[test]
-        fn any_json_text_is_read_or_refused(text in "[\\[{\"a-z:,0-9}\\] ]{0,80}") {
-            let _ = Document::read(Some(OCI_INDEX), text.as_bytes());
-            let _ = Configuration::read(text.as_bytes());
-        }
-    }
-}
+mod tests;

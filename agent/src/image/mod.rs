@@ -10,6 +10,7 @@ mod errand;
 mod failure;
 mod holds;
 mod manifest;
+mod measure;
 mod platform;
 mod progress;
 mod pull;

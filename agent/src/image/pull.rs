@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::content::{self, Ingest, Opened, Wanted};
 use super::digest::{Digest, chain_ids};
 use super::manifest::{Configuration, DOCUMENT_LIMIT, Descriptor, Document};
+use super::measure::{Scales, Total};
 use super::progress::Progress;
 use super::registry::{Blob, Fetched, Registries, RegistryError};
 use super::room::Room;
@@ -63,6 +64,10 @@ pub struct Puller<'a> {
     pub progress: &'a Progress,
     /// What is in memory at once.
     pub room: &'a Room,
+    /// What images may unpack to.
+    pub scales: &'a Scales,
+    /// What has been measured of this one.
+    pub total: Total,
     /// A document that has come already.
     pub given: Option<(Digest, Fetched)>,
     /// Set once something was written.
@@ -97,6 +102,13 @@ impl Puller<'_> {
 
     async fn configuration(&self, chosen: &Chosen) -> Result<Configuration, PullError> {
         let blob = &chosen.manifest.config;
+        if blob.size > DOCUMENT_LIMIT as u64 {
+            return Err(PullError::Configuration {
+                config: blob.digest.clone(),
+                size: blob.size,
+                limit: DOCUMENT_LIMIT,
+            });
+        }
         self.fetch("config", blob, HashMap::new()).await?;
         let bytes = content::read(&self.client, &blob.digest, DOCUMENT_LIMIT).await?;
         let configuration = Configuration::read(&bytes.unwrap_or_default())?;
@@ -120,8 +132,9 @@ impl Puller<'_> {
                 chain_id,
             })
             .collect();
-        self.progress
-            .begin(blobs.iter().map(|blob| blob.size).sum::<u64>());
+        self.scales.look(blobs)?;
+        let sizes = blobs.iter().map(|blob| blob.size);
+        self.progress.begin(sizes.fold(0, u64::saturating_add));
         let (here, arrivals) = watch::channel(HashSet::new());
         // Boxed, since the compiler can't tell that futures of borrowed layers may change threads.
         let fetches: Vec<_> = layers
@@ -143,6 +156,11 @@ impl Puller<'_> {
     async fn arrive(&self, layer: Layer<'_>, here: &watch::Sender<HashSet<Digest>>) -> Result<(), PullError> {
         let label = ("containerd.io/uncompressed".to_owned(), layer.diff_id.to_string());
         self.fetch("layer", layer.blob, HashMap::from([label])).await?;
+        if !self.unpacker.has(layer.chain_id).await? {
+            self.scales
+                .measure(&self.client, &layer.blob.digest, &self.total)
+                .await?;
+        }
         here.send_modify(|here| {
             here.insert(layer.blob.digest.clone());
         });
@@ -188,7 +206,8 @@ impl Puller<'_> {
                 }
                 Opened::Writing(ingest) => {
                     self.progress.doing("pulling");
-                    self.receive(*ingest, blob).await?;
+                    self.receive(*ingest, blob, &format!("{kind} {}", blob.digest))
+                        .await?;
                     self.wrote.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
@@ -197,18 +216,21 @@ impl Puller<'_> {
     }
 
     /// From the registry into the store, going on where the last try ended.
-    async fn receive(&self, mut ingest: Ingest, blob: &Descriptor) -> Result<(), PullError> {
+    /// `part` is what errors call it.
+    async fn receive(&self, mut ingest: Ingest, blob: &Descriptor, part: &str) -> Result<(), PullError> {
         let name = ingest.name().to_owned();
+        let of_part = |error| PullError::Part {
+            part: part.to_owned(),
+            error,
+        };
         if ingest.offset < blob.size {
-            let mut body = self
-                .registries
-                .blob(self.reference, &blob.digest, ingest.offset)
-                .await?;
+            let body = self.registries.blob(self.reference, &blob.digest, ingest.offset);
+            let mut body = body.await.map_err(of_part)?;
             if body.offset != ingest.offset {
                 ingest.restart();
             }
             self.progress.add(ingest.offset);
-            self.copy(&mut body, &mut ingest, blob).await?;
+            self.copy(&mut body, &mut ingest, blob, part).await?;
         } else {
             self.progress.add(blob.size);
         }
@@ -216,47 +238,53 @@ impl Puller<'_> {
             // What is there is wrong from some byte on, and nobody knows from which.
             Err(error) if error.class == Class::FailedPrecondition => {
                 content::abort(&self.client, &name).await?;
-                Err(damaged(blob, error.message))
+                Err(damaged(part, error.message))
             }
             other => Ok(other?),
         }
     }
 
-    async fn copy(&self, body: &mut Blob, ingest: &mut Ingest, blob: &Descriptor) -> Result<(), PullError> {
-        let part = self.room.enter();
-        let mut buffer = Vec::with_capacity(part.chunk());
+    async fn copy(
+        &self,
+        body: &mut Blob,
+        ingest: &mut Ingest,
+        blob: &Descriptor,
+        part: &str,
+    ) -> Result<(), PullError> {
+        let of_part = |error| PullError::Part {
+            part: part.to_owned(),
+            error,
+        };
+        let room = self.room.enter();
+        let mut buffer = Vec::with_capacity(room.chunk());
         loop {
             let next = body.next().await;
             if let Ok(Some(bytes)) = &next {
                 buffer.extend_from_slice(bytes);
                 if ingest.offset + buffer.len() as u64 > blob.size {
-                    return Err(damaged(blob, format!("it is longer than {} bytes", blob.size)));
+                    return Err(damaged(part, format!("it is longer than {} bytes", blob.size)));
                 }
-                if buffer.len() < part.chunk() {
+                if buffer.len() < room.chunk() {
                     continue;
                 }
             }
             // What came before a failure is kept for the next try too.
             if !buffer.is_empty() {
                 let length = buffer.len() as u64;
-                let chunk = std::mem::replace(&mut buffer, Vec::with_capacity(part.chunk()));
+                let chunk = std::mem::replace(&mut buffer, Vec::with_capacity(room.chunk()));
                 ingest.write(chunk).await?;
                 self.progress.add(length);
             }
-            if next?.is_none() {
+            if next.map_err(of_part)?.is_none() {
                 break;
             }
         }
         match ingest.offset == blob.size {
             true => Ok(()),
-            false => Err(RegistryError::Http(HttpError::Connection {
+            false => Err(of_part(RegistryError::Http(HttpError::Connection {
                 uri: self.reference.host().to_owned(),
-                why: format!(
-                    "{} ended after {} of {} bytes",
-                    blob.digest, ingest.offset, blob.size
-                ),
-            })
-            .into()),
+                why: format!("it ended after {} of {} bytes", ingest.offset, blob.size),
+            }))),
         }
     }
 
@@ -303,7 +331,10 @@ impl Documents for Puller<'_> {
                 let asked = self
                     .registries
                     .manifest(self.reference, digest, DOCUMENT_DEADLINE);
-                asked.await?
+                asked.await.map_err(|error| PullError::Part {
+                    part: format!("manifest {digest}"),
+                    error,
+                })?
             }
         };
         let typed = Document::read(fetched.media_type.as_deref().or(media_type), &fetched.bytes)?;
@@ -325,9 +356,9 @@ impl Documents for Puller<'_> {
     }
 }
 
-fn damaged(blob: &Descriptor, why: String) -> PullError {
+fn damaged(part: &str, why: String) -> PullError {
     PullError::Damaged {
-        blob: blob.digest.clone(),
+        part: part.to_owned(),
         why,
     }
 }

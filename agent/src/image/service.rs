@@ -12,6 +12,7 @@ use super::desk::{Desk, Outcome, Takeoff};
 use super::errand::{Errand, Inner};
 use super::failure::{self, Failure};
 use super::holds::Leases;
+use super::measure::Scales;
 use super::registry::{Reach, Registries};
 use super::room::Room;
 use super::unpack::Unpacker;
@@ -64,6 +65,7 @@ impl ContainerdImages {
                 instance: node.instance,
             },
             room: Room::default(),
+            scales: Scales::new(config.limits),
             machine: Machine::new(&node.architecture, &node.variant),
             behavior: config.pull_behavior,
             timeout: config.pull_timeout,

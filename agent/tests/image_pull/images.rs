@@ -35,8 +35,8 @@ pub struct Image {
     pub media_type: &'static str,
     pub manifest: Blob,
     pub layers: Vec<Blob>,
-    config: Option<Blob>,
-    children: Vec<(Image, &'static str)>,
+    pub config: Option<Blob>,
+    pub children: Vec<(Image, &'static str)>,
 }
 
 impl Blob {
@@ -62,6 +62,16 @@ impl Image {
 
     /// One layer for each archive.
     pub fn of_tars(kind: Kind, architecture: &str, tars: &[Vec<u8>]) -> Self {
+        let pack = match kind {
+            Kind::Oci | Kind::Docker => gzip,
+            Kind::OciZstd => zstd,
+        };
+        let packed = tars.iter().map(|tar| (pack(tar), sha256(tar)));
+        Self::of_packed(kind, architecture, packed.collect())
+    }
+
+    /// Layers that are packed already, each with the digest of what it unpacks to.
+    pub fn of_packed(kind: Kind, architecture: &str, packed: Vec<(Vec<u8>, String)>) -> Self {
         let (manifest_type, config_type, layer_type) = match kind {
             Kind::Oci => (
                 "application/vnd.oci.image.manifest.v1+json",
@@ -79,16 +89,15 @@ impl Image {
                 "application/vnd.docker.image.rootfs.diff.tar.gzip",
             ),
         };
-        let pack = match kind {
-            Kind::Oci | Kind::Docker => gzip,
-            Kind::OciZstd => zstd,
-        };
-        let layers: Vec<_> = tars.iter().map(|tar| Blob::new(pack(tar))).collect();
+        let (layers, diff_ids): (Vec<_>, Vec<_>) = packed
+            .into_iter()
+            .map(|(bytes, diff_id)| (Blob::new(bytes), diff_id))
+            .unzip();
         let config = Blob::new(
             json!({
                 "architecture": architecture, "os": "linux",
                 "config": {"Env": ["A=b"], "Cmd": ["/run"], "User": "7", "StopSignal": "SIGQUIT"},
-                "rootfs": {"type": "layers", "diff_ids": tars.iter().map(|tar| sha256(tar)).collect::<Vec<_>>()},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids},
             })
             .to_string(),
         );
@@ -214,20 +223,49 @@ pub fn noise(seed: u32, length: usize) -> Vec<u8> {
 
 /// An archive with one file.
 pub fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
-    archive(name, "0", "", bytes)
+    archive(name, "0000755", "0", "", bytes)
 }
 
 /// An archive with one symbolic link.
 pub fn link(name: &str, target: &str) -> Vec<u8> {
-    archive(name, "2", target, &[])
+    archive(name, "0000755", "2", target, &[])
 }
 
+/// An archive with one hard link.
+pub fn hard_link(name: &str, target: &str) -> Vec<u8> {
+    archive(name, "0000755", "1", target, &[])
+}
+
+/// An archive with one folder.
+pub fn directory(name: &str, mode: &str) -> Vec<u8> {
+    archive(name, mode, "5", "", &[])
+}
+
+/// An archive with one device: `/dev/null`.
+pub fn node(name: &str) -> Vec<u8> {
+    archive(name, "0000666", "3", "", &[])
+}
+
+/// One archive of several.
+pub fn joined(archives: &[Vec<u8>]) -> Vec<u8> {
+    let mut all: Vec<u8> = archives
+        .iter()
+        .flat_map(|tar| &tar[..tar.len() - END])
+        .copied()
+        .collect();
+    all.resize(all.len() + END, 0);
+    all
+}
+
+/// The zeros that end an archive.
+const END: usize = 1024;
+
 /// An archive with one entry of a type of `ustar`.
-fn archive(name: &str, kind: &str, target: &str, bytes: &[u8]) -> Vec<u8> {
+fn archive(name: &str, mode: &str, kind: &str, target: &str, bytes: &[u8]) -> Vec<u8> {
     let mut head = [0_u8; 512];
     let mut put = |at: usize, text: &str| head[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
-    put(100, "0000755");
+    put(100, mode);
     put(108, "0000000");
     put(116, "0000000");
     put(124, &format!("{:011o}", bytes.len()));
@@ -237,11 +275,13 @@ fn archive(name: &str, kind: &str, target: &str, bytes: &[u8]) -> Vec<u8> {
     put(157, target);
     put(257, "ustar");
     put(263, "00");
+    put(329, "0000001");
+    put(337, "0000003");
     let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
     head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let mut tar = head.to_vec();
     tar.extend_from_slice(bytes);
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    tar.resize(tar.len().next_multiple_of(512) + END, 0);
     tar
 }
 

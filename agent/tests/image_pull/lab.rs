@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_agent::clock::{Clock, SystemClock};
-use longshore_agent::config::{ImageConfig, ProxyConfig, PullBehavior, RegistryAuth};
+use longshore_agent::config::{ImageConfig, ImageLimits, ProxyConfig, PullBehavior, RegistryAuth};
 use longshore_agent::containerd::Client;
 use longshore_agent::http::{CertificateClock, Client as Http, Trust, client_config};
 use longshore_agent::image::{ContainerdImages, ImageError, Images, Node, PullProgress, Reach};
@@ -184,7 +184,21 @@ impl Lab {
         self.images_with(behavior, &[])
     }
 
+    /// Pulls may take so long.
+    pub fn images_for(&self, pull_timeout: Duration) -> ContainerdImages {
+        self.build(PullBehavior::Default, &[], pull_timeout)
+    }
+
     pub fn images_with(&self, behavior: PullBehavior, logins: &[(&str, &str, &str)]) -> ContainerdImages {
+        self.build(behavior, logins, PATIENCE)
+    }
+
+    fn build(
+        &self,
+        behavior: PullBehavior,
+        logins: &[(&str, &str, &str)],
+        pull_timeout: Duration,
+    ) -> ContainerdImages {
         let login = |user: &str, password: &str| RegistryAuth {
             username: user.to_owned(),
             password: password.to_owned(),
@@ -196,8 +210,14 @@ impl Lab {
                 .map(|(host, user, password)| ((*host).to_owned(), login(user, password)))
                 .collect::<BTreeMap<_, _>>(),
             registry_config_dir: self.folder.path().join("certs.d"),
-            pull_timeout: PATIENCE,
+            pull_timeout,
             inactivity_timeout: Duration::from_secs(2),
+            limits: ImageLimits {
+                layer: 24 << 20,
+                image: 32 << 20,
+                ratio: 100,
+                ratio_from: 1 << 20,
+            },
         };
         let node = Node {
             snapshotter: SNAPSHOTTER.to_owned(),

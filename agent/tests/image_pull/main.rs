@@ -11,10 +11,13 @@
 )]
 
 mod behaviors;
+mod climbing;
 mod faults;
 mod holding;
+mod hostile;
 mod images;
 mod lab;
 mod logins;
 mod pulls;
 mod relay;
+mod rogue;

@@ -5,7 +5,7 @@ use longshore_agent::image::{ImageError, Images, PullProgress};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::images::{Image, Kind, link, noise, tar};
+use crate::images::{Image, Kind, noise};
 use crate::lab::{Lab, ensure, holder, until};
 
 #[tokio::test]
@@ -186,36 +186,4 @@ async fn layers_may_be_packed_by_zstd() {
     let images = lab.images(PullBehavior::Default);
     let pulled = ensure(&images, &lab.reference("a:v1"), 0).await.unwrap();
     assert!(lab.has_snapshot(&pulled.chain_id).await);
-}
-
-#[tokio::test]
-async fn layers_write_nothing_outside_of_their_root() {
-    let lab = Lab::start().await;
-    let outside = lab.folder().join("outside");
-    std::fs::create_dir(&outside).unwrap();
-    let name = format!("evil-{}", uuid::Uuid::new_v4().simple());
-    let images = lab.images(PullBehavior::Default);
-    let above = "../".repeat(20);
-    let layers = [
-        (
-            "link",
-            vec![
-                link("way", outside.to_str().unwrap()),
-                tar(&format!("way/{name}"), b"1"),
-            ],
-        ),
-        ("parents", vec![tar(&format!("{above}{name}"), b"2")]),
-    ];
-    for (index, (how, tars)) in (0..).zip(layers) {
-        lab.push(&format!("{how}:v1"), &Image::of_tars(Kind::Oci, "amd64", &tars))
-            .await;
-        // Refused or kept inside: both are good.
-        let pulled = ensure(&images, &lab.reference(&format!("{how}:v1")), index).await;
-        assert!(
-            std::fs::read_dir(&outside).unwrap().next().is_none(),
-            "{how}: {pulled:?}"
-        );
-        let top = std::path::Path::new("/").join(&name);
-        assert!(!top.exists(), "{how}: {pulled:?}");
-    }
 }

@@ -26,7 +26,7 @@ enum Service {
 
 impl Service {
     /// As a signature's scope names it.
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
             Self::Ssm => "ssm",
@@ -36,6 +36,12 @@ impl Service {
 
 macro_rules! operations {
     ($($service:ident $name:literal $access:ident $handler:path,)+) => {
+        /// All that is served: service, operation, who may call it. What tests go through.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str, Access)] = &[
+            $((Service::$service.name(), $name, Access::$access),)+
+        ];
+
         /// Who may call an operation; `None` if there is none of that name.
         fn access(service: Service, name: &str) -> Option<Access> {
             match (service, name) {

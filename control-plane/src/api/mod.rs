@@ -7,7 +7,7 @@ mod activations;
 mod body;
 mod clusters;
 mod container_instances;
-mod dispatch;
+pub(crate) mod dispatch;
 mod managed_instances;
 mod page;
 mod placement;

@@ -16,7 +16,7 @@ use longshore_protocol::poll::{
 };
 use longshore_protocol::sigv4::{Call, Credentials};
 use longshore_protocol::status::{DesiredStatus, ReportedStatus};
-use longshore_protocol::{SSM_TARGET, Timestamp};
+use longshore_protocol::{ECS_TARGET, SSM_TARGET, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Answer, HOST, REGION, World, text};
@@ -132,9 +132,21 @@ impl Node {
         };
     }
 
-    /// A call that is signed by the node's key.
+    /// A call of SSM that is signed by the node's key.
     pub(crate) async fn by_key(&self, world: &World, operation: &str, body: Value) -> Answer {
-        let target = format!("{SSM_TARGET}.{operation}");
+        self.by_key_to(world, "ssm", operation, body).await
+    }
+
+    /// A call that is signed by the node's key.
+    pub(crate) async fn by_key_to(
+        &self,
+        world: &World,
+        service: &str,
+        operation: &str,
+        body: Value,
+    ) -> Answer {
+        let prefix = if service == "ssm" { SSM_TARGET } else { ECS_TARGET };
+        let target = format!("{prefix}.{operation}");
         let body = body.to_string();
         let call = Call {
             method: "POST",
@@ -144,7 +156,7 @@ impl Node {
             headers: &[("x-amz-target", &target)],
             body: body.as_bytes(),
             region: REGION,
-            service: "ssm",
+            service,
             time: world.clock.now(),
         };
         let headers = call.sign_by(&self.id, None, |text, _| {

@@ -12,3 +12,4 @@ mod run_task;
 mod seeded;
 mod server;
 mod tasks;
+mod tenancy;

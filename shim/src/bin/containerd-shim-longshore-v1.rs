@@ -53,7 +53,9 @@ fn run() -> Result<(), Failure> {
     let arguments = Arguments::parse(words)?;
     let answer = match arguments.action {
         Action::Start => match start(&arguments)? {
-            Started::Shim(listener) => return Ok(serve(&arguments, &listener, events(&arguments))?),
+            Started::Shim(listener, containerd) => {
+                return Ok(serve(&arguments, &listener, events(&arguments), containerd)?);
+            }
             Started::Command(address) => address.into_bytes(),
         },
         Action::Delete => {

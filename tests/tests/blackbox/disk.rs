@@ -329,17 +329,18 @@ fn an_image_that_does_not_fit_fails_its_task_alone() {
             reason.starts_with("CannotPullContainerError: ") && reason.contains("no space left on device"),
             "{reason}"
         );
-        // What it had fetched is given back: something else fits, while what ran runs on.
-        let new = system
-            .run_container(shell("new", &system.busybox, GRACEFUL).build())
-            .await;
-        system.until(&new, "RUNNING").await;
+        // What it had fetched is given back, by containerd and in its own time; then something else fits, while what
+        // ran runs on.
         let namespace = system.host.containerd_namespace();
         wait::until_some("nothing is left of the pull", || {
             let active = system.containerd.ctr(&namespace, &["content", "active"]);
             (!active.contains("layer-")).then_some(())
         })
         .await;
+        let new = system
+            .run_container(shell("new", &system.busybox, GRACEFUL).build())
+            .await;
+        system.until(&new, "RUNNING").await;
         assert_eq!(system.describe(&old).await.last_status(), Some("RUNNING"));
         system
     });

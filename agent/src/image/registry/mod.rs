@@ -19,12 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, StatusCode, header};
 
 use self::auth::Logins;
 use self::hosts::Endpoint;
-use self::request::Ask;
+use self::request::{Answered, Ask};
 use self::tls::Clients;
 use super::digest::Digest;
 use super::manifest::{ACCEPT, DOCUMENT_LIMIT};
@@ -122,7 +121,7 @@ impl Registries {
             by_digest: reference.digest().is_some(),
             deadline,
         };
-        let head = self.ask(&ask(Method::HEAD)).await?;
+        let head = self.ask(&ask(Method::HEAD)).await?.response;
         if head.status() == StatusCode::OK
             && let Some(digest) = said_digest(head.headers())
         {
@@ -228,11 +227,14 @@ impl Registries {
             by_digest: true,
             deadline: self.inactivity,
         };
-        let response = self.ask(&ask).await?;
+        let answered = self.ask(&ask).await?;
+        let response = match answered.response.status() {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => answered.response,
+            _ => return Err(self.refusal(&ask, answered).await),
+        };
         let offset = match response.status() {
-            StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT => begins_at(endpoint, response.headers(), offset)?,
-            _ => return Err(self.refusal(&ask, response).await),
+            _ => 0,
         };
         let host = endpoint.authority().to_owned();
         Ok(Blob::new(offset, host, self.inactivity, response.into_body()))
@@ -244,10 +246,11 @@ impl Registries {
 
     /// A whole document, and the digest that the registry says it has.
     async fn document(&self, ask: &Ask<'_>) -> Result<(Option<Digest>, Fetched), RegistryError> {
-        let response = self.ask(ask).await?;
-        if response.status() != StatusCode::OK {
-            return Err(self.refusal(ask, response).await);
+        let answered = self.ask(ask).await?;
+        if answered.response.status() != StatusCode::OK {
+            return Err(self.refusal(ask, answered).await);
         }
+        let response = answered.response;
         let digest = said_digest(response.headers());
         let media_type = response
             .headers()
@@ -259,9 +262,15 @@ impl Registries {
         Ok((digest, Fetched { media_type, bytes }))
     }
 
-    async fn refusal(&self, ask: &Ask<'_>, response: Response<Incoming>) -> RegistryError {
-        let (head, words) = response.into_parts();
+    async fn refusal(&self, ask: &Ask<'_>, answered: Answered) -> RegistryError {
+        let (head, words) = answered.response.into_parts();
         let host = ask.endpoint.authority();
+        if let Some(led_to) = answered.led_to {
+            // A registry may lead to anything that this machine can reach. What that says is not for the one who reads
+            // the reason of a task.
+            let host = format!("{host} led to {led_to}, which answered");
+            return RegistryError::from_answer(&host, head.status, &head.headers, b"");
+        }
         // Words that do not come in time are none.
         let words = body::read(words, host, error::WORDS_LIMIT, ask.deadline)
             .await

@@ -21,6 +21,14 @@ const REDIRECTS: usize = 5;
 /// How long the header for user and password is kept without asking whether it is still wanted.
 const BASIC_LIFE: Duration = Duration::from_secs(60 * 60);
 
+/// An answer, and who gave it.
+pub struct Answered {
+    /// The answer.
+    pub response: Response<Incoming>,
+    /// `None` for whom was asked, else to which other place it led.
+    pub led_to: Option<String>,
+}
+
 /// What to ask.
 pub struct Ask<'a> {
     /// Whom.
@@ -61,19 +69,19 @@ impl Ask<'_> {
 
 impl Registries {
     /// Sends it, with a login if one is asked for.
-    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Response<Incoming>, RegistryError> {
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Answered, RegistryError> {
         let client = self.clients.get(&ask.endpoint.tls).await?;
         let root = ask.endpoint.root.as_str();
         let cached = self
             .logins
             .cached(root, ask.reference.path(), self.clock.since_boot());
-        let response = follow(&client, ask, cached.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+        let answered = follow(&client, ask, cached.as_ref()).await?;
+        // Where a registry leads, nobody may say to whom its password goes.
+        if answered.response.status() != StatusCode::UNAUTHORIZED || answered.led_to.is_some() {
+            return Ok(answered);
         }
-        let headers = response.headers().clone();
-        let login = match auth::challenge(&headers) {
-            None => return Ok(response),
+        let login = match auth::challenge(answered.response.headers()) {
+            None => return Ok(answered),
             Some(Challenge::Basic) => self.basic(ask)?,
             Some(Challenge::Bearer {
                 realm,
@@ -81,18 +89,18 @@ impl Registries {
                 scope,
             }) => {
                 // Read to its end, so that the connection can be used again.
-                let _ = body::read(response.into_body(), root, WORDS_LIMIT, ask.deadline).await;
+                let _ = body::read(answered.response.into_body(), root, WORDS_LIMIT, ask.deadline).await;
                 let wanted = (realm.as_str(), service.as_deref(), scope.as_deref());
                 self.token(&client, ask, wanted).await?
             }
         };
         let (header, life) = login;
-        let response = follow(&client, ask, Some(&header)).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let answered = follow(&client, ask, Some(&header)).await?;
+        if answered.response.status() != StatusCode::UNAUTHORIZED {
             let now = self.clock.since_boot();
             self.logins.keep(root, ask.reference.path(), header, life, now);
         }
-        Ok(response)
+        Ok(answered)
     }
 
     fn basic(&self, ask: &Ask<'_>) -> Result<(HeaderValue, Duration), RegistryError> {
@@ -112,7 +120,7 @@ impl Registries {
     }
 
     /// A token from the server that the registry names.
-    async fn token(
+    pub(super) async fn token(
         &self,
         client: &Client,
         ask: &Ask<'_>,
@@ -161,7 +169,7 @@ async fn follow(
     client: &Client,
     ask: &Ask<'_>,
     login: Option<&HeaderValue>,
-) -> Result<Response<Incoming>, RegistryError> {
+) -> Result<Answered, RegistryError> {
     let first = ask.url();
     let mut url = first.clone();
     for _ in 0..=REDIRECTS {
@@ -182,7 +190,10 @@ async fn follow(
         }
         let response = client.send(request, ask.deadline).await?;
         match moved(&url, response.status(), response.headers()) {
-            None => return Ok(response),
+            None => {
+                let led_to = (url.origin() != first.origin()).then(|| url.authority().to_owned());
+                return Ok(Answered { response, led_to });
+            }
             Some(Err(why)) => return Err(answer(ask.endpoint, why)),
             Some(Ok(next)) => {
                 if url.scheme() == "https" && next.scheme() == "http" && !ask.by_digest {

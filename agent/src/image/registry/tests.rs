@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -97,6 +98,7 @@ fn registries(folder: &std::path::Path, auth: &[(&str, &str, &str)]) -> Registri
         registry_config_dir: folder.to_owned(),
         pull_timeout: 60 * SECOND,
         inactivity_timeout: SECOND,
+        limits: Default::default(),
     };
     let reach = Reach {
         http: Client::new(client_config(&Trust::System, time.clone()).unwrap()),
@@ -176,6 +178,93 @@ async fn a_login_does_not_travel_along_a_redirect() {
     assert!(blob.next().await.unwrap().is_none());
     assert_eq!(other.seen(), ["GET /x -"]);
     assert!(server.seen().last().unwrap().ends_with("Basic bWU6cHc="));
+}
+
+#[tokio::test]
+async fn where_a_registry_leads_nobody_can_ask_for_its_password() {
+    let thief = Server::start(|_, _| reply(200, &[], r#"{"token":"t"}"#)).await;
+    for challenge in [
+        format!(r#"Bearer realm="http://{}/token""#, thief.host),
+        "Basic realm=\"r\"".to_owned(),
+    ] {
+        let said = r#"{"errors":[{"code":"DENIED","message":"a secret of the inner network"}]}"#;
+        let other = Server::start(move |_, _| reply(401, &[("www-authenticate", &challenge)], said)).await;
+        let to = format!("http://{}/x", other.host);
+        let server = Server::start(move |_, _| reply(307, &[("location", &to)], "")).await;
+        let folder = tempfile::tempdir().unwrap();
+        let logins = [(&*server.host, "me", "pw"), (&*other.host, "you", "pw")];
+        let registries = registries(folder.path(), &logins);
+        let digest = Digest::sha256(b"blob");
+        let error = registries
+            .blob(&server.reference(), &digest, 0)
+            .await
+            .unwrap_err();
+        assert_eq!(thief.seen(), Vec::<String>::new());
+        assert_eq!(other.seen(), ["GET /x -"]);
+        assert!(
+            server.seen().iter().all(|line| line.ends_with(" -")),
+            "{:?}",
+            server.seen()
+        );
+        let told = format!(
+            "{} led to {}, which answered: HTTP 401 Unauthorized",
+            server.host, other.host
+        );
+        assert!(error.to_string().starts_with(&told), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_server_in_plain_text_does_not_get_the_password_of_a_registry_with_tls() {
+    // Whom TLS leads to is not looked at, so that one server is enough.
+    let server = Server::start(|_, _| reply(200, &[], r#"{"token":"t"}"#)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let registries = registries(folder.path(), &[("r.example", "me", "pw")]);
+    let reference: Reference = "r.example/a/b:v1".parse().unwrap();
+    let endpoints = registries.endpoints(&reference).await.unwrap();
+    let ask = Ask {
+        endpoint: &endpoints[0],
+        reference: &reference,
+        method: Method::GET,
+        path: String::new(),
+        accept: None,
+        range: None,
+        by_digest: true,
+        deadline: SECOND,
+    };
+    let client = registries.clients.get(&endpoints[0].tls).await.unwrap();
+    let realm = format!("http://{}/token", server.host);
+    let error = registries
+        .token(&client, &ask, (&realm, None, None))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("in plain text, which it does not get"),
+        "{error}"
+    );
+    assert_eq!(server.seen(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn tokens_without_end_are_not_read() {
+    let server = Server::start(|request, own| {
+        if request.uri().path() == "/token" {
+            return reply(200, &[], &format!(r#"{{"token":"{}"}}"#, "t".repeat(1 << 20)));
+        }
+        let challenge = format!(r#"Bearer realm="http://{own}/token""#);
+        reply(401, &[("www-authenticate", &challenge)], "")
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let registries = registries(folder.path(), &[]);
+    let error = registries.resolve(&server.reference(), SECOND).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the answer is longer than 65536 bytes"),
+        "{error}"
+    );
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]
