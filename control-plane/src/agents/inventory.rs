@@ -40,6 +40,9 @@ pub(super) async fn falls_short(
     Ok(missing.is_some())
 }
 
+/// How often a body is asked for before the node counts as one that has none: answers get lost.
+const ASKS: u32 = 3;
+
 /// What a list has that the books have not.
 #[derive(Debug, Default)]
 struct Odd {
@@ -74,7 +77,7 @@ pub(super) async fn take(
     let silent = inventory.bodies.is_empty();
     odd.unknown.retain(|arn| {
         let id = arn.id.as_str();
-        let hopeless = open.is_given_up(id) || (silent && asked.contains(id));
+        let hopeless = open.is_given_up(id) || (silent && asked.get(id).is_some_and(|times| *times >= ASKS));
         if hopeless {
             tracing::warn!(instance = instance.id, task = %arn, "a node holds a task that it was not given and that can't be taken in; it goes on running");
             open.give_up(id.to_owned());
@@ -86,7 +89,12 @@ pub(super) async fn take(
     // What clones hold is looked at again once there is only one of them.
     let complete = complete.filter(|_| cloned == open.is_cloned());
     open.took_inventory(list, complete);
-    let ids: BTreeSet<_> = odd.unknown.iter().map(|arn| arn.id.to_string()).collect();
+    let ids = odd.unknown.iter().map(|arn| {
+        let id = arn.id.to_string();
+        let times = asked.get(&id).copied().unwrap_or(0);
+        (id, times + 1)
+    });
+    let ids = ids.collect();
     open.ask(ids);
     Ok(odd.unknown)
 }

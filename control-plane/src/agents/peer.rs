@@ -107,8 +107,8 @@ struct Run {
     inventory: Option<(String, bool)>,
     /// The ids of the tasks of its last list.
     holds: BTreeSet<String>,
-    /// The ids of the tasks whose bodies it was asked for.
-    asked: BTreeSet<String>,
+    /// The ids of the tasks whose bodies it was asked for, and how often.
+    asked: HashMap<String, u32>,
     /// The ids of the tasks that can't be taken in.
     given_up: BTreeSet<String>,
     told: Option<(InstanceStatus, bool)>,
@@ -174,7 +174,7 @@ impl State {
             trouble: None,
             inventory: None,
             holds: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: HashMap::new(),
             given_up: BTreeSet::new(),
             told: None,
         });
@@ -374,12 +374,12 @@ impl Open {
     }
 
     /// Records which bodies the run is being asked for.
-    pub(super) fn ask(&self, tasks: BTreeSet<String>) {
+    pub(super) fn ask(&self, tasks: HashMap<String, u32>) {
         self.with(|run| run.asked = tasks);
     }
 
-    /// The bodies that the run was asked for before.
-    pub(super) fn asked(&self) -> BTreeSet<String> {
+    /// The bodies that the run was asked for before, and how often.
+    pub(super) fn asked(&self) -> HashMap<String, u32> {
         self.with(|run| std::mem::take(&mut run.asked))
     }
 

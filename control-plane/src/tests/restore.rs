@@ -236,6 +236,22 @@ async fn what_ended_after_the_backup_is_given_again_so_that_it_ends_again() {
 }
 
 #[tokio::test]
+async fn a_task_comes_back_though_the_answer_that_asked_for_it_was_lost() {
+    let (mut world, mut node) = world_with_node().await;
+    world.back_up().await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    world.restore().await;
+    for _ in 0..2 {
+        let lost = node.request(true);
+        let answer = node.send(&world, &lost).await.unwrap();
+        assert_eq!(answer.want_tasks.len(), 1);
+    }
+    node.obey(&world).await;
+    assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
+}
+
+#[tokio::test]
 async fn a_node_brings_nothing_into_another_cluster_nor_over_anothers_task() {
     let (mut world, mut node) = world_with_node().await;
     world.back_up().await;
