@@ -345,6 +345,7 @@ impl<'a> Life<'a> {
         self.calm = true;
         self.world.tap.disarm();
         self.leave_one_machine_each();
+        self.oracle.forget_lost(&self.machines);
         for machine in &mut self.machines {
             machine.link = true;
         }

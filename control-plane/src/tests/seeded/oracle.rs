@@ -55,13 +55,19 @@ impl Oracle {
         }
         self.restored = true;
         self.started.clear();
+        self.forget_lost(machines);
+    }
+
+    /// After a restore, what is neither in the books nor on a machine is lost: there is nobody left who knows it.
+    pub(super) fn forget_lost(&mut self, machines: &[Machine]) {
+        if !self.restored {
+            return;
+        }
         let known = &self.now.books.tasks;
-        let held = |arn: &str| {
-            machines
-                .iter()
-                .any(|machine| machine.on && machine.tasks.contains_key(arn))
-        };
-        self.told.retain(|arn| known.contains_key(id(arn)) || held(arn));
+        let left = machines.iter().filter(|machine| machine.on);
+        self.told.retain(|arn| {
+            known.contains_key(id(arn)) || left.clone().any(|machine| machine.tasks.contains_key(arn))
+        });
     }
 
     /// After each step.
