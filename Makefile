@@ -44,6 +44,6 @@ bench: ## measure against the budgets (root, or sudo)
 	packaging/install-dependencies test
 	scripts/bench
 
-sim: ## the agent simulated: SEED=… replays one life and prints its log, RUNS=… lives many
+sim: ## agent and control plane simulated: RUNS=… lives many, SEED=… OF=agent or control-plane replays one
 	$(if $(SEED),LONGSHORE_SIM_SEED=$(SEED)) $(if $(RUNS),LONGSHORE_SIM_RUNS=$(RUNS)) \
-		cargo test --locked --workspace --test simulation -- seeded::seeds_keep_the_invariants --nocapture
+		scripts/sim $(OF)

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::agents::Hub;
 use crate::api::Bodies;
 use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError, clusters, system};
 
@@ -68,6 +69,8 @@ pub struct ControlPlane {
     pub scheme: &'static str,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The ids of what is made.
+    pub chance: Arc<dyn Chance>,
     /// The database.
     pub store: Store,
     /// The nodes.
@@ -90,10 +93,29 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+    pub async fn open(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Result<Arc<Self>, OpenError> {
+        // First, so that a folder that can't be read gets no database.
         let operators = OperatorKeys::load_or_create(&settings.data_dir.join(CREDENTIALS))?;
         let store = Store::open(&database(&settings.data_dir)).await?;
-        let incarnation = uuid::Uuid::new_v4().simple().to_string();
+        Self::begin(settings, operators, store, clock, chance).await
+    }
+
+    /// Begins a new incarnation on a store that is open.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) async fn begin(
+        settings: Settings,
+        operators: OperatorKeys,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let incarnation = chance.uuid().simple().to_string();
         let mut fresh = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
         let mut transaction = store.write().await?;
@@ -121,6 +143,7 @@ impl ControlPlane {
             scheme: settings.scheme,
             hub: Hub::new(Arc::clone(&clock)),
             clock,
+            chance,
             store,
             auth,
             incarnation,

@@ -15,6 +15,7 @@ pub mod agents;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod definition;

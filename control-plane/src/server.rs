@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{ControlPlane, OpenError, Settings};
+use crate::chance::SystemChance;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::tasks::retention;
@@ -110,7 +111,7 @@ pub async fn serve(
         source,
     };
     let socket = bound(config.listen).map_err(listen)?;
-    let plane = ControlPlane::open(settings, clock).await?;
+    let plane = ControlPlane::open(settings, clock, Arc::new(SystemChance)).await?;
     // Not before all is there that a client who gets through may look for, such as the credentials file.
     let listener = socket.listen(BACKLOG).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;

@@ -17,6 +17,32 @@ use crate::error::ApiError;
 use crate::store::instances::Instance;
 use crate::store::{assignments, system, tasks};
 
+/// Whether a node has no more what it was given up to `seen`, by its list: it has ended there, and the word of that was
+/// lost here, as with a restored backup. The node has to be told everything again, so that it says so again.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn falls_short(
+    plane: &ControlPlane,
+    instance: &Instance,
+    inventory: &Inventory,
+    seen: u64,
+) -> Result<bool, ApiError> {
+    let list = inventory.tasks.iter().flatten();
+    let alive = list.filter(|held| held.status != ReportedStatus::Stopped);
+    let alive: BTreeSet<_> = alive.map(|held| &held.task_arn).collect();
+    let mut connection = plane.store.read().await?;
+    let given = assignments::tasks_up_to(&mut connection, &instance.id, seen).await?;
+    let missing = given.iter().find(|arn| !alive.contains(arn));
+    if let Some(task) = missing {
+        tracing::info!(instance = instance.id, %task, "a node has ended what it was given, and may have said so: every assignment is sent again");
+    }
+    Ok(missing.is_some())
+}
+
+/// How often a body is asked for before the node counts as one that has none: answers get lost.
+const ASKS: u32 = 3;
+
 /// What a list has that the books have not.
 #[derive(Debug, Default)]
 struct Odd {
@@ -26,8 +52,7 @@ struct Odd {
     unknown: Vec<TaskArn>,
 }
 
-/// Takes a node's list in, and the bodies that came with it, from a node that has seen its assignments up to `seen`;
-/// returns the tasks whose bodies are wanted next, after which
+/// Takes a node's list in, and the bodies that came with it; returns the tasks whose bodies are wanted next, after which
 /// the list is wanted again.
 ///
 /// # Errors
@@ -37,16 +62,12 @@ pub(super) async fn take(
     instance: &Instance,
     open: &Open,
     inventory: &Inventory,
-    seen: u64,
 ) -> Result<Vec<TaskArn>, ApiError> {
     let list = inventory.tasks.as_deref().unwrap_or_default();
     let mut odd = compare(plane, instance, list).await?;
     stop(plane, instance, &odd.buried).await?;
     let asked = open.asked();
     let cloned = open.is_cloned();
-    if !cloned {
-        order_again(plane, instance, list, seen).await?;
-    }
     if cloned {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
@@ -56,7 +77,7 @@ pub(super) async fn take(
     let silent = inventory.bodies.is_empty();
     odd.unknown.retain(|arn| {
         let id = arn.id.as_str();
-        let hopeless = open.is_given_up(id) || (silent && asked.contains(id));
+        let hopeless = open.is_given_up(id) || (silent && asked.get(id).is_some_and(|times| *times >= ASKS));
         if hopeless {
             tracing::warn!(instance = instance.id, task = %arn, "a node holds a task that it was not given and that can't be taken in; it goes on running");
             open.give_up(id.to_owned());
@@ -68,7 +89,12 @@ pub(super) async fn take(
     // What clones hold is looked at again once there is only one of them.
     let complete = complete.filter(|_| cloned == open.is_cloned());
     open.took_inventory(list, complete);
-    let ids: BTreeSet<_> = odd.unknown.iter().map(|arn| arn.id.to_string()).collect();
+    let ids = odd.unknown.iter().map(|arn| {
+        let id = arn.id.to_string();
+        let times = asked.get(&id).copied().unwrap_or(0);
+        (id, times + 1)
+    });
+    let ids = ids.collect();
     open.ask(ids);
     Ok(odd.unknown)
 }
@@ -110,30 +136,6 @@ async fn stop(plane: &ControlPlane, instance: &Instance, buried: &[InventoryTask
         tracing::warn!(instance = instance.id, task = %held.task_arn, "a node runs a task that is over; it is to stop");
         let generation = held.generation.saturating_add(1);
         assignments::order_stop(&mut transaction, &instance.id, &held.task_arn, false, generation).await?;
-    }
-    Ok(transaction.commit().await?)
-}
-
-/// Orders again what the node has seen the order for (up to `seen`), and has not any more: it told the task's end to a
-/// control plane whose word is lost, and tells it again. Once in each run of a control plane.
-async fn order_again(
-    plane: &ControlPlane,
-    instance: &Instance,
-    list: &[InventoryTask],
-    seen: u64,
-) -> Result<(), ApiError> {
-    let mut connection = plane.store.read().await?;
-    let seen = seen.min(system::last_end(&mut connection, &instance.id).await?);
-    let mut gone = assignments::tasks_until(&mut connection, &instance.id, seen).await?;
-    drop(connection);
-    gone.retain(|arn| list.iter().all(|held| held.task_arn != *arn));
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let mut transaction = plane.store.write().await?;
-    for arn in &gone {
-        tracing::warn!(instance = instance.id, task = %arn, "a node does not hold a task that it was given; it is asked how it ended");
-        assignments::give_again(&mut transaction, &instance.id, arn).await?;
     }
     Ok(transaction.commit().await?)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  a poll of …
 //!    a known run, of a lower n                          Stale
-//!    a run that a newer one of its machine replaced     Stale
+//!    a run that a newer one of its machine replaced     Stale, while that one is alive
 //!    a new run of a machine that is known               Served; the older run is replaced
 //!    the machine that the node is known to be           Served
 //!    another machine, while a known one is alive        Served, and all of them are CLONED
@@ -107,8 +107,8 @@ struct Run {
     inventory: Option<(String, bool)>,
     /// The ids of the tasks of its last list.
     holds: BTreeSet<String>,
-    /// The ids of the tasks whose bodies it was asked for.
-    asked: BTreeSet<String>,
+    /// The ids of the tasks whose bodies it was asked for, and how often.
+    asked: HashMap<String, u32>,
     /// The ids of the tasks that can't be taken in.
     given_up: BTreeSet<String>,
     told: Option<(InstanceStatus, bool)>,
@@ -174,7 +174,7 @@ impl State {
             trouble: None,
             inventory: None,
             holds: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: HashMap::new(),
             given_up: BTreeSet::new(),
             told: None,
         });
@@ -247,7 +247,15 @@ impl Peer {
         let now = clock.elapsed();
         let mut state = lock(&self.state);
         if state.replaced.contains(&caller.run) {
-            return Admission::Stale;
+            let machine = state
+                .runs
+                .iter()
+                .filter(|run| run.caller.fingerprint == caller.fingerprint);
+            if machine.into_iter().any(|run| run.is_alive(now)) {
+                return Admission::Stale;
+            }
+            // It was a poll from long ago that replaced it, which came to a control plane that had just begun.
+            state.replaced.retain(|run| *run != caller.run);
         }
         let was_connected = state.is_connected(now);
         match state.run(caller.run) {
@@ -309,6 +317,11 @@ impl Open {
         let _ = self.bell.changed().await;
     }
 
+    #[cfg(test)]
+    pub(super) fn has_rung(&self) -> bool {
+        self.bell.has_changed().unwrap_or(true)
+    }
+
     /// What the run's state gives; the default once another run has taken its place.
     fn with<T: Default>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
         let mut state = lock(&self.peer.state);
@@ -361,12 +374,12 @@ impl Open {
     }
 
     /// Records which bodies the run is being asked for.
-    pub(super) fn ask(&self, tasks: BTreeSet<String>) {
+    pub(super) fn ask(&self, tasks: HashMap<String, u32>) {
         self.with(|run| run.asked = tasks);
     }
 
-    /// The bodies that the run was asked for before.
-    pub(super) fn asked(&self) -> BTreeSet<String> {
+    /// The bodies that the run was asked for before, and how often.
+    pub(super) fn asked(&self) -> HashMap<String, u32> {
         self.with(|run| std::mem::take(&mut run.asked))
     }
 
@@ -457,6 +470,21 @@ mod tests {
             peer.admit(&caller(1, 1, "f"), "f", &clock),
             Admission::Stale
         ));
+    }
+
+    #[test]
+    fn a_run_that_a_poll_of_an_older_one_replaced_is_let_in_again() {
+        let (peer, manual, clock) = set_up();
+        drop(served(peer.admit(&caller(2, 1, "f"), "f", &clock)));
+        // Held up since before the agent was started anew, and the control plane too.
+        drop(served(peer.admit(&caller(1, 9, "f"), "f", &clock)));
+        let refused = peer.admit(&caller(2, 2, "f"), "f", &clock);
+        assert!(matches!(refused, Admission::Stale));
+        manual.advance(Duration::from_secs(40));
+        let alive = served(peer.admit(&caller(2, 3, "f"), "f", &clock));
+        assert!(alive.is_newest());
+        let late = peer.admit(&caller(1, 9, "f"), "f", &clock);
+        assert!(matches!(late, Admission::Stale));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn serve(
         }
     };
     loop {
-        turn.open.listen();
+        turn.listen();
         let over = plane.shutdown.is_cancelled() || tokio::time::Instant::now() >= deadline;
         if let Some(response) = turn.look(plane, over).await? {
             return Ok(response);
@@ -127,6 +127,7 @@ pub(crate) async fn begin(
         seen_stops,
         want_inventory: false,
         want_tasks: Vec::new(),
+        withholds: false,
         request,
     };
     turn.confirm(plane, &instance).await?;
@@ -147,9 +148,28 @@ pub(crate) struct Turn {
     seen_stops: u64,
     want_inventory: bool,
     want_tasks: Vec<TaskArn>,
+    /// The node's list is needed before it gets a cursor of this incarnation.
+    withholds: bool,
 }
 
 impl Turn {
+    /// Listens from now on: to be called before each [`Turn::look`].
+    pub(crate) fn listen(&mut self) {
+        self.open.listen();
+    }
+
+    /// The id of the container instance that is polled for.
+    #[cfg(test)]
+    pub(crate) fn instance(&self) -> String {
+        self.request.container_instance.id.to_string()
+    }
+
+    /// Whether something may have changed since [`Turn::listen`].
+    #[cfg(test)]
+    pub(crate) fn has_rung(&self) -> bool {
+        self.open.has_rung()
+    }
+
     /// The answer, if there is something to say or the poll is `over`.
     ///
     /// # Errors
@@ -165,15 +185,18 @@ impl Turn {
         }
         self.confirm(plane, &instance).await?;
         let cloned = self.open.is_cloned();
-        let mut response = if cloned {
+        let withheld = self.withholds && !cloned;
+        let mut response = if withheld {
+            nothing(&self.request, instance.status)
+        } else if cloned {
             look_cloned(plane, &instance, self.seen_stops, &self.open).await?
         } else {
             look(plane, &instance, self.seen).await?
         };
-        response.want_inventory = self.want_inventory;
+        response.want_inventory = self.want_inventory || withheld;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);
-        let news = !response.assignments.is_empty() || self.want_inventory || !told;
+        let news = !response.assignments.is_empty() || response.want_inventory || !told;
         if !news && !over {
             return Ok(None);
         }
@@ -206,11 +229,18 @@ impl Turn {
     /// Takes in the node's list where it came along, and says what has to be asked for.
     async fn take_inventory(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
         let inventory = &self.request.inventory;
+        // What the node has seen it may have ended, too, and have said so to a control plane whose memory is lost.
+        let known = self.request.cursor.incarnation == plane.incarnation || self.seen == 0;
+        let compared = inventory.tasks.is_some() && !self.open.is_cloned();
+        self.withholds = !known && !compared;
         if inventory.tasks.is_some() {
-            self.want_tasks = inventory::take(plane, instance, &self.open, inventory, self.seen).await?;
+            self.want_tasks = inventory::take(plane, instance, &self.open, inventory).await?;
             self.want_inventory = !self.want_tasks.is_empty();
+            if !known && compared && inventory::falls_short(plane, instance, inventory, self.seen).await? {
+                self.seen = 0;
+            }
         } else {
-            self.want_inventory = !self.open.has_inventory(&inventory.hash);
+            self.want_inventory = self.withholds || !self.open.has_inventory(&inventory.hash);
         }
         Ok(())
     }

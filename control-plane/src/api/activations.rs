@@ -58,7 +58,7 @@ pub(super) async fn create(
     // 200 random bits.
     let code = auth::random_text(40)?;
     let activation = Activation {
-        id: uuid::Uuid::new_v4().to_string(),
+        id: call.plane.chance.uuid().to_string(),
         code_hash: auth::hash_code(&code),
         description: request.description,
         default_instance_name: request.default_instance_name,

@@ -85,7 +85,7 @@ pub(super) async fn register(
                 return Err(invalid_activation());
             }
             let node = Node {
-                id: InstanceId::from_random(uuid::Uuid::new_v4()),
+                id: InstanceId::from_random(call.plane.chance.uuid()),
                 activation: activation.id,
                 name: activation.default_instance_name,
                 iam_role: activation.iam_role,

@@ -41,6 +41,8 @@ use crate::auth::{Access, Principal, SignedRequest};
 use crate::error::{ApiError, Code};
 
 pub(crate) use body::Bodies;
+#[cfg(test)]
+pub(crate) use dispatch::call_as;
 
 /// The most bytes of an API request: a task definition of 64 KiB, escaped at its worst, fits many times.
 const MAX_BODY: usize = 1024 * 1024;

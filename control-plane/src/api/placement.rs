@@ -88,7 +88,7 @@ impl Pool {
         call: &Call,
         order: &Order,
     ) -> Result<Placed, ApiError> {
-        let random = uuid::Uuid::new_v4().as_u64_pair().1;
+        let random = call.plane.chance.uuid().as_u64_pair().1;
         let placement = match scheduler::place(&order.demand, &self.candidates, random) {
             Ok(placement) => placement,
             Err(failures) => return Ok(Err(failures.into_iter().map(Into::into).collect())),
@@ -201,7 +201,7 @@ fn make(
     let task_arn = TaskArn {
         scope: scope.clone(),
         cluster: order.cluster.clone(),
-        id: ResourceId::from_random(uuid::Uuid::new_v4()),
+        id: ResourceId::from_random(call.plane.chance.uuid()),
     };
     let definition_arn = TaskDefinitionArn {
         scope,
@@ -211,7 +211,7 @@ fn make(
     let containers: Vec<_> = effective
         .containers
         .iter()
-        .map(|each| container(&task_arn, each, &placement.gpus))
+        .map(|each| container(call, &task_arn, each, &placement.gpus))
         .collect();
     let task = Task {
         arn: task_arn,
@@ -268,7 +268,12 @@ fn spec(task: &Task, order: &Order) -> TaskSpec {
     }
 }
 
-fn container(task: &TaskArn, effective: &ecs::ContainerDefinition, grants: &[GpuGrant]) -> Container {
+fn container(
+    call: &Call,
+    task: &TaskArn,
+    effective: &ecs::ContainerDefinition,
+    grants: &[GpuGrant],
+) -> Container {
     let name = effective.name.clone().unwrap_or_default();
     let granted = grants.iter().find(|grant| grant.container == name);
     debug_assert_eq!(
@@ -279,7 +284,7 @@ fn container(task: &TaskArn, effective: &ecs::ContainerDefinition, grants: &[Gpu
         scope: task.scope.clone(),
         cluster: task.cluster.clone(),
         task: task.id.clone(),
-        id: uuid::Uuid::new_v4(),
+        id: call.plane.chance.uuid(),
     };
     let gpu_ids = granted.map(|grant| grant.gpu_ids.clone()).unwrap_or_default();
     Container::placed(arn, effective, gpu_ids)

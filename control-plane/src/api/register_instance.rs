@@ -128,7 +128,7 @@ async fn add(
     let tags = request.tags.clone().unwrap_or_default();
     check_tags(&tags)?;
     let new = Instance {
-        id: ResourceId::from_random(uuid::Uuid::new_v4()).to_string(),
+        id: ResourceId::from_random(call.plane.chance.uuid()).to_string(),
         cluster: cluster.to_owned(),
         node,
         status: InstanceStatus::Active,

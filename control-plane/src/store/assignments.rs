@@ -236,32 +236,17 @@ pub async fn stop_is_known(connection: &mut Connection, instance: &str, task: &s
     Ok(())
 }
 
-/// The tasks that an instance was assigned up to a sequence number.
+/// The tasks of an instance whose newest word has at most this sequence number.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn tasks_until(connection: &mut Connection, instance: &str, seq: u64) -> Result<Vec<TaskArn>> {
-    let rows = sqlx::query("SELECT task_arn FROM assignments WHERE instance = ? AND seq <= ? ORDER BY seq")
+pub async fn tasks_up_to(connection: &mut Connection, instance: &str, seq: u64) -> Result<Vec<TaskArn>> {
+    let rows = sqlx::query("SELECT task_arn FROM assignments WHERE instance = ? AND seq <= ?")
         .bind(instance)
         .bind(signed(seq))
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| word(row.try_get(0)?)).collect()
-}
-
-/// Gives an instance one of its tasks as if it were new to it.
-///
-/// # Errors
-/// [`super::StoreError`].
-pub async fn give_again(connection: &mut Connection, instance: &str, task: &TaskArn) -> Result<()> {
-    let seq = system::next_seq(connection, instance).await?;
-    sqlx::query("UPDATE assignments SET seq = ?1, first_seq = ?1 WHERE instance = ?2 AND task = ?3")
-        .bind(signed(seq))
-        .bind(instance)
-        .bind(task.id.as_str())
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// The tasks that an instance is assigned.

@@ -14,6 +14,8 @@ pub mod instances;
 pub mod nodes;
 mod open;
 pub mod system;
+#[cfg(test)]
+pub(crate) mod tap;
 pub mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -88,6 +90,20 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub struct Store {
     readers: SqlitePool,
     writer: SqlitePool,
+    #[cfg(test)]
+    tap: Option<std::sync::Arc<tap::Tap>>,
+}
+
+fn pool(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+fn writers() -> SqlitePoolOptions {
+    // SQLite ends a transaction by itself when the disk is full or fails; sqlx then counts one for ever, and would
+    // begin no other. Such a connection is thrown away, so that writing goes on once there is room.
+    pool(1).before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
 }
 
 impl Store {
@@ -98,27 +114,27 @@ impl Store {
     /// damaged, or something else.
     pub async fn open(path: &Path) -> Result<Self> {
         open::check_or_make(path).await?;
+        Self::connect(path, writers()).await
+    }
+
+    async fn connect(path: &Path, writers: SqlitePoolOptions) -> Result<Self> {
         let options = open::options(path);
         let open = |source| StoreError::Open {
             path: path.to_owned(),
             source,
         };
-        let pool = |most| {
-            SqlitePoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-        };
-        // SQLite ends a transaction by itself when the disk is full or fails; sqlx then counts one for ever, and would
-        // begin no other. Such a connection is thrown away, so that writing goes on once there is room.
-        let writer =
-            pool(1).before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
-        let writer = writer.connect_with(options.clone()).await.map_err(open)?;
+        let writer = writers.connect_with(options.clone()).await.map_err(open)?;
         open::migrate(path, &writer).await?;
         let readers = pool(READERS)
             .connect_with(options.read_only(true))
             .await
             .map_err(open)?;
-        Ok(Self { readers, writer })
+        Ok(Self {
+            readers,
+            writer,
+            #[cfg(test)]
+            tap: None,
+        })
     }
 
     /// A connection that only reads.
@@ -126,6 +142,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] if none gets free.
     pub async fn read(&self) -> Result<PoolConnection<Sqlite>> {
+        #[cfg(test)]
+        tap::Tap::pass(self.tap.as_deref()).await?;
         Ok(self.readers.acquire().await?)
     }
 
@@ -134,6 +152,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] if it doesn't get free.
     pub async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        #[cfg(test)]
+        tap::Tap::pass(self.tap.as_deref()).await?;
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 

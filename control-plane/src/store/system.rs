@@ -89,18 +89,6 @@ pub async fn end_of(connection: &mut Connection, incarnation: &str, instance: &s
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(unsigned))
 }
 
-/// Where the sequence of an instance stood when this incarnation began; 0 for one that is newer.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn last_end(connection: &mut Connection, instance: &str) -> Result<u64> {
-    let row = sqlx::query("SELECT coalesce(max(last_seq), 0) FROM incarnation_ends WHERE instance = ?")
-        .bind(instance)
-        .fetch_one(connection)
-        .await?;
-    Ok(unsigned(row.try_get(0)?))
-}
-
 /// Forgets what is too old to matter: tombstones from before `burial`, client tokens from before `token` (milliseconds
 /// since 1970).
 ///

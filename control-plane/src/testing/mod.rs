@@ -1,6 +1,7 @@
 //! What the tests work with: a control plane in a temporary folder, a clock that goes when told to, operators and nodes
 //! that sign like real ones.
 
+mod chance;
 mod clock;
 mod node;
 
@@ -16,11 +17,13 @@ use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+pub(crate) use chance::{Dice, SeededChance};
 pub(crate) use clock::ManualClock;
-pub(crate) use node::{Node, held, register_request};
+pub(crate) use node::{Node, held, instance_request, register_request};
 
 use crate::api;
 use crate::app::{CREDENTIALS, ControlPlane, OpenError, Settings};
+use crate::chance::SystemChance;
 use crate::clock::Clock;
 
 pub(crate) const HOST: &str = "cp.test:8474";
@@ -48,10 +51,10 @@ async fn open(
         public_url: None,
         scheme: "http",
     };
-    ControlPlane::open(settings, Arc::<ManualClock>::clone(clock)).await
+    ControlPlane::open(settings, Arc::<ManualClock>::clone(clock), Arc::new(SystemChance)).await
 }
 
-fn scope() -> Scope {
+pub(crate) fn scope() -> Scope {
     Scope::new(REGION, "000000000000")
 }
 

@@ -37,6 +37,29 @@ pub(crate) fn register_request(activation: &Value) -> Value {
     })
 }
 
+/// A body for RegisterContainerInstance, with these platform devices: 1024 CPU units and 512 MiB.
+pub(crate) fn instance_request(arn: &str, devices: &Value) -> Value {
+    let attribute = |name: &str, value: &str| json!({"name": name, "value": value});
+    json!({
+        "cluster": "default", "containerInstanceArn": arn, "clientToken": "t",
+        "instanceIdentityDocument": "", "instanceIdentityDocumentSignature": "",
+        "totalResources": [
+            {"name": "CPU", "type": "INTEGER", "integerValue": 1024},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": 512},
+            {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22"]},
+            {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
+        ],
+        "platformDevices": devices,
+        "attributes": [
+            {"name": "ecs.capability.external"}, attribute("ecs.cpu-architecture", "x86_64"),
+            {"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"},
+            {"name": "com.amazonaws.ecs.capability.logging-driver.json-file"},
+            {"name": "ecs.capability.task-cpu-mem-limit"},
+            {"name": "ecs.capability.nvidia-driver-version.1"},
+        ],
+    })
+}
+
 /// A node.
 pub(crate) struct Node {
     pub(crate) id: String,
@@ -157,25 +180,7 @@ impl Node {
 
     /// Registers, with these platform devices, as ECS agents on their own machines do.
     pub(crate) async fn register(&mut self, world: &World, devices: Value) -> Value {
-        let attribute = |name: &str, value: &str| json!({"name": name, "value": value});
-        let body = json!({
-            "cluster": "default", "containerInstanceArn": self.arn, "clientToken": "t",
-            "instanceIdentityDocument": "", "instanceIdentityDocumentSignature": "",
-            "totalResources": [
-                {"name": "CPU", "type": "INTEGER", "integerValue": 1024},
-                {"name": "MEMORY", "type": "INTEGER", "integerValue": 512},
-                {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22"]},
-                {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
-            ],
-            "platformDevices": devices,
-            "attributes": [
-                {"name": "ecs.capability.external"}, attribute("ecs.cpu-architecture", "x86_64"),
-                {"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"},
-                {"name": "com.amazonaws.ecs.capability.logging-driver.json-file"},
-                {"name": "ecs.capability.task-cpu-mem-limit"},
-                {"name": "ecs.capability.nvidia-driver-version.1"},
-            ],
-        });
+        let body = instance_request(&self.arn, &devices);
         let mut answer = self.ecs(world, "RegisterContainerInstance", body).await.unwrap();
         self.arn = text(&answer["containerInstance"]["containerInstanceArn"]);
         answer["containerInstance"].take()

@@ -9,6 +9,7 @@ mod invariants;
 mod poll;
 mod restore;
 mod run_task;
+mod seeded;
 mod server;
 mod tasks;
 mod tenancy;

@@ -91,7 +91,8 @@ async fn a_held_poll_is_answered_when_a_newer_comes_and_when_the_control_plane_e
 async fn a_restart_of_the_control_plane_keeps_cursors_good() {
     let (mut world, mut node) = world_with_node().await;
     let first = world.run("f").await;
-    node.obey(&world).await;
+    node.poll(&world).await;
+    node.held.push(held(&first, ReportedStatus::Running));
     let old = node.cursor.clone();
     world.restart().await;
     let response = node.poll(&world).await;
@@ -105,6 +106,7 @@ async fn a_restart_of_the_control_plane_keeps_cursors_good() {
     let response = node.poll(&world).await;
     assert_eq!(response.assignments.len(), 1);
     assert_eq!(response.assignments[0].task_arn.to_string(), second);
+    node.held.push(held(&second, ReportedStatus::Running));
 
     node.cursor = old;
     let response = node.poll(&world).await;
@@ -119,10 +121,10 @@ async fn a_restart_of_the_control_plane_keeps_cursors_good() {
 #[tokio::test]
 async fn a_cursor_that_is_not_ours_gets_everything_again() {
     let (mut world, mut node) = world_with_node().await;
-    for _ in 0..2 {
-        world.run("f").await;
-    }
-    node.obey(&world).await;
+    let tasks = [world.run("f").await, world.run("f").await];
+    node.poll(&world).await;
+    node.held
+        .extend(tasks.iter().map(|task| held(task, ReportedStatus::Running)));
     let good = node.cursor.clone();
     let everything = async |world: &World, node: &mut Node, cursor: Cursor| {
         node.cursor = cursor;

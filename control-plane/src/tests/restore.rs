@@ -201,6 +201,57 @@ async fn a_forgotten_task_that_ended_comes_back_with_its_end() {
 }
 
 #[tokio::test]
+async fn what_ended_after_the_backup_is_given_again_so_that_it_ends_again() {
+    let (mut world, mut node) = world_with_node().await;
+    let (gone, kept, stopped) = (world.run("f").await, world.run("f").await, world.run("f").await);
+    node.obey(&world).await;
+    world.ecs("StopTask", json!({"task": stopped})).await.unwrap();
+    node.obey(&world).await;
+    world.back_up().await;
+    let end = async |world: &World, node: &Node| {
+        for task in [&gone, &kept, &stopped] {
+            let end = json!({"exitCode": 0});
+            node.report(world, task, "STOPPED", end).await.unwrap();
+        }
+    };
+    end(&world, &node).await;
+    node.forget(&gone);
+    node.forget(&stopped);
+    node.held[0].status = ReportedStatus::Stopped;
+    world.restore().await;
+    // Its cursor is one that this control plane knows.
+    let lost = node.request(false);
+    let answer = node.send(&world, &lost).await.unwrap();
+    assert_eq!(
+        (answer.cursor, answer.want_inventory),
+        (node.cursor.clone(), true)
+    );
+    let lost = node.request(true);
+    assert_eq!(node.send(&world, &lost).await.unwrap().assignments.len(), 3);
+    let again = node.poll(&world).await.assignments;
+    let bodies: Vec<_> = again.iter().filter_map(|each| each.task.as_ref()).collect();
+    assert_eq!((again.len(), bodies.len()), (3, 3));
+    end(&world, &node).await;
+    assert_eq!(left(&world, &node).await.0, 1024);
+}
+
+#[tokio::test]
+async fn a_task_comes_back_though_the_answer_that_asked_for_it_was_lost() {
+    let (mut world, mut node) = world_with_node().await;
+    world.back_up().await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    world.restore().await;
+    for _ in 0..2 {
+        let lost = node.request(true);
+        let answer = node.send(&world, &lost).await.unwrap();
+        assert_eq!(answer.want_tasks.len(), 1);
+    }
+    node.obey(&world).await;
+    assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
+}
+
+#[tokio::test]
 async fn a_node_brings_nothing_into_another_cluster_nor_over_anothers_task() {
     let (mut world, mut node) = world_with_node().await;
     world.back_up().await;
