@@ -8,12 +8,13 @@
 //! Limit: what waits is the store's, one report of each task at most, and after it the newest state.
 
 mod gate;
+mod signal;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::{Timestamp, ecs};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::clock::{Backoff, Clock};
 use crate::failpoint;
@@ -21,6 +22,7 @@ use crate::link::{ControlLink, LinkError, Outage};
 use crate::model::{ContainerReport, Fact, PortBinding, Report};
 
 use gate::Gate;
+use signal::Signal;
 
 /// Calls at once: a node that comes back with hundreds of news must not storm the control plane.
 pub const PARALLEL: usize = 10;
@@ -43,8 +45,8 @@ pub struct Reporter {
     clock: Arc<dyn Clock>,
     calls: Semaphore,
     gate: Gate,
-    /// Counts how often the link came back.
-    returns: watch::Sender<u64>,
+    /// The link has come back.
+    returns: Signal,
     outage: Outage,
     busy_said: Mutex<Option<Duration>>,
 }
@@ -58,7 +60,7 @@ impl Reporter {
             gate: Gate::new(Arc::clone(&clock)),
             clock,
             calls: Semaphore::new(PARALLEL),
-            returns: watch::Sender::new(0),
+            returns: Signal::default(),
             outage: Outage::new("reports"),
             busy_said: Mutex::new(None),
         }
@@ -69,7 +71,7 @@ impl Reporter {
     pub fn control_plane_answers(&self, is_back: bool) {
         self.gate.open();
         if is_back {
-            self.returns.send_modify(|count| *count = count.wrapping_add(1));
+            self.returns.tell();
         }
     }
 
@@ -77,7 +79,6 @@ impl Reporter {
     pub async fn deliver(&self, report: &Report) -> Fact {
         let request = request(report);
         let mut backoff = Backoff::new(FIRST, MOST);
-        let mut returns = self.returns.subscribe();
         loop {
             let turn = self.gate.pass().await;
             // Held for the call only: one who waits to try again keeps nobody from trying. It is never closed.
@@ -85,11 +86,11 @@ impl Reporter {
             if turn.is_none() && !self.gate.is_open() {
                 continue;
             }
-            returns.borrow_and_update();
+            let seen = self.returns.times();
             let result = tokio::select! {
                 biased;
                 result = self.submit(request.clone()) => result,
-                () = self.outlived(&mut returns) => continue,
+                () = self.outlived(seen) => continue,
             };
             let over = match result {
                 Ok(()) => true,
@@ -112,7 +113,7 @@ impl Reporter {
             tokio::select! {
                 biased;
                 () = self.clock.sleep(pause) => {}
-                _ = returns.changed() => backoff.reset(),
+                () = self.returns.since(seen) => backoff.reset(),
             }
         }
         Fact::Acknowledged {
@@ -125,11 +126,11 @@ impl Reporter {
         }
     }
 
-    /// Returns when the link has come back since a call began, and the call had its time.
-    async fn outlived(&self, returns: &mut watch::Receiver<u64>) {
+    /// Returns when the link has come back since a call began, which had `seen` it come back so often, and the call had its
+    /// time.
+    async fn outlived(&self, seen: u64) {
         let begun = self.clock.since_boot();
-        // The sender is here, so it does not close.
-        let _ = returns.changed().await;
+        self.returns.since(seen).await;
         let age = self.clock.since_boot().saturating_sub(begun);
         self.clock.sleep(HANGS.saturating_sub(age)).await;
     }

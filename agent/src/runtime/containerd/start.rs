@@ -201,15 +201,24 @@ impl ContainerdRuntime {
     }
 
     /// A shim that is just ending with the last container of the task can take this one down with it, in several ways
-    /// that no status tells apart; a moment later there will be a new one. What really can't be made fails again.
+    /// that no status tells apart; a moment later there will be a new one. The bundle of a task that containerd has given
+    /// up is in the way until it is taken down. What really can't be made fails again.
     async fn create_task_with_patience(&self, request: &CreateTaskRequest) -> Result<(), CallError> {
-        for pause in SHIM_ENDS {
-            match self.create_task(request.clone()).await {
-                Err(error) if error.class == Class::Failed => self.clock.sleep(pause).await,
+        let until = self.clock.since_boot() + CLEAN_UP;
+        let mut pauses = SHIM_ENDS.into_iter();
+        loop {
+            let error = match self.create_task(request.clone()).await {
+                Err(error) if error.class == Class::Failed => error,
                 created => return created,
-            }
+            };
+            let now = self.clock.since_boot();
+            let pause = match pauses.next() {
+                Some(pause) => pause,
+                None if bundle_is_in_the_way(&error) && now < until => LOOK,
+                None => return Err(error),
+            };
+            self.clock.sleep(pause).await;
         }
-        self.create_task(request.clone()).await
     }
 
     async fn create_task(&self, request: CreateTaskRequest) -> Result<(), CallError> {
@@ -310,6 +319,11 @@ fn taken_down(name: String) -> RuntimeError {
         subject: name,
         why: "an earlier attempt was still being taken down".to_owned(),
     }
+}
+
+/// containerd makes a folder for each task, and says only in words that there is one of that name.
+fn bundle_is_in_the_way(error: &CallError) -> bool {
+    error.message.contains("mkdir ") && error.message.contains(": file exists")
 }
 
 /// Has the shim run `WRITER options FILE` with the container's output.
