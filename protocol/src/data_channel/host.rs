@@ -128,7 +128,7 @@ impl Host {
         match message.message_type {
             MessageType::Acknowledge => self.acknowledged(now, message.payload),
             MessageType::InputStreamData if has_room => self.input(now, &message),
-            MessageType::ChannelClosed => self.hang_up(),
+            MessageType::ChannelClosed => self.hang_up(now),
             MessageType::InputStreamData
             | MessageType::OutputStreamData
             | MessageType::PausePublication
@@ -166,7 +166,7 @@ impl Host {
             (Phase::Handshake { .. } | Phase::Over(_), _) => {}
             (_, PayloadType::SIZE) => self.sized(&payload.bytes),
             (_, PayloadType::OUTPUT) => self.events.push_back(Event::Input(payload.bytes)),
-            (_, PayloadType::FLAG) => self.flagged(&payload.bytes),
+            (_, PayloadType::FLAG) => self.flagged(now, &payload.bytes),
             // Of a version that is yet to come.
             (_, _) => {}
         }
@@ -220,20 +220,23 @@ impl Host {
         self.events.push_front(Event::Start(size));
     }
 
-    fn flagged(&mut self, bytes: &[u8]) {
+    fn flagged(&mut self, now: Now, bytes: &[u8]) {
         let Ok(flag) = bytes.try_into().map(u32::from_be_bytes) else {
             return;
         };
         match flag {
-            TERMINATE_SESSION => self.hang_up(),
+            TERMINATE_SESSION => self.hang_up(now),
             END_OF_INPUT if self.offer.is_some() => self.events.push_back(Event::EndOfInput),
             _ => {}
         }
     }
 
-    fn hang_up(&mut self) {
-        if !matches!(self.phase, Phase::Over(_)) {
-            self.events.push_back(Event::HangUp);
+    fn hang_up(&mut self, now: Now) {
+        match self.phase {
+            // There is no process, and there is to be none.
+            Phase::Handshake { .. } | Phase::Sizing { .. } => self.close(now, String::new()),
+            Phase::Running | Phase::Draining { .. } => self.events.push_back(Event::HangUp),
+            Phase::Over(_) => {}
         }
     }
 

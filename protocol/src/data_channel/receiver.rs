@@ -18,7 +18,7 @@ use super::{Message, PayloadType};
 /// How many messages are held for one that is missing: as far ahead as a [`Sender`](super::sender::Sender) goes.
 pub const HELD: usize = super::sender::KEPT;
 /// How many messages are known as had; a client repeats only what it has not seen acknowledged.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 16_384;
 /// How long after a change of sockets a missing number may still come from a client that counts badly.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,6 +73,11 @@ impl Receiver {
     /// The other side has said how it counts.
     pub fn counts(&mut self, numbering: Numbering) {
         self.numbering = numbering;
+        if numbering == Numbering::Exact {
+            // It waits for what is missing, however long that takes.
+            self.patient_until = None;
+            self.had.clear();
+        }
     }
 
     /// Takes a numbered message: what can be delivered now, in order, or none if it was not taken and must not be

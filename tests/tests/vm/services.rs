@@ -11,6 +11,7 @@ fn counter() -> serde_json::Value {
 }
 
 #[tokio::test]
+#[ignore = "takes two minutes: make vm-long"]
 async fn tasks_outlive_restarts_of_every_service() {
     let mut node = Node::up(&["ECS_CONTAINER_STOP_TIMEOUT=20s"]).await;
     let task = node

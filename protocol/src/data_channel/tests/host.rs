@@ -348,6 +348,23 @@ fn a_client_may_end_the_session() {
     assert_eq!(stage.events(), [Event::HangUp]);
 }
 
+#[test]
+fn a_client_that_leaves_before_the_program_starts_has_none_started() {
+    let mut stage = Stage::new();
+    stage.deliver();
+    stage.send(PayloadType::FLAG, &TERMINATE_SESSION.to_be_bytes());
+    stage.wait(Duration::from_secs(10));
+    assert_eq!(stage.events(), []);
+    assert!(stage.host.is_over());
+
+    let mut stage = Stage::new();
+    let closed = message(MessageType::ChannelClosed, 0, b"{}").encode();
+    stage.host.receive(stage.now(), &closed, true);
+    stage.deliver();
+    stage.wait(Duration::from_secs(10));
+    assert_eq!(stage.events(), []);
+}
+
 proptest! {
     #[test]
     fn nothing_that_comes_makes_it_fail(frames in prop::collection::vec((any_message(), any::<bool>()), 0..40)) {

@@ -67,6 +67,16 @@ fn after_a_change_of_sockets_a_missing_number_is_waited_for_a_while() {
     assert_eq!(take(&mut receiver, late, 9, 6, "f").as_deref(), Some("f"));
 }
 
+/// Nothing would come of it, again and again.
+#[test]
+fn who_counts_exactly_is_not_waited_for_by_time() {
+    let mut receiver = Receiver::new(Numbering::Racy);
+    receiver.reconnected(T0);
+    receiver.counts(Numbering::Exact);
+    assert_eq!(take(&mut receiver, T0, 1, 2, "b").as_deref(), Some(""));
+    assert_eq!(receiver.next_due(), None);
+}
+
 #[test]
 fn no_more_is_held_than_the_bound() {
     let mut receiver = Receiver::new(Numbering::Exact);
