@@ -2,8 +2,8 @@
 //!
 //! A test gets a [`host::Host`] of its own: a network namespace, a mount namespace with an empty `/run`, a folder, a
 //! cgroup parent and a containerd namespace. On it run a private containerd, a registry, the control plane and the agent,
-//! each the program that users get. A [`vm::Machine`] is a whole machine instead. Nothing is shared, so tests run in parallel, and each can say whether it left
-//! anything behind.
+//! each the program that users get. A [`vm::Machine`] is a whole machine instead. Nothing is shared, so tests run in
+//! parallel, and each can say whether it left anything behind.
 //!
 //! Limits: root on Linux, with the packages that `packaging/install-dependencies test` brings.
 
@@ -26,5 +26,6 @@ pub mod image;
 pub mod process;
 pub mod programs;
 pub mod registry;
+pub mod seeds;
 pub mod vm;
 pub mod wait;

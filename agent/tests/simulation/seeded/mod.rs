@@ -9,22 +9,16 @@ pub mod oracle;
 mod scenario;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bugs::Bug;
+use longshore_tests::seeds::{self, Life};
 use scenario::Scenario;
 
 use crate::world::World;
 
 /// Seeds in `make test`.
 const RUNS: u64 = 2000;
-
-/// What came of a seed.
-struct Life {
-    log: String,
-    violations: Vec<String>,
-}
 
 /// Lives one seed through, on a runtime and a store of its own.
 fn live(seed: u64, bug: Option<Bug>) -> Life {
@@ -38,9 +32,7 @@ fn live(seed: u64, bug: Option<Bug>) -> Life {
         runtime.block_on(drive::drive(seed, &Scenario::of(seed), bug, &world))
     }));
     lived.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let text = text.unwrap_or_else(|| "a panic without words".to_owned());
+        let text = seeds::words(panic.as_ref());
         let world = world.lock().unwrap().take();
         let log = world.map_or_else(String::new, |world: Arc<World>| world.log());
         Life {
@@ -50,76 +42,24 @@ fn live(seed: u64, bug: Option<Bug>) -> Life {
     })
 }
 
-/// Lives these seeds on every core until one fails; returns the lowest of those that did.
-fn first_failure(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<(u64, Life)> {
-    let next = AtomicU64::new(seeds.start);
-    let found: Mutex<Option<(u64, Life)>> = Mutex::new(None);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while found.lock().unwrap().is_none() {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let life = live(seed, bug);
-                    let counts = |each: &String| bug.is_none_or(|bug| each.contains(bug.sign()));
-                    let mut found = found.lock().unwrap();
-                    let lower = found.as_ref().is_none_or(|(other, _)| seed < *other);
-                    if life.violations.iter().any(counts) && lower {
-                        *found = Some((seed, life));
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().unwrap()
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
-#[allow(
-    clippy::print_stdout,
-    reason = "the log of a run is what one who replays it wants to read"
-)]
 fn seeds_keep_the_invariants() {
-    if let Some(seed) = number("LONGSHORE_SIM_SEED") {
-        let life = live(seed, None);
-        println!("{}", life.log);
-        assert!(life.violations.is_empty(), "seed {seed}: {:#?}", life.violations);
-        return;
-    }
-    let runs = number("LONGSHORE_SIM_RUNS").unwrap_or(RUNS);
-    let first = number("LONGSHORE_SIM_FIRST").unwrap_or(1);
-    if let Some((seed, life)) = first_failure(first..first + runs, None) {
-        panic!(
-            "seed {seed}: {:#?}\nreplay it with its log: make sim SEED={seed}",
-            life.violations
-        );
-    }
+    seeds::keep(RUNS, "", |seed| live(seed, None));
 }
 
 #[test]
 fn a_seed_is_the_same_life_each_time() {
-    for seed in 1..=60 {
-        let (first, second) = (live(seed, None), live(seed, None));
-        let differ = first
-            .log
-            .lines()
-            .zip(second.log.lines())
-            .find(|(one, other)| one != other);
-        assert_eq!(differ, None, "seed {seed}");
-        assert_eq!(first.log.len(), second.log.len(), "seed {seed}");
-    }
+    seeds::are_the_same_each_time(1..61, |seed| live(seed, None));
 }
 
 fn is_found(bug: Bug) {
     assert!(
-        first_failure(1..201, Some(bug)).is_some(),
+        seeds::first_failure(
+            1..201,
+            |seed| live(seed, Some(bug)),
+            |violation| violation.contains(bug.sign())
+        )
+        .is_some(),
         "{bug:?} is not found in 200 seeds"
     );
 }
