@@ -13,11 +13,11 @@
 //! aside. A message that can't be read is dropped without an answer: its sender sends it again if it was a good one.
 
 use aws_lc_rs::digest;
-use serde::Serialize;
 use uuid::Uuid;
 
 pub mod client;
 pub mod host;
+mod line;
 pub mod payload;
 pub mod receiver;
 pub mod sender;
@@ -185,35 +185,6 @@ impl<'a> Message<'a> {
         bytes.extend_from_slice(self.payload);
         bytes
     }
-}
-
-/// A message that has no number.
-fn unnumbered(
-    wall: jiff::Timestamp,
-    message_type: MessageType,
-    id: Uuid,
-    payload: &impl Serialize,
-) -> Vec<u8> {
-    let message = Message {
-        message_type,
-        created: milliseconds(wall),
-        sequence: 0,
-        flags: SYN | FIN,
-        id,
-        payload_type: PayloadType::NONE,
-        payload: &json(payload),
-    };
-    message.encode()
-}
-
-fn json(payload: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers: nothing in them can fail to be JSON.
-    serde_json::to_vec(payload).unwrap_or_default()
-}
-
-fn milliseconds(wall: jiff::Timestamp) -> u64 {
-    // A clock of before 1970 is wrong, and a date must be there.
-    u64::try_from(wall.as_millisecond()).unwrap_or(1).max(1)
 }
 
 /// Some bytes of what comes before the payload.

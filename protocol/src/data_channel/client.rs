@@ -13,13 +13,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::host::{Now, Output};
+use super::line::Line;
 use super::payload::{
-    Acknowledge, ChannelClosed, END_OF_INPUT, HandshakeComplete, HandshakeRequest, HandshakeResponse, Offer,
+    ChannelClosed, END_OF_INPUT, HandshakeComplete, HandshakeRequest, HandshakeResponse, Offer,
     ProcessedAction, SUCCESS, Size, TERMINATE_SESSION,
 };
-use super::receiver::{Numbering, Payload, Receiver};
-use super::sender::Sender;
-use super::{Message, MessageType, PayloadType, unnumbered};
+use super::receiver::{Numbering, Payload};
+use super::{Message, MessageType, PayloadType};
 
 /// What a client says of an action that it does not know.
 const UNSUPPORTED: i64 = 3;
@@ -41,14 +41,10 @@ pub enum Said {
 
 /// A session, at its client.
 pub struct Client {
-    id: Uuid,
-    ids: u64,
     version: String,
     offer: Offer,
     ready: bool,
-    sender: Sender,
-    receiver: Receiver,
-    frames: VecDeque<Vec<u8>>,
+    line: Line,
     events: VecDeque<Said>,
 }
 
@@ -57,14 +53,10 @@ impl Client {
     #[must_use]
     pub fn new(id: Uuid, version: &str, offer: Offer) -> Self {
         Self {
-            id,
-            ids: 0,
             version: version.to_owned(),
             offer,
             ready: false,
-            sender: Sender::new(MessageType::InputStreamData),
-            receiver: Receiver::new(Numbering::Exact),
-            frames: VecDeque::new(),
+            line: Line::new(id, MessageType::InputStreamData, Numbering::Exact),
             events: VecDeque::new(),
         }
     }
@@ -72,7 +64,7 @@ impl Client {
     /// Whether input can be taken now.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.ready && self.sender.has_room()
+        self.ready && self.line.sender.has_room()
     }
 
     /// A binary message has come from the host, or the relay.
@@ -82,12 +74,12 @@ impl Client {
             return;
         };
         match message.message_type {
-            MessageType::Acknowledge => {
-                if let Ok(acknowledge) = serde_json::from_slice::<Acknowledge>(message.payload) {
-                    self.sender.acknowledged(now.since, acknowledge.sequence);
+            MessageType::Acknowledge => self.line.acknowledged(now, message.payload),
+            MessageType::OutputStreamData => {
+                for payload in self.line.take(now, &message) {
+                    self.payload(now, payload);
                 }
             }
-            MessageType::OutputStreamData => self.output(now, &message),
             MessageType::ChannelClosed => {
                 // Without a text the session is over all the same.
                 let closed = serde_json::from_slice::<ChannelClosed>(message.payload).unwrap_or_default();
@@ -97,19 +89,6 @@ impl Client {
             | MessageType::PausePublication
             | MessageType::StartPublication
             | MessageType::AgentSessionState => {}
-        }
-    }
-
-    fn output(&mut self, now: Now, message: &Message<'_>) {
-        let Some(payloads) = self.receiver.take(now.since, message) else {
-            return;
-        };
-        let acknowledge = Acknowledge::of(message.message_type, message.id, message.sequence);
-        let id = self.next_id();
-        self.frames
-            .push_back(unnumbered(now.wall, MessageType::Acknowledge, id, &acknowledge));
-        for payload in payloads {
-            self.payload(now, payload);
         }
     }
 
@@ -154,65 +133,55 @@ impl Client {
             processed_client_actions: Some(done.chain([self.offer.action()]).collect()),
             errors: None,
         };
-        self.send(now, PayloadType::HANDSHAKE_RESPONSE, &super::json(&response));
+        self.line
+            .send_json(now, PayloadType::HANDSHAKE_RESPONSE, &response);
     }
 
     /// The user has typed this, or it came by a pipe. To be called with [`Self::has_room`] only.
     pub fn input(&mut self, now: Now, bytes: &[u8]) {
-        self.send(now, PayloadType::OUTPUT, bytes);
+        self.line.send(now, PayloadType::OUTPUT, bytes);
     }
 
     /// There is no more input; output goes on.
     pub fn end_of_input(&mut self, now: Now) {
-        self.send(now, PayloadType::FLAG, &END_OF_INPUT.to_be_bytes());
+        self.line
+            .send(now, PayloadType::FLAG, &END_OF_INPUT.to_be_bytes());
     }
 
     /// The terminal has another size. The first is what the program waits for.
     pub fn resize(&mut self, now: Now, size: Size) {
-        self.send(now, PayloadType::SIZE, &super::json(&size));
+        self.line.send_json(now, PayloadType::SIZE, &size);
     }
 
     /// The session is to end.
     pub fn terminate(&mut self, now: Now) {
-        self.send(now, PayloadType::FLAG, &TERMINATE_SESSION.to_be_bytes());
+        self.line
+            .send(now, PayloadType::FLAG, &TERMINATE_SESSION.to_be_bytes());
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: Now) {
-        self.frames.extend(self.sender.due(now.since));
+        self.line.repeat(now);
     }
 
     /// When [`Self::tick`] has something to do next.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.sender.next_due()
+        self.line.next_due()
     }
 
     /// The socket is another one, and the session the same.
     pub fn reconnected(&mut self, now: Now) {
-        self.frames.clear();
-        self.receiver.reconnected(now.since);
-        self.frames.extend(self.sender.reconnected(now.since));
+        self.line.reconnected(now);
     }
 
     /// What is to be written to the socket.
     pub fn take_frames(&mut self) -> impl Iterator<Item = Vec<u8>> {
-        self.frames.drain(..)
+        self.line.take_frames()
     }
 
     /// What is to be done.
     pub fn take_events(&mut self) -> impl Iterator<Item = Said> {
         self.events.drain(..)
-    }
-
-    fn send(&mut self, now: Now, payload_type: PayloadType, payload: &[u8]) {
-        let (id, created) = (self.next_id(), super::milliseconds(now.wall));
-        let bytes = self.sender.send(now.since, created, id, (payload_type, payload));
-        self.frames.push_back(bytes);
-    }
-
-    fn next_id(&mut self) -> Uuid {
-        self.ids += 1;
-        Uuid::new_v5(&self.id, &self.ids.to_be_bytes())
     }
 }

@@ -18,15 +18,14 @@ mod said;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::Serialize;
 use uuid::Uuid;
 
+use super::line::Line;
 use super::payload::{
-    Acknowledge, END_OF_INPUT, HandshakeComplete, HandshakeResponse, Offer, ProcessedAction, SUCCESS, Size,
+    END_OF_INPUT, HandshakeComplete, HandshakeResponse, Offer, ProcessedAction, SUCCESS, Size,
     TERMINATE_SESSION,
 };
-use super::receiver::{Numbering, Payload, Receiver};
-use super::sender::Sender;
+use super::receiver::{Numbering, Payload};
 use super::{Message, MessageType, PayloadType};
 
 pub use event::{Event, Now, Output};
@@ -64,11 +63,7 @@ pub struct Host {
     phase: Phase,
     offer: Option<Offer>,
     client_version: String,
-    sender: Sender,
-    receiver: Receiver,
-    /// Numbers the messages' ids.
-    ids: u64,
-    frames: VecDeque<Vec<u8>>,
+    line: Line,
     events: VecDeque<Event>,
 }
 
@@ -77,20 +72,18 @@ impl Host {
     /// unless it is empty.
     #[must_use]
     pub fn new(now: Now, session_id: &str, agent_version: &str, greeting: &str) -> Self {
+        let base = Uuid::new_v5(&Uuid::NAMESPACE_OID, session_id.as_bytes());
         let mut host = Self {
             session_id: session_id.to_owned(),
             greeting: greeting.to_owned(),
             phase: Phase::Handshake { asked: now.since },
             offer: None,
             client_version: String::new(),
-            sender: Sender::new(MessageType::OutputStreamData),
-            receiver: Receiver::new(Numbering::Racy),
-            ids: 0,
-            frames: VecDeque::new(),
+            line: Line::new(base, MessageType::OutputStreamData, Numbering::Racy),
             events: VecDeque::new(),
         };
         let request = said::request(agent_version);
-        host.send_json(now, PayloadType::HANDSHAKE_REQUEST, &request);
+        host.line.send_json(now, PayloadType::HANDSHAKE_REQUEST, &request);
         host
     }
 
@@ -109,7 +102,7 @@ impl Host {
     /// Whether output can be taken now: if not, the process has to wait.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        matches!(self.phase, Phase::Running) && self.sender.has_room()
+        matches!(self.phase, Phase::Running) && self.line.sender.has_room()
     }
 
     /// Whether `channel_closed` was said.
@@ -126,7 +119,10 @@ impl Host {
             return;
         };
         match message.message_type {
-            MessageType::Acknowledge => self.acknowledged(now, message.payload),
+            MessageType::Acknowledge => {
+                self.line.acknowledged(now, message.payload);
+                self.close_if_drained(now);
+            }
             MessageType::InputStreamData if has_room => self.input(now, &message),
             MessageType::ChannelClosed => self.hang_up(now),
             MessageType::InputStreamData
@@ -137,21 +133,8 @@ impl Host {
         }
     }
 
-    fn acknowledged(&mut self, now: Now, payload: &[u8]) {
-        if let Ok(acknowledge) = serde_json::from_slice::<Acknowledge>(payload) {
-            self.sender.acknowledged(now.since, acknowledge.sequence);
-            self.close_if_drained(now);
-        }
-    }
-
     fn input(&mut self, now: Now, message: &Message<'_>) {
-        let Some(payloads) = self.receiver.take(now.since, message) else {
-            return;
-        };
-        let acknowledge = Acknowledge::of(message.message_type, message.id, message.sequence);
-        let acknowledge = self.unnumbered(now, MessageType::Acknowledge, &acknowledge);
-        self.frames.push_back(acknowledge);
-        for payload in payloads {
+        for payload in self.line.take(now, message) {
             self.payload(now, payload);
         }
     }
@@ -189,13 +172,14 @@ impl Host {
         self.client_version = response.client_version;
         self.offer = actions.iter().find_map(Offer::read);
         if self.offer.is_some() {
-            self.receiver.counts(Numbering::Exact);
+            self.line.receiver.counts(Numbering::Exact);
         }
         let complete = HandshakeComplete {
             handshake_time_to_complete: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             customer_message: std::mem::take(&mut self.greeting),
         };
-        self.send_json(now, PayloadType::HANDSHAKE_COMPLETE, &complete);
+        self.line
+            .send_json(now, PayloadType::HANDSHAKE_COMPLETE, &complete);
         self.phase = Phase::Sizing { told: now.since };
     }
 
@@ -210,7 +194,7 @@ impl Host {
         }
         // It takes what it gets from now on. One that acknowledges copies needs no guesses.
         if self.offer.is_none() {
-            self.sender.infers();
+            self.line.sender.infers();
         }
     }
 
@@ -247,7 +231,7 @@ impl Host {
             true => PayloadType::STDERR,
             false => PayloadType::OUTPUT,
         };
-        self.send(now, payload_type, bytes);
+        self.line.send(now, payload_type, bytes);
     }
 
     /// The process has ended, and all that it wrote was taken. The code goes to a client that offered to take it.
@@ -256,7 +240,7 @@ impl Host {
             return;
         }
         if self.offer.is_some() {
-            self.send(
+            self.line.send(
                 now,
                 PayloadType::EXIT_CODE,
                 format!("EXIT_CODE: {code}").as_bytes(),
@@ -287,7 +271,7 @@ impl Host {
         let Phase::Draining { ended, output } = &mut self.phase else {
             return;
         };
-        if self.sender.is_settled() || now.since >= *ended + DRAIN {
+        if self.line.sender.is_settled() || now.since >= *ended + DRAIN {
             let output = std::mem::take(output);
             self.close(now, output);
         }
@@ -295,8 +279,7 @@ impl Host {
 
     fn close(&mut self, now: Now, output: String) {
         let closed = said::closed(now, &self.session_id, output);
-        let closed = self.unnumbered(now, MessageType::ChannelClosed, &closed);
-        self.frames.push_back(closed.clone());
+        let closed = self.line.say(now, MessageType::ChannelClosed, &closed);
         self.phase = Phase::Over(closed);
     }
 
@@ -309,12 +292,12 @@ impl Host {
             Phase::Sizing { told } if now.since >= told + FIRST_SIZE => self.start(None),
             _ => {}
         }
-        for payload in self.receiver.due(now.since) {
+        for payload in self.line.receiver.due(now.since) {
             self.payload(now, payload);
         }
         self.close_if_drained(now);
         if !self.is_over() {
-            self.frames.extend(self.sender.due(now.since));
+            self.line.repeat(now);
         }
     }
 
@@ -328,51 +311,25 @@ impl Host {
             Phase::Draining { ended, .. } => Some(ended + DRAIN),
             Phase::Over(_) => return None,
         };
-        let theirs = [self.sender.next_due(), self.receiver.next_due()];
-        theirs.into_iter().chain([own]).flatten().min()
+        self.line.next_due().into_iter().chain(own).min()
     }
 
     /// The socket is another one, and the session the same: what was not written to the last one yet is forgotten, as what
     /// is numbered is written again.
     pub fn reconnected(&mut self, now: Now) {
-        self.frames.clear();
-        self.receiver.reconnected(now.since);
         match &self.phase {
-            Phase::Over(closed) => self.frames.push_back(closed.clone()),
-            _ => self.frames.extend(self.sender.reconnected(now.since)),
+            Phase::Over(closed) => self.line.only_says(closed.clone()),
+            _ => self.line.reconnected(now),
         }
     }
 
     /// What is to be written to the socket.
     pub fn take_frames(&mut self) -> impl Iterator<Item = Vec<u8>> {
-        self.frames.drain(..)
+        self.line.take_frames()
     }
 
     /// What is to be done to the process.
     pub fn take_events(&mut self) -> impl Iterator<Item = Event> {
         self.events.drain(..)
-    }
-
-    fn send_json(&mut self, now: Now, payload_type: PayloadType, payload: &impl Serialize) {
-        self.send(now, payload_type, &super::json(payload));
-    }
-
-    fn send(&mut self, now: Now, payload_type: PayloadType, payload: &[u8]) {
-        let id = self.next_id();
-        let created = super::milliseconds(now.wall);
-        let bytes = self.sender.send(now.since, created, id, (payload_type, payload));
-        self.frames.push_back(bytes);
-    }
-
-    fn unnumbered(&mut self, now: Now, message_type: MessageType, payload: &impl Serialize) -> Vec<u8> {
-        let id = self.next_id();
-        super::unnumbered(now.wall, message_type, id, payload)
-    }
-
-    /// One for each message, and the same ones for the same session.
-    fn next_id(&mut self) -> Uuid {
-        self.ids += 1;
-        let name = format!("{}/{}", self.session_id, self.ids);
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
     }
 }
