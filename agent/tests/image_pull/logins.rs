@@ -10,17 +10,15 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use longshore_agent::clock::{Clock, SystemClock};
 use longshore_agent::config::PullBehavior;
 use longshore_agent::image::ImageError;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::images::Image;
 use crate::lab::{Lab, ensure};
+use crate::loopback::serve;
 
 /// `me` with the password `secret`, by bcrypt.
 const HTPASSWD: &str = "me:$2b$05$D3wWd5j20UoLs2aw3.YhMetiXcKOkx28wiL7xutetfEatJv8tK5lq\n";
@@ -66,46 +64,33 @@ struct Tokens {
 
 impl Tokens {
     async fn start(key: EcdsaKeyPair, certificate: Vec<u8>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
         let given = Arc::new(Mutex::new(0));
         let signer = Arc::new((key, certificate));
         let counted = given.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (signer, counted) = (signer.clone(), counted.clone());
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let login = format!("Basic {}", STANDARD.encode("me:secret"));
-                    let known = request
-                        .headers()
-                        .get(header::AUTHORIZATION)
-                        .is_some_and(|given| given == &login);
-                    let mut answer = Response::new(Full::<Bytes>::from(
-                        r#"{"details":"incorrect username or password"}"#,
-                    ));
-                    *answer.status_mut() = StatusCode::UNAUTHORIZED;
-                    if known
-                        && request
-                            .uri()
-                            .query()
-                            .unwrap()
-                            .contains("scope=repository%3Aa%3Apull")
-                    {
-                        *counted.lock().unwrap() += 1;
-                        let token = json!({"token": jwt(&signer.0, &signer.1), "expires_in": 300});
-                        answer = Response::new(Full::from(token.to_string()));
-                    }
-                    async move { Ok::<_, std::convert::Infallible>(answer) }
-                });
-                connections.spawn(async move {
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
+        let (host, tasks) = serve(move |request: Request<Incoming>| {
+            let login = format!("Basic {}", STANDARD.encode("me:secret"));
+            let known = request
+                .headers()
+                .get(header::AUTHORIZATION)
+                .is_some_and(|given| given == &login);
+            let mut answer = Response::new(Full::<Bytes>::from(
+                r#"{"details":"incorrect username or password"}"#,
+            ));
+            *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            if known
+                && request
+                    .uri()
+                    .query()
+                    .unwrap()
+                    .contains("scope=repository%3Aa%3Apull")
+            {
+                *counted.lock().unwrap() += 1;
+                let token = json!({"token": jwt(&signer.0, &signer.1), "expires_in": 300});
+                answer = Response::new(Full::from(token.to_string()));
             }
-        });
+            async move { Ok(answer) }
+        })
+        .await;
         Self {
             host,
             given,

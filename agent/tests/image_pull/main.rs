@@ -18,6 +18,7 @@ mod hostile;
 mod images;
 mod lab;
 mod logins;
+mod loopback;
 mod pulls;
 mod relay;
 mod rogue;

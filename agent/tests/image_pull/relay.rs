@@ -9,11 +9,10 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use longshore_agent::http::Client;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::loopback::serve;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,26 +47,13 @@ pub struct Relay {
 
 impl Relay {
     pub async fn start(registry: String, http: Client) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
         let book = Arc::<Mutex<Book>>::default();
-        let mut tasks = JoinSet::new();
         let shared = book.clone();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (book, http, registry) = (shared.clone(), http.clone(), registry.clone());
-                let service = service_fn(move |request| {
-                    let (book, http, registry) = (book.clone(), http.clone(), registry.clone());
-                    async move { pass(&book, &http, &registry, request).await }
-                });
-                connections.spawn(async move {
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        let (host, tasks) = serve(move |request| {
+            let (book, http, registry) = (shared.clone(), http.clone(), registry.clone());
+            async move { pass(&book, &http, &registry, request).await }
+        })
+        .await;
         Self {
             host,
             book,

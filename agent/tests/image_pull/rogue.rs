@@ -10,12 +10,10 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::images::{Image, sha256};
+use crate::loopback::serve;
 
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
@@ -53,26 +51,13 @@ pub struct Rogue {
 impl Rogue {
     /// One that has an image as `a:v1`, whole and true.
     pub async fn with(image: &Image) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
         let book = Arc::<Mutex<Book>>::default();
-        let mut tasks = JoinSet::new();
         let shared = book.clone();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let book = shared.clone();
-                let service = service_fn(move |request| {
-                    let answer = say(&book, &request);
-                    async move { Ok::<_, std::convert::Infallible>(answer) }
-                });
-                connections.spawn(async move {
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        let (host, tasks) = serve(move |request| {
+            let answer = say(&shared, &request);
+            async move { Ok(answer) }
+        })
+        .await;
         let rogue = Self {
             host,
             book,
