@@ -26,7 +26,7 @@ pub(super) fn read(root: &Path) -> Result<String, HostError> {
         text.push_str(&part.unwrap_or_default());
     }
     let hash = digest(&SHA256, text.as_bytes());
-    Ok(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(longshore_protocol::sigv4::hex(hash.as_ref()))
 }
 
 /// The first line of a file, if there is one and it says something.

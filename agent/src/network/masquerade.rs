@@ -20,10 +20,7 @@ const NAME_LENGTH: usize = 28;
 fn chain(bridge: &str, container: &str) -> String {
     let whole = format!("{bridge}{container}");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, whole.as_bytes());
-    let mut name = "CNI-".to_owned();
-    for byte in digest.as_ref() {
-        name.push_str(&format!("{byte:02x}"));
-    }
+    let mut name = format!("CNI-{}", longshore_protocol::sigv4::hex(digest.as_ref()));
     name.truncate(NAME_LENGTH);
     name
 }

@@ -3,6 +3,7 @@ use uuid::{Uuid, uuid};
 
 use super::payload::*;
 use super::*;
+use crate::sigv4::hex;
 
 mod client;
 mod host;
@@ -34,10 +35,6 @@ fn message(message_type: MessageType, sequence: i64, payload: &[u8]) -> Message<
         payload_type: PayloadType::OUTPUT,
         payload,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
