@@ -286,6 +286,10 @@ fn a_plugins_refusal_is_told_in_its_words_and_leaves_nothing() {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains("install containernetworking-plugins"), "{error}");
+            // What was begun is taken back once there are plugins.
+            place.set(&[("LONGSHORE_BRIDGE_SUBNET", "172.29.0.0/29")]);
+            place.network().detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
         },
     );
 }
