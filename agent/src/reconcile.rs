@@ -139,6 +139,7 @@ impl EngineHandle {
             want_tasks: Vec::new(),
             cloned: false,
             instance: InstanceStatus::Active,
+            sessions: Vec::new(),
         };
         Ok(self.take(nothing).await? == Cursor::default())
     }

@@ -22,6 +22,7 @@ pub mod exit_record;
 pub mod json_file;
 pub mod node;
 pub mod poll;
+pub mod session;
 pub mod shape;
 pub mod sigv4;
 pub mod status;

@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::arn::{ClusterArn, ContainerArn, ContainerInstanceArn, TaskArn, TaskDefinitionArn};
+use crate::session::SessionOffer;
 use crate::status::{DesiredStatus, InstanceStatus, NetworkMode, ReportedStatus};
 use crate::{Timestamp, ecs};
 
@@ -211,6 +212,10 @@ pub struct PollResponse {
     pub cloned: bool,
     /// Whether the node takes new tasks.
     pub instance: InstanceStatus,
+    /// Sessions that wait for the node; each is repeated until the node has dialled it. At most
+    /// [`crate::session::MAX_OFFERS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionOffer>,
 }
 
 /// What is to become of one task.

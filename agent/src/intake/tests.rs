@@ -64,6 +64,7 @@ fn response(cursor: u64, assignments: Vec<poll::Assignment>) -> PollResponse {
         want_tasks: Vec::new(),
         cloned: false,
         instance: InstanceStatus::Active,
+        sessions: Vec::new(),
     }
 }
 

@@ -230,6 +230,7 @@ impl FakeLink {
             want_tasks: Vec::new(),
             cloned: false,
             instance: InstanceStatus::Active,
+            sessions: Vec::new(),
         })
     }
 
@@ -334,6 +335,7 @@ impl ControlLink for FakeLink {
                     want_tasks: Vec::new(),
                     cloned: false,
                     instance: InstanceStatus::Active,
+                    sessions: Vec::new(),
                 });
             }
             if self.is_down() {

@@ -285,6 +285,7 @@ fn nothing(request: &PollRequest, status: InstanceStatus) -> PollResponse {
         want_tasks: Vec::new(),
         cloned: false,
         instance: status,
+        sessions: Vec::new(),
     }
 }
 
@@ -378,6 +379,7 @@ async fn look_cloned(
         want_tasks: Vec::new(),
         cloned: true,
         instance: instance.status,
+        sessions: Vec::new(),
     })
 }
 
@@ -399,6 +401,7 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
         want_tasks: Vec::new(),
         cloned: false,
         instance: instance.status,
+        sessions: Vec::new(),
     })
 }
 
