@@ -4,6 +4,7 @@
 //! Invariant: a poll that waits sees every assignment that was committed after it last looked, because the bell rings
 //! after the commit and is heard by everyone who had begun to listen before looking.
 
+mod cut;
 mod import;
 mod inventory;
 mod peer;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::node::InstanceId;
-use longshore_protocol::poll::{
-    Assignment, Cursor, MAX_ASSIGNMENTS, MAX_RESPONSE_BYTES, PROTOCOL_VERSION, PollRequest, PollResponse,
-};
+use longshore_protocol::poll::{Cursor, MAX_ASSIGNMENTS, PROTOCOL_VERSION, PollRequest, PollResponse};
 use longshore_protocol::status::InstanceStatus;
 
+use super::cut::cut;
 use super::inventory;
 use super::peer::{Admission, Caller, Open};
 use crate::app::ControlPlane;
@@ -403,19 +402,4 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
         instance: instance.status,
         sessions: Vec::new(),
     })
-}
-
-/// Cuts a list to what fits into one response, the first always; says whether something was cut.
-fn cut(rows: &mut Vec<Assignment>) -> Result<bool, ApiError> {
-    // Room for the other members.
-    let mut left = MAX_RESPONSE_BYTES - 4096;
-    for (index, row) in rows.iter().enumerate() {
-        let size = serde_json::to_vec(row).map_err(StoreError::from)?.len() + 1;
-        if size > left && index > 0 {
-            rows.truncate(index);
-            return Ok(true);
-        }
-        left = left.saturating_sub(size);
-    }
-    Ok(false)
 }
