@@ -115,6 +115,14 @@ impl Hub {
         peer.is_some_and(|peer| peer.is_given_up(task))
     }
 
+    /// An instance was registered again with what a machine has; the word for that machine where it is known.
+    pub fn registered(&self, instance: &str, machine: Option<&str>) {
+        let peer = lock(&self.peers).get(instance).cloned();
+        if let Some(peer) = peer {
+            peer.registered(machine);
+        }
+    }
+
     /// Forgets a node that was deregistered, and lets go of its poll.
     pub fn forget(&self, instance: &str) {
         if let Some(peer) = lock(&self.peers).remove(instance) {

@@ -90,6 +90,8 @@ struct State {
     last_seen: Duration,
     last_seen_at: i64,
     connected_since: i64,
+    /// The fingerprint of the machine that the node has become, until it has registered as that.
+    unregistered: Option<String>,
 }
 
 /// A start of an agent that was replaced, and the newest poll that was seen of it.
@@ -222,6 +224,7 @@ impl Peer {
             last_seen: now,
             last_seen_at: 0,
             connected_since: 0,
+            unregistered: None,
         };
         Self {
             state: Mutex::new(state),
@@ -263,6 +266,14 @@ impl Peer {
             .runs
             .iter()
             .any(|run| run.given_up.contains(task))
+    }
+
+    /// A machine has registered, and what it said that it has was taken; the word for it where that is known.
+    pub(super) fn registered(&self, machine: Option<&str>) {
+        let of = |fingerprint: &mut String| {
+            machine.is_none_or(|machine| crate::auth::machine(fingerprint) == machine)
+        };
+        let _ = lock(&self.state).unregistered.take_if(of);
     }
 
     #[cfg(test)]
@@ -359,6 +370,18 @@ impl Open {
     /// Whether another machine polls as this node.
     pub(super) fn is_cloned(&self) -> bool {
         lock(&self.peer.state).is_cloned(self.clock.elapsed())
+    }
+
+    /// The node has become this machine; what is known of its resources is another's.
+    pub(super) fn must_register(&self) {
+        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
+        lock(&self.peer.state).unregistered = Some(fingerprint);
+    }
+
+    /// Whether this machine need not register again.
+    pub(super) fn has_registered(&self) -> bool {
+        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
+        lock(&self.peer.state).unregistered != Some(fingerprint)
     }
 
     /// Takes in what the node says of its tasks.
