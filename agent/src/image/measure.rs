@@ -2,10 +2,13 @@
 //!
 //! containerd unpacks by itself and has no bound, so each layer is unpacked here first, into nothing but a count. That
 //! costs no disk, and is done while other layers still come. What is counted is what containerd would read: it tells
-//! gzip and zstd by their first bytes, whatever the media type says, and goes on through every member and frame.
+//! gzip and zstd by their first bytes, whatever the media type says, and goes on through every member and frame. To the
+//! bytes of the archive come the holes of its sparse files ([`archive`]), which containerd fills.
 //!
 //! Limits: zstd with a window of more than 128 MiB is refused, as by `zstd` itself. Layers that other clients of
 //! containerd have unpacked are not counted.
+
+mod archive;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::write::MultiGzDecoder;
 use tokio::sync::Semaphore;
+
+use archive::Archive;
 
 use super::PullError;
 use super::content;
@@ -158,6 +163,7 @@ impl Meter {
             count: Some(Count {
                 limits,
                 total,
+                archive: Archive::new(),
                 packed: 0,
                 unpacked: 0,
                 excess: None,
@@ -238,6 +244,7 @@ impl Packing {
 struct Count {
     limits: ImageLimits,
     total: Total,
+    archive: Archive,
     packed: u64,
     unpacked: u64,
     excess: Option<Excess>,
@@ -261,7 +268,8 @@ impl Count {
 
 impl Write for Count {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let length = bytes.len() as u64;
+        let holes = self.archive.read(bytes).map_err(std::io::Error::other)?;
+        let length = holes.saturating_add(bytes.len() as u64);
         self.unpacked = self.unpacked.saturating_add(length);
         let before = self.total.0.fetch_add(length, Ordering::Relaxed);
         self.excess = self.check(before.saturating_add(length));
@@ -276,5 +284,7 @@ impl Write for Count {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

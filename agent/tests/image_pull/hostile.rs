@@ -7,7 +7,7 @@ use longshore_agent::config::PullBehavior;
 use longshore_agent::image::ImageError;
 use serde_json::{Value, json};
 
-use crate::images::{Blob, Image, Kind, noise, sha256};
+use crate::images::{Blob, Image, Kind, joined, noise, pax, sha256, tar};
 use crate::lab::{Lab, ensure};
 use crate::rogue::{Answer, Rogue};
 
@@ -173,6 +173,49 @@ async fn a_layer_that_unpacks_to_far_more_is_not_unpacked() {
             "{how}: no try again would help"
         );
     }
+}
+
+#[tokio::test]
+async fn a_sparse_layer_is_counted_with_its_holes() {
+    let lab = Lab::start().await;
+    let sparse = |size: u64| {
+        let records = format!(
+            "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n{} GNU.sparse.realsize={size}\n",
+            24 + size.to_string().len()
+        );
+        // A map of one fragment: the byte at the end.
+        let mut file = format!("1\n{}\n1\n", size - 1).into_bytes();
+        file.resize(512, 0);
+        file.push(b'x');
+        joined(&[pax(&records), tar("a", &file)])
+    };
+    let zipped = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bomb = sparse(1 << 40);
+    for (how, packed) in [("gzip", zipped(&bomb)), ("plain", bomb.clone())] {
+        let image = Image::of_packed(Kind::Oci, "amd64", vec![(packed, sha256(&bomb))]);
+        let error = refused(&lab, &Rogue::with(&image).await).await.to_string();
+        assert!(
+            error.contains("it unpacks to more than 24 MiB (LONGSHORE_LAYER_SIZE_LIMIT)"),
+            "{how}: {error}"
+        );
+    }
+    // An honest one is taken, and is as long as it was counted.
+    let honest = sparse(900_000);
+    let image = Image::of_packed(Kind::Oci, "amd64", vec![(zipped(&honest), sha256(&honest))]);
+    let rogue = Rogue::with(&image).await;
+    let images = lab.images(PullBehavior::Default);
+    let pulled = ensure(&images, &rogue.reference(), 0).await.unwrap();
+    let view = ["snapshots", "view", "--target", "/x", "look", &pulled.chain_id];
+    let mounts = lab.ctr(&view).await;
+    // One layer is bound, not laid over others.
+    let found = mounts
+        .split_whitespace()
+        .find_map(|word| std::fs::metadata(std::path::Path::new(word).join("a")).ok());
+    assert_eq!(found.map(|file| file.len()), Some(900_000), "{mounts}");
 }
 
 #[tokio::test]
