@@ -255,6 +255,30 @@ async fn layers_and_images_have_a_size_that_they_may_have() {
 }
 
 #[tokio::test]
+async fn what_is_here_already_counts_for_the_limit_of_an_image() {
+    let lab = Lab::start().await;
+    let file = |seed: u32| -> Vec<u8> { noise(seed, 1 << 20).repeat(17) };
+    let both = Image::new(&[("a", &file(1)), ("b", &file(2))]);
+    let below = Image::new(&[("a", &file(1))]);
+    assert_eq!(below.layers[0].digest, both.layers[0].digest);
+    let images = lab.images(PullBehavior::Default);
+    let rogue = Rogue::with(&below).await;
+    ensure(&images, &rogue.reference(), 0).await.unwrap();
+    let contents = lab.ctr(&["content", "ls"]).await;
+    assert!(contents.contains("longshore.unpacked-size="), "{contents}");
+    for index in 1..3 {
+        let rogue = Rogue::with(&both).await;
+        let error = ensure(&images, &rogue.reference(), index).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("it unpacks to more than 32 MiB (LONGSHORE_IMAGE_SIZE_LIMIT)"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_layer_that_is_no_archive_or_badly_packed_is_named() {
     let lab = Lab::start().await;
     let mut broken = Image::new(&[("a", b"text")]).layers[0].bytes.clone();

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::Path;
 
 use flate2::Compression;
@@ -67,14 +68,13 @@ fn made(name: &str) -> Vec<u8> {
 
 /// How much it unpacks to, given in parts of so many bytes.
 fn weigh(packed: &[u8], part: usize, limits: ImageLimits) -> Result<u64, String> {
-    let total = Total::default();
-    let mut meter = Meter::new(limits, total.clone());
+    let mut meter = Meter::new(limits, 0, Window::Wide);
     let done = packed
         .chunks(part)
         .try_for_each(|part| meter.add(part))
         .and_then(|()| meter.finish());
     match (done, meter.excess()) {
-        (Ok(()), _) => Ok(total.0.load(Ordering::Relaxed)),
+        (Ok(()), _) => Ok(meter.unpacked()),
         (Err(_), Some(excess)) => Err(excess.to_string()),
         (Err(error), None) => Err(format!("damaged: {error}")),
     }
@@ -140,14 +140,13 @@ fn what_stops_at_the_limit_has_not_unpacked_much_more() {
     // A gibibyte, of which no more is made than what shows that it is too much.
     let frame = zstd(&vec![0; 64 * MIB]);
     let packed = frame.repeat(16);
-    let total = Total::default();
     let limits = ImageLimits {
         layer: 1 << 20,
         ..OPEN
     };
-    let mut meter = Meter::new(limits, total.clone());
+    let mut meter = Meter::new(limits, 0, Window::Usual);
     assert!(meter.add(&packed).is_err());
-    let made = total.0.load(Ordering::Relaxed);
+    let made = meter.unpacked();
     assert!(made < 2 << 20, "{made}");
 }
 
@@ -158,10 +157,9 @@ fn layers_share_the_limit_of_their_image() {
         image: 3 << 20,
         ..OPEN
     };
-    let total = Total::default();
-    let mut first = Meter::new(limits, total.clone());
+    let mut first = Meter::new(limits, 0, Window::Usual);
     first.add(&packed).and_then(|()| first.finish()).unwrap();
-    let mut second = Meter::new(limits, total);
+    let mut second = Meter::new(limits, first.unpacked(), Window::Usual);
     let done = second.add(&packed).and_then(|()| second.finish());
     assert!(done.is_err());
     assert_eq!(second.excess(), Some(Excess::Image(3 << 20)));
@@ -177,6 +175,12 @@ fn a_window_that_fills_the_memory_is_refused() {
     );
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (20 - 10) << 3, 0x09, 0, 0, 1];
     assert_eq!(weigh(&frame, 4096, OPEN), Ok(1), "a window of 1 MiB");
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (24 - 10) << 3, 0x09, 0, 0, 1];
+    assert_eq!(weigh(&frame, 4096, OPEN), Ok(1), "a window of 16 MiB");
+    assert!(
+        Meter::new(OPEN, 0, Window::Usual).add(&frame).is_err(),
+        "one that is not usual"
+    );
 }
 
 #[test]
@@ -189,6 +193,31 @@ fn what_is_damaged_or_too_short_to_be_packed_is_told_apart() {
     assert!(weigh(&packed, 7, OPEN).unwrap_err().starts_with("damaged"));
     let trailing = [gzip(b"text"), b"trailing garbage".to_vec()].concat();
     assert!(weigh(&trailing, 4096, OPEN).unwrap_err().starts_with("damaged"));
+}
+
+#[test]
+fn what_is_left_out_of_a_plain_layer_is_counted() {
+    let layer = [tar(&vec![1; 3 * MIB]), made("sparse_pax_1.0.tar")].concat();
+    let whole = weigh(&layer, 4096, OPEN);
+    let mut meter = Meter::new(OPEN, 0, Window::Usual);
+    meter.add(&layer[..1000]).unwrap();
+    let idle = meter.idle();
+    assert_eq!(idle, 3 * MIB as u64 + 512 - 1000);
+    assert_eq!(meter.skip(idle), None);
+    meter
+        .add(&layer[1000 + usize::try_from(idle).unwrap()..])
+        .unwrap();
+    assert_eq!(Ok(meter.unpacked()), whole);
+    let limits = ImageLimits {
+        layer: 1 << 20,
+        ..OPEN
+    };
+    let mut meter = Meter::new(limits, 0, Window::Usual);
+    meter.add(&layer[..1000]).unwrap();
+    assert_eq!(meter.skip(idle), Some(Excess::Layer(1 << 20)));
+    let mut packed = Meter::new(OPEN, 0, Window::Usual);
+    packed.add(&gzip(&layer)[..1000]).unwrap();
+    assert_eq!(packed.idle(), 0);
 }
 
 #[test]
