@@ -1,6 +1,7 @@
 //! Tasks that have ended here, and are remembered for a while.
 
 use jiff::ToSpan as _;
+use longshore_protocol::status::ReportedStatus;
 
 use super::*;
 use crate::model::{Report, TaskState, sample};
@@ -81,4 +82,40 @@ async fn they_are_bounded_in_number_and_age_and_none_that_is_ordered_goes() {
     for (number, is_known) in [(1, false), (5, false), (6, true), (10_005, true)] {
         assert_eq!(known(&store, number).await, is_known, "{number}");
     }
+}
+
+#[tokio::test]
+async fn an_order_to_tell_an_end_again_outlives_an_older_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = opened(&path(&folder));
+    let assignment = sample::assignment(&[true]);
+    let arn = assignment.arn.clone();
+    let mut record: TaskRecord = serde_json::from_str(RECORD).unwrap();
+    record.acknowledged.task = ReportedStatus::Stopped;
+    let told = |store| {
+        drop(store);
+        let (store, contents) = opened(&path(&folder));
+        (store, contents.tasks[0].record.clone().unwrap().acknowledged.task)
+    };
+    let save = Write::Record(arn.clone(), record);
+    store
+        .commit(vec![Write::Assignment(assignment), save.clone()])
+        .await
+        .unwrap();
+    let (store, status) = told(store);
+    assert_eq!(status, ReportedStatus::Stopped);
+    // One that was on its way when the order came.
+    store.commit(vec![Write::TellAgain(arn.clone())]).await.unwrap();
+    store.commit(vec![save.clone()]).await.unwrap();
+    let (store, status) = told(store);
+    assert_eq!(status, ReportedStatus::Running);
+    store
+        .commit(vec![save, Write::KnowsOfOrders(arn.clone())])
+        .await
+        .unwrap();
+    let (store, status) = told(store);
+    assert_eq!(status, ReportedStatus::Stopped);
+    store.commit(vec![Write::TellAgain(arn.clone())]).await.unwrap();
+    store.commit(vec![Write::Forget(arn.clone())]).await.unwrap();
+    assert_eq!(store.get(&format!("store.tell-again.{arn}")).await.unwrap(), None);
 }
