@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use longshore_protocol::arn::TaskArn;
 use longshore_protocol::status::ReportedStatus;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{Assignment, Body, TaskRecord};
@@ -70,13 +72,11 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
     if let (Some(record), true) = (&mut record, row.get(8).map_err(wrap)?) {
         record.acknowledged.task = record.acknowledged.task.min(ReportedStatus::Running);
     }
-    let last: Option<String> = row.get(7).map_err(wrap)?;
-    let body = match last {
+    let task: TaskArn = arn.parse().map_err(|error| damaged(&error))?;
+    let body = match row.get_ref(7).map_err(wrap)? {
+        ValueRef::Null => body,
         // Whatever an order makes of it, it has ended.
-        Some(report) => Body::Ended(Box::new(
-            serde_json::from_str(&report).map_err(|error| damaged(&error))?,
-        )),
-        None => body,
+        last => Body::Ended(Box::new(ended::last(&task, last))),
     };
     let count = body.task().map_or(0, |task| task.containers.len());
     let fits = |record: &TaskRecord| {
@@ -88,7 +88,7 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
         ));
     }
     let assignment = Assignment {
-        arn: arn.parse().map_err(|error| damaged(&error))?,
+        arn: task,
         generation: row.get::<_, i64>(1).map_err(wrap)?.cast_unsigned(),
         desired: desired.parse().map_err(|error| damaged(&error))?,
         force: row.get(3).map_err(wrap)?,
