@@ -312,7 +312,7 @@ fn a_hundred_megabytes_go_through_a_slow_reader_whole_and_in_bounded_memory() {
             assert!(viewer.step().await);
             steps += 1;
             // Slower than it comes: everything before the client fills up.
-            if steps % 64 == 0 {
+            if steps.is_multiple_of(64) {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
                 most = most.max(memory(system.agent.pid()));
             }
