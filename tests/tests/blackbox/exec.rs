@@ -328,6 +328,27 @@ fn a_hundred_megabytes_go_through_a_slow_reader_whole_and_in_bounded_memory() {
     });
 }
 
+#[test]
+fn an_idle_session_costs_the_agent_little() {
+    system::with(|system| async move {
+        let task = run(&system, sleeper(&system)).await;
+        let mut viewers = Vec::new();
+        let mut before = 0;
+        // The first ones bring in what all of them use.
+        for number in 0..16 {
+            if number == 4 {
+                before = memory(system.agent.pid());
+            }
+            let mut viewer = begin(&system, &task, "sh", true).await;
+            viewer.until_shown("# ").await;
+            viewers.push(viewer);
+        }
+        let each = memory(system.agent.pid()).saturating_sub(before) / 12;
+        assert!(each <= 128 << 10, "{each} bytes");
+        system
+    });
+}
+
 /// The resident memory of a process, in bytes.
 fn memory(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
