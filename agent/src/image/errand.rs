@@ -90,6 +90,7 @@ impl Inner {
         if let Some(lease) = lease {
             self.leases.end_pull(lease, resumable).await;
         }
+        self.leases.tidy(&self.desk).await;
     }
 
     async fn tries(&self, errand: &Errand) -> Outcome {
