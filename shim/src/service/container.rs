@@ -254,10 +254,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let exits = folder.path().join("exits");
         std::fs::create_dir(&exits).unwrap();
-        let notes = Notes {
-            exits: Some(exits.clone()),
-            ..Notes::default()
-        };
+        let notes = serde_json::json!({
+            "runtime": {"program": "runc", "root": "/r", "systemdCgroup": false, "noPivotRoot": false,
+                "noNewKeyring": false},
+            "exits": &exits, "pid": 0, "cgroup": null,
+        });
+        let notes: Notes = serde_json::from_value(notes).unwrap();
         let stopped = Phase::Stopped(Exit {
             status: 0,
             signal: None,
