@@ -213,7 +213,7 @@ impl Archive {
         match kind {
             Kind::Records => self.records = Records::read(bytes)?,
             Kind::LongName => self.named_as_folder |= header::text(bytes).ends_with(b"/"),
-            Kind::GlobalRecords => drop(Records::read(bytes)?),
+            Kind::GlobalRecords => _ = Records::read(bytes)?,
             Kind::LongLink | Kind::NoBytes | Kind::Old | Kind::Sparse | Kind::Bytes => {}
         }
         Ok(())
