@@ -13,7 +13,7 @@ use super::assemble::Workshop;
 use super::locks::RuntimeLock;
 use super::registration::{Registrar, Standing};
 use super::{AppError, DataDirLock, VERSION, notify, programs};
-use crate::admin::{self, Server};
+use crate::admin::{self, Answers, Server};
 use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::{Config, ProxyConfig, Warning};
 use crate::containerd;
@@ -153,8 +153,11 @@ impl Agent {
         let token = supervisor.token();
         let standing = Arc::new(Standing::new(Arc::clone(&self.clock)));
         let admin = Server::bind(&admin::socket_path(&self.config.data_dir))?;
-        let desk = self.desk(warnings, Arc::clone(&standing));
-        supervisor.spawn("admin", admin.run(Arc::new(desk), token.clone()));
+        let desk: Arc<dyn Answers> = Arc::new(self.desk(warnings, Arc::clone(&standing)));
+        supervisor.spawn("admin", admin.run(Arc::clone(&desk), token.clone()));
+        if let Some(address) = self.config.metrics_address {
+            supervisor.spawn("metrics", admin::metrics::serve(address, desk, token.clone()));
+        }
         supervisor.spawn("watchdog", notify::watchdog(self.engine.clone(), token.clone()));
 
         // Ends before the rest: what is asked for last is reported before the engine goes.

@@ -265,6 +265,8 @@ fn spec(task: &Task, order: &Order) -> TaskSpec {
         containers: assigned.collect(),
         volumes: definition.volumes.clone().unwrap_or_default(),
         overrides: task.overrides.clone(),
+        // RunTask takes none that asks for it.
+        enable_execute_command: false,
     }
 }
 
