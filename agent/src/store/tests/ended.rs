@@ -166,7 +166,8 @@ async fn what_can_not_be_said_of_news_is_not_stored() {
 #[test]
 fn a_report_of_before_some_of_its_members_is_read() {
     let arn = sample::arn(1);
-    let oldest = format!(r#"{{"task":"{arn}","status":"STOPPED","containers":[{{"name":"a","status":"STOPPED"}}]}}"#);
+    let oldest =
+        format!(r#"{{"task":"{arn}","status":"STOPPED","containers":[{{"name":"a","status":"STOPPED"}}]}}"#);
     let read: Report = serde_json::from_str(&oldest).unwrap();
     assert_eq!(read.containers[0].bindings, []);
     let bare = format!(r#"{{"task":"{arn}","status":"STOPPED"}}"#);
