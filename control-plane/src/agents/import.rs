@@ -5,7 +5,8 @@
 //! then until enough is free again.
 
 use longshore_protocol::ecs;
-use longshore_protocol::poll::HeldTask;
+use longshore_protocol::poll::{HeldTask, MAX_ASSIGNMENT_NODES};
+use longshore_protocol::shape;
 use longshore_protocol::status::{DesiredStatus, ReportedStatus, StopCode, TaskStatus};
 
 use crate::api::reports;
@@ -106,6 +107,11 @@ pub(super) async fn take(
     Ok(Ok(()))
 }
 
+/// Whether it can be assigned again: an answer with it has to be one that its node reads.
+fn fits(held: &HeldTask) -> bool {
+    serde_json::to_vec(&held.task).is_ok_and(|json| shape::count(&json) < MAX_ASSIGNMENT_NODES)
+}
+
 fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Found, Unfit> {
     let spec = &held.task;
     let arn = &held.task_arn;
@@ -129,6 +135,11 @@ fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Fo
         volumes: Some(spec.volumes.clone()),
         ..ecs::TaskDefinition::default()
     };
+    if !fits(held) {
+        return Err(Unfit::Definition(format!(
+            "it has more than {MAX_ASSIGNMENT_NODES} objects and lists"
+        )));
+    }
     if spec.containers.is_empty() || spec.containers.len() > 10 {
         return Err(Unfit::Definition("it has not 1 to 10 containers".to_owned()));
     }
@@ -151,6 +162,7 @@ fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Fo
         attributes: Vec::new(),
         overrides: spec.overrides.clone(),
         tags: Vec::new(),
+        enable_execute_command: spec.enable_execute_command,
         containers: containers
             .map(|(assigned, definition)| {
                 Container::placed(

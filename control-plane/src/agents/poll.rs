@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::node::InstanceId;
-use longshore_protocol::poll::{
-    Assignment, Cursor, MAX_ASSIGNMENTS, MAX_RESPONSE_BYTES, PROTOCOL_VERSION, PollRequest, PollResponse,
-};
+use longshore_protocol::poll::{Cursor, MAX_ASSIGNMENTS, PROTOCOL_VERSION, PollRequest, PollResponse};
 use longshore_protocol::status::InstanceStatus;
 
+use super::cut::cut;
 use super::inventory;
 use super::peer::{Admission, Caller, Open};
 use crate::app::ControlPlane;
@@ -26,7 +25,7 @@ const MAX_VERSION: usize = 255;
 ///
 /// # Errors
 /// `AccessDeniedException` for another node's instance; `InactiveInstanceException` when the instance was
-/// deregistered or never was (register again); `StalePollException` for a poll that was overtaken by a later one;
+/// deregistered or never was, or has become another machine (register again); `StalePollException` for a poll that was overtaken by a later one;
 /// `ClientException` for another protocol version; `ServerException`.
 pub async fn serve(
     plane: &ControlPlane,
@@ -59,6 +58,8 @@ pub async fn serve(
         tokio::select! {
             () = turn.open.rung() => {}
             () = tokio::time::sleep_until(deadline) => {}
+            // An offer that may have been lost is repeated.
+            () = tokio::time::sleep(turn.offer_due.unwrap_or(Duration::MAX)) => {}
             () = plane.shutdown.cancelled() => {}
         }
     }
@@ -128,6 +129,7 @@ pub(crate) async fn begin(
         want_inventory: false,
         want_tasks: Vec::new(),
         withholds: false,
+        offer_due: None,
         request,
     };
     turn.confirm(plane, &instance).await?;
@@ -150,6 +152,8 @@ pub(crate) struct Turn {
     want_tasks: Vec<TaskArn>,
     /// The node's list is needed before it gets a cursor of this incarnation.
     withholds: bool,
+    /// How long the sessions that wait for the node may wait to be offered again.
+    offer_due: Option<Duration>,
 }
 
 impl Turn {
@@ -196,7 +200,13 @@ impl Turn {
         response.want_inventory = self.want_inventory || withheld;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);
-        let news = !response.assignments.is_empty() || response.want_inventory || !told;
+        if !cloned {
+            let run = self.request.agent_run;
+            let offers = plane.sessions.offers(&instance.id, run, plane.clock.elapsed());
+            (response.sessions, self.offer_due) = (offers.offers, offers.due);
+        }
+        let offered = self.offer_due == Some(Duration::ZERO);
+        let news = !response.assignments.is_empty() || response.want_inventory || !told || offered;
         if !news && !over {
             return Ok(None);
         }
@@ -206,13 +216,20 @@ impl Turn {
                 "CLONED: two machines poll as one node; it gets no new tasks until one of them is shut down");
         }
         self.open.tell(response.instance, cloned);
+        let now = plane.clock.elapsed();
+        plane
+            .sessions
+            .told(&response.sessions, self.request.agent_run, now);
         Ok(Some(response))
     }
 
     /// A machine that polls alone is the one that the node is.
     async fn confirm(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
-        if self.confirmed || self.open.is_cloned() {
+        if self.open.is_cloned() {
             return Ok(());
+        }
+        if self.confirmed {
+            return self.check_registration(instance);
         }
         let mut transaction = plane.store.write().await?;
         let before = instances::fingerprint(&mut transaction, &instance.id).await?;
@@ -221,9 +238,24 @@ impl Turn {
         if !before.is_empty() {
             tracing::warn!(instance = instance.id, node = %self.node, before, now = self.request.fingerprint,
                 "a node is another machine from now on: the one before has been silent");
+            self.open.must_register();
         }
         self.confirmed = true;
-        Ok(())
+        self.check_registration(instance)
+    }
+
+    /// What is in the books may be what the machine before has.
+    fn check_registration(&self, instance: &Instance) -> Result<(), ApiError> {
+        match self.open.has_registered() {
+            true => Ok(()),
+            false => Err(unregistered(
+                &self.request,
+                &format!(
+                    "was registered by another machine than this one, which is {} now",
+                    instance.node
+                ),
+            )),
+        }
     }
 
     /// Takes in the node's list where it came along, and says what has to be asked for.
@@ -269,11 +301,17 @@ async fn own_instance(
             "The node {node} may poll only for its own container instance."
         ))),
         Some(instance) if instance.status != InstanceStatus::Inactive => Ok(instance),
-        _ => Err(ApiError::new(
-            Code::InactiveInstance,
-            format!("The container instance {arn} is not registered. Register again."),
-        )),
+        _ => Err(unregistered(request, "is not registered")),
     }
+}
+
+/// The answer by which an agent registers again.
+fn unregistered(request: &PollRequest, why: &str) -> ApiError {
+    let arn = &request.container_instance;
+    ApiError::new(
+        Code::InactiveInstance,
+        format!("The container instance {arn} {why}. Register again."),
+    )
 }
 
 /// The answer that changes nothing.
@@ -389,7 +427,7 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
     // Before the rows: whatever is at or below it is committed, so the rows below will show it.
     let head = system::head(&mut connection, &instance.id).await?;
     let mut rows = assignments::after(&mut connection, &instance.id, seen, MAX_ASSIGNMENTS).await?;
-    let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows)?;
+    let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows).map_err(StoreError::from)?;
     let last = rows.last().map_or(seen, |row| row.seq);
     Ok(PollResponse {
         cursor: Cursor {
@@ -403,19 +441,4 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
         instance: instance.status,
         sessions: Vec::new(),
     })
-}
-
-/// Cuts a list to what fits into one response, the first always; says whether something was cut.
-fn cut(rows: &mut Vec<Assignment>) -> Result<bool, ApiError> {
-    // Room for the other members.
-    let mut left = MAX_RESPONSE_BYTES - 4096;
-    for (index, row) in rows.iter().enumerate() {
-        let size = serde_json::to_vec(row).map_err(StoreError::from)?.len() + 1;
-        if size > left && index > 0 {
-            rows.truncate(index);
-            return Ok(true);
-        }
-        left = left.saturating_sub(size);
-    }
-    Ok(false)
 }
