@@ -27,5 +27,6 @@ pub mod process;
 pub mod programs;
 pub mod registry;
 pub mod seeds;
+pub mod viewer;
 pub mod vm;
 pub mod wait;

@@ -12,10 +12,12 @@
 
 mod away;
 mod aws_cli;
+mod clones;
 mod deaths;
 mod depends;
 mod disk;
 mod errors;
+mod exec;
 mod gpu;
 mod images;
 mod life;
@@ -26,6 +28,7 @@ mod policies;
 mod process;
 mod reboot;
 mod restarts;
+mod restore;
 mod shims;
 mod stop;
 mod system;
