@@ -166,7 +166,8 @@ async fn a_monitor_sees_the_node_and_nothing_else() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let token = CancellationToken::new();
-    let served = tokio::spawn(server::serve_metrics(listener, Arc::new(Known), token.clone()));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(server::serve_metrics(listener, Arc::new(Known), token.clone()));
     let answer = asked(address, "/metrics").await;
     for line in [
         "longshore_agent_info{version=\"0.1.0\",runtime=\"containerd 1.6.20\",cluster=\"default\"} 1",
@@ -185,5 +186,5 @@ async fn a_monitor_sees_the_node_and_nothing_else() {
         assert!(asked(address, path).await.starts_with("HTTP/1.1 404 "), "{path}");
     }
     token.cancel();
-    served.await.unwrap();
+    serving.join_next().await.unwrap().unwrap();
 }

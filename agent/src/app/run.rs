@@ -162,8 +162,8 @@ impl Agent {
         let desk = Arc::new(self.desk(warnings, Arc::clone(&standing)));
         supervisor.spawn("admin", admin.run(Arc::clone(&desk) as _, token.clone()));
         if let Some(address) = self.config.metrics_address {
-            let answers = Arc::clone(&desk) as _;
-            supervisor.spawn("metrics", admin::metrics::serve(address, answers, token.clone()));
+            let serving = admin::metrics::serve(address, Arc::clone(&desk) as _, token.clone());
+            supervisor.spawn("metrics", serving);
         }
         let (offers, offered) = mpsc::channel(exec::OFFERS);
         let sessions = exec::Deps {

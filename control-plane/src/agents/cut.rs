@@ -32,6 +32,7 @@ mod tests {
     async fn an_answer_has_no_more_objects_than_a_node_reads() {
         let world = World::new().await;
         let mut node = Node::join(&world).await;
+        node.obey(&world).await;
         world.define("f", 1, 16).await;
         world.run("f").await;
         let mut order = node.poll(&world).await.assignments.remove(0);

@@ -213,7 +213,10 @@ impl Archive {
         match kind {
             Kind::Records => self.records = Records::read(bytes)?,
             Kind::LongName => self.named_as_folder |= header::text(bytes).ends_with(b"/"),
-            Kind::GlobalRecords => drop(Records::read(bytes)?),
+            // Nobody goes by what they say; but where they can't be read, nobody reads on.
+            Kind::GlobalRecords => {
+                Records::read(bytes)?;
+            }
             Kind::LongLink | Kind::NoBytes | Kind::Old | Kind::Sparse | Kind::Bytes => {}
         }
         Ok(())

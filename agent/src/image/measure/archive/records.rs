@@ -81,7 +81,7 @@ mod tests {
             "x",
             "10 size=7",
             "11 size=7\n",
-            "9 size=7\n",
+            "8 size=7\n",
             "0 a=b\n",
             "6 a-b\n",
             "5 =b\n",
