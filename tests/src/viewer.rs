@@ -34,7 +34,7 @@ pub struct Viewer<S> {
     pub closed: Option<String>,
     /// What is no message of the protocol: an agent's last words to its relay.
     pub texts: Vec<String>,
-    /// Keeps no text, for what is long.
+    /// Keeps no text of the terminal or standard output, for what is long.
     pub forgetful: bool,
 }
 
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<S> {
                         Output::Stdout => &mut self.shown,
                         Output::Stderr => &mut self.errors,
                     };
-                    if !self.forgetful {
+                    if output == Output::Stderr || !self.forgetful {
                         text.push_str(&String::from_utf8_lossy(&bytes));
                     }
                 }

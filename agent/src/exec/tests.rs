@@ -5,7 +5,6 @@ mod model;
 
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
 use longshore_protocol::json_file::{Record, Stream as LogStream};
 use longshore_protocol::session::SessionEnd;
 use longshore_tests::viewer::Viewer;

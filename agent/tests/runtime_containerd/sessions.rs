@@ -167,8 +167,16 @@ async fn a_shell_is_shown_typed_into_resized_interrupted_and_left() {
         viewer.until_shown("seen").await;
     }
     viewer.clear();
-    viewer.types("sleep 1000\r");
-    viewer.until_shown("sleep 1000").await;
+    viewer.types("sleep 995\r");
+    viewer.until_shown("sleep 995").await;
+    // Before it has the terminal, the shell's line editor would read the byte.
+    let group = format!("{}/{}", stage.task.arn.id, stage.id(0));
+    let line = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let sleeps = || {
+        let pids = stage.cgroups.pids(&group).unwrap();
+        pids.iter().any(|pid| line(pid).starts_with("sleep\0995"))
+    };
+    eventually("it sleeps", sleeps).await;
     viewer.types("\u{3}");
     viewer.until_shown("^C").await;
     viewer.types("echo $LONGSHORE_EXEC_SESSION $TERM\r");
