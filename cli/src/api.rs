@@ -1,5 +1,7 @@
 //! The client of the public API: awsJson1_1, signed, with a deadline.
 
+mod stream;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,10 @@ use serde::de::DeserializeOwned;
 use crate::settings::Settings;
 use crate::{clock, tls};
 
+pub use stream::Stream;
+
+/// The prefix of `X-Amz-Target` in calls of Longshore's own API.
+const LONGSHORE_TARGET: &str = "Longshore";
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a connection may take to stand.
@@ -113,16 +119,19 @@ fn hint(code: &str) -> &'static str {
     }
 }
 
-/// Which of the two APIs of an endpoint.
+/// Which API of an endpoint.
 #[derive(Clone, Copy, Debug)]
 enum Service {
     Ecs,
     Ssm,
+    /// Longshore's own.
+    Longshore,
 }
 
 /// Makes calls.
 #[derive(Debug)]
 pub struct Client {
+    connector: HttpsConnector<HttpConnector>,
     http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     settings: Settings,
 }
@@ -149,8 +158,12 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
-        Ok(Self { http, settings })
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https.clone());
+        Ok(Self {
+            connector: https,
+            http,
+            settings,
+        })
     }
 
     /// What it was made with.
@@ -183,9 +196,21 @@ impl Client {
         self.call(Service::Ssm, operation, request).await
     }
 
+    /// Calls an operation of Longshore's own API.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn longshore<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: &Q,
+    ) -> Result<A, ApiError> {
+        self.call(Service::Longshore, operation, request).await
+    }
+
     fn endpoint(&self, service: Service) -> &url::Url {
         match service {
-            Service::Ecs => &self.settings.ecs,
+            Service::Ecs | Service::Longshore => &self.settings.ecs,
             Service::Ssm => &self.settings.ssm,
         }
     }
@@ -304,6 +329,7 @@ impl Client {
         let (name, prefix) = match service {
             Service::Ecs => ("ecs", ECS_TARGET),
             Service::Ssm => ("ssm", SSM_TARGET),
+            Service::Longshore => ("ecs", LONGSHORE_TARGET),
         };
         let endpoint = self.endpoint(service);
         let target = format!("{prefix}.{operation}");

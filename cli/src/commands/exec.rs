@@ -1,0 +1,54 @@
+//! `longshore exec`: a command in a container, with our standard streams or our terminal.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::connect_to;
+use crate::args::Exec;
+use crate::error::{Error, NO_CODE};
+use crate::session::{self, Opened, SessionError, Started, Terms};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecuteCommand<'a> {
+    cluster: &'a str,
+    task: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    command: String,
+    interactive: bool,
+}
+
+/// Runs it, and ends with its exit code.
+///
+/// # Errors
+/// [`Error::Exec`], so that no other exit code is taken for the command's.
+pub(super) async fn exec(options: &Exec) -> Result<ExitCode, Error> {
+    let code = run(options).await.map_err(|error| Error::Exec(Box::new(error)))?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(NO_CODE)))
+}
+
+async fn run(options: &Exec) -> Result<u32, Error> {
+    let (client, cluster) = connect_to(options.env.as_deref(), options.cluster.as_deref())?;
+    let request = ExecuteCommand {
+        cluster: &cluster,
+        task: &options.task,
+        container: options.container.as_deref(),
+        // The agent splits it by the same rules.
+        command: shell_words::join(&options.command),
+        // With pipes too: the API takes nothing else.
+        interactive: true,
+    };
+    let started: Started = client.ecs("ExecuteCommand", &request).await?;
+    let terms = Terms {
+        terminal: session::is_in_terminal(),
+        input: true,
+    };
+    let mut show = |output, bytes, pieces: &mut Vec<_>| {
+        pieces.push((output, bytes));
+        Ok(())
+    };
+    let code = session::run(&client, Opened::try_from(started)?, terms, &mut show).await?;
+    Ok(code.ok_or(SessionError::Ended)?)
+}
