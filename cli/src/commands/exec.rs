@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::connect_to;
 use crate::args::Exec;
 use crate::error::{Error, NO_CODE};
+use crate::input::InputError;
 use crate::session::{self, Opened, SessionError, Started, Terms};
 
 #[derive(Debug, Serialize)]
@@ -29,6 +30,10 @@ pub(super) async fn exec(options: &Exec) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(NO_CODE)))
 }
 
+fn quoted(words: &[String]) -> Result<String, InputError> {
+    shlex::try_join(words.iter().map(String::as_str)).map_err(InputError::Unquotable)
+}
+
 async fn run(options: &Exec) -> Result<u32, Error> {
     let (client, cluster) = connect_to(options.env.as_deref(), options.cluster.as_deref())?;
     let request = ExecuteCommand {
@@ -36,7 +41,7 @@ async fn run(options: &Exec) -> Result<u32, Error> {
         task: &options.task,
         container: options.container.as_deref(),
         // The agent splits it by the same rules.
-        command: shell_words::join(&options.command),
+        command: quoted(&options.command)?,
         // With pipes too: the API takes nothing else.
         interactive: true,
     };

@@ -6,13 +6,12 @@
     reason = "helpers of tests may fail like tests"
 )]
 
-mod pty;
 mod relay;
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use pty::Pty;
+use longshore_tests::pty::Pty;
 use relay::{Program, Relay, Trouble, flood};
 use serde_json::json;
 
@@ -85,12 +84,17 @@ fn pipes_carry_every_byte_both_ways_and_the_exit_code() {
     );
     assert_eq!(stderr(&output), "no more\n");
     assert_eq!(relay.offer(), Some(false));
+    let mut asked = relay
+        .asked("AmazonEC2ContainerServiceV20141113.ExecuteCommand")
+        .remove(0);
+    let command = asked["command"].take();
     assert_eq!(
-        relay.asked("AmazonEC2ContainerServiceV20141113.ExecuteCommand"),
-        [
-            json!({"cluster": "edge", "task": "0a", "container": "web", "interactive": true,
-            "command": r"cat 'a b' 'it'\''s'"})
-        ]
+        shlex::split(command.as_str().unwrap()).unwrap(),
+        ["cat", "a b", "it's"]
+    );
+    assert_eq!(
+        asked,
+        json!({"cluster": "edge", "task": "0a", "container": "web", "interactive": true, "command": null})
     );
     assert_eq!(relay.opened()[0].token_value, "token-1");
     assert!(relay.asked("AmazonSSM.TerminateSession").is_empty());
