@@ -12,7 +12,8 @@ use crate::api::Bodies;
 use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
 use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::store::{Store, StoreError, clusters, system};
+use crate::sessions::{self, Limits, Sessions};
+use crate::store::{Store, StoreError, clusters, sessions as stored, system};
 
 /// The name of the credentials file in the data folder.
 pub const CREDENTIALS: &str = "credentials";
@@ -30,6 +31,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// `https` or `http`: what the listener speaks.
     pub scheme: &'static str,
+    /// How long what of a session may take.
+    pub(crate) sessions: Limits,
 }
 
 /// Why a control plane can't be opened. None is mended by trying again.
@@ -75,6 +78,8 @@ pub struct ControlPlane {
     pub store: Store,
     /// The nodes.
     pub hub: Hub,
+    /// Exec sessions and the like that are not over.
+    pub(crate) sessions: Sessions,
     /// Who may do what.
     pub auth: Authenticator,
     /// This start, as cursors name it.
@@ -130,6 +135,7 @@ impl ControlPlane {
         let token_key = system::token_key(&mut transaction, &fresh).await?;
         clusters::ensure_default(&mut transaction, now).await?;
         system::begin_incarnation(&mut transaction, &incarnation, now).await?;
+        let alive = stored::alive(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         let auth = Authenticator {
             region: settings.scope.region.clone(),
@@ -137,11 +143,12 @@ impl ControlPlane {
             tokens: TokenKey::new(&token_key),
             clock: Arc::clone(&clock),
         };
-        Ok(Arc::new(Self {
+        let plane = Arc::new(Self {
             scope: settings.scope,
             public_url: settings.public_url,
             scheme: settings.scheme,
             hub: Hub::new(Arc::clone(&clock)),
+            sessions: Sessions::new(settings.sessions),
             clock,
             chance,
             store,
@@ -150,7 +157,9 @@ impl ControlPlane {
             shutdown: CancellationToken::new(),
             operations: TaskTracker::new(),
             bodies: Bodies::new(),
-        }))
+        });
+        sessions::revive(&plane, alive);
+        Ok(plane)
     }
 }
 

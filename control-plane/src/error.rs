@@ -62,6 +62,8 @@ codes! {
     ClusterContainsTasks = "ClusterContainsTasksException" BAD_REQUEST,
     /// A client token that was used for something else.
     Conflict = "ConflictException" BAD_REQUEST,
+    /// The agent of a task's node is not connected.
+    TargetNotConnected = "TargetNotConnectedException" BAD_REQUEST,
     /// No such resource.
     ResourceNotFound = "ResourceNotFoundException" BAD_REQUEST,
     /// Something here failed; the same request may be tried again.
@@ -84,10 +86,16 @@ codes! {
     InvalidFilterKey = "InvalidFilterKey" BAD_REQUEST,
     /// SSM: a page token that is not ours.
     InvalidNextToken = "InvalidNextToken" BAD_REQUEST,
+    /// SSM: no such session.
+    DoesNotExist = "DoesNotExistException" BAD_REQUEST,
     /// To nodes, of Longshore's own: the container instance was deregistered; register again, without its ARN.
     InactiveInstance = "InactiveInstanceException" BAD_REQUEST,
     /// Poll: a later poll of the same run was seen already.
     StalePoll = "StalePollException" BAD_REQUEST,
+    /// To nodes, at a data channel: no such session of a task of theirs.
+    SessionNotFound = "SessionNotFoundException" NOT_FOUND,
+    /// To nodes, at a data channel: it is over.
+    SessionOver = "SessionOverException" GONE,
 }
 
 /// The most characters of a message: it goes into logs and onto people's screens.

@@ -5,6 +5,7 @@
 //! - [`definition`], [`scheduler`]: pure rules of what a task may be, and where it goes.
 //! - [`tasks`]: the ladder that a task climbs, and what moves it.
 //! - [`agents`]: the nodes: the long poll, liveness, inventories.
+//! - [`sessions`]: clients that talk to a container by its node: tokens, the relay, the audit.
 //! - [`store`]: what is durable.
 //! - [`app`] puts these together, [`server`] listens, [`config`] reads the command line.
 //!
@@ -23,6 +24,7 @@ pub mod error;
 mod files;
 pub mod scheduler;
 pub mod server;
+mod sessions;
 pub mod store;
 pub mod tasks;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Listens, serves, and ends in order.
 //!
-//! The end: no new connections; polls that wait are answered at once; requests under way get ten seconds; operations run
-//! to their commit; the database is closed.
+//! The end: no new connections; polls that wait are answered at once; sessions let go of their sockets; requests under way
+//! get ten seconds; operations run to their commit; the database is closed.
+//!
+//! A connection that became a websocket is its session's: no deadline of HTTP ends it, and it keeps its [`Place`].
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,23 +12,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
 use crate::app::{ControlPlane, OpenError, Settings};
 use crate::chance::SystemChance;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::sessions::Limits;
 use crate::tasks::retention;
 use crate::tls::{self, TlsError};
 use crate::{api, files};
@@ -103,6 +109,7 @@ pub async fn serve(
         data_dir: config.data_dir.clone(),
         scope: config.scope.clone(),
         public_url: config.public_url.clone(),
+        sessions: Limits::default(),
         scheme: if tls.is_some() { "https" } else { "http" },
     };
     // First: each opening begins an incarnation, and one that can't serve should not.
@@ -130,6 +137,7 @@ pub async fn serve(
     accept(&plane, &listener, tls.map(|tls| tls.acceptor), end).await;
     background.close();
     background.wait().await;
+    plane.sessions.ended().await;
     plane.operations.close();
     plane.operations.wait().await;
     plane.store.close().await;
@@ -200,14 +208,13 @@ pub fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 /// Serves connections until `end`, then lets those that are there finish.
-async fn accept(
+pub(crate) async fn accept(
     plane: &Arc<ControlPlane>,
     listener: &TcpListener,
     tls: Option<tokio_rustls::TlsAcceptor>,
     end: impl Future<Output = ()>,
 ) {
     let connections = TaskTracker::new();
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(places()));
     let cut = CancellationToken::new();
     let router = api::router(Arc::clone(plane));
@@ -217,10 +224,13 @@ async fn accept(
             next = next(listener, &places) => next,
             () = &mut end => break,
         };
+        // Nobody closes the semaphore.
+        let Ok(place) = place else { break };
         let connection = Connection {
             router: router.clone(),
             tls: tls.clone(),
-            watcher: graceful.watcher(),
+            place: Place(Arc::new(place)),
+            ending: plane.shutdown.clone(),
         };
         let cut = cut.clone();
         connections.spawn(async move {
@@ -228,13 +238,12 @@ async fn accept(
                 () = connection.serve(stream) => {}
                 () = cut.cancelled() => {}
             }
-            drop(place);
         });
     }
     tracing::info!("ending");
     plane.shutdown.cancel();
     connections.close();
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
             "connections did not end in time; they are cut"
@@ -283,10 +292,15 @@ fn places() -> usize {
     files.saturating_sub(OTHER_FILES).clamp(1, MAX_CONNECTIONS)
 }
 
+/// What a connection has for as long as it lives, as HTTP's or as a session's: one of the connections that there may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held")] Arc<OwnedSemaphorePermit>);
+
 struct Connection {
     router: axum::Router,
     tls: Option<tokio_rustls::TlsAcceptor>,
-    watcher: hyper_util::server::graceful::Watcher,
+    place: Place,
+    ending: CancellationToken,
 }
 
 impl Connection {
@@ -298,21 +312,10 @@ impl Connection {
         if let Err(error) = setsockopt(&stream, TcpUserTimeout, &UNREAD) {
             tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
         }
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(IDLE);
-        let service = TowerToHyperService::new(self.router);
-        let result = match self.tls {
-            None => {
-                self.watcher
-                    .watch(http.serve_connection(TokioIo::new(stream), service))
-                    .await
-            }
+        let result = match self.tls.clone() {
+            None => self.http(stream).await,
             Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    self.watcher
-                        .watch(http.serve_connection(TokioIo::new(stream), service))
-                        .await
-                }
+                Ok(Ok(stream)) => self.http(stream).await,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a TLS handshake failed");
                     return;
@@ -323,5 +326,29 @@ impl Connection {
         if let Err(error) = result {
             tracing::debug!(%error, "a connection ended badly");
         }
+    }
+
+    /// Serves requests until the connection ends, or becomes a websocket; at the end the one that is under way.
+    async fn http<S>(self, stream: S) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+        let (router, place) = (self.router, self.place);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(place.clone());
+            router.clone().oneshot(request)
+        });
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = self.ending.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
     }
 }

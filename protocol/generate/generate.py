@@ -22,10 +22,10 @@ DATA = pathlib.Path(botocore.__file__).parent / "data"
 
 SERVICES = {
     "ecs": ("2014-11-13", "ECS", """
-        CreateCluster DescribeClusters ListClusters DeleteCluster
+        CreateCluster DescribeClusters ListClusters UpdateCluster DeleteCluster
         RegisterTaskDefinition DescribeTaskDefinition DeregisterTaskDefinition
         ListTaskDefinitions ListTaskDefinitionFamilies
-        RunTask StartTask StopTask DescribeTasks ListTasks
+        RunTask StartTask StopTask DescribeTasks ListTasks ExecuteCommand
         RegisterContainerInstance DescribeContainerInstances ListContainerInstances
         DeregisterContainerInstance UpdateContainerInstancesState
         DiscoverPollEndpoint SubmitTaskStateChange SubmitContainerStateChange
@@ -34,6 +34,7 @@ SERVICES = {
     "ssm": ("2014-11-06", "SSM", """
         CreateActivation DescribeActivations DeleteActivation
         DeregisterManagedInstance DescribeInstanceInformation AddTagsToResource
+        ResumeSession TerminateSession
     """.split()),
 }
 # Members that the agents of the field send and the public model does not list.

@@ -269,6 +269,9 @@ pub struct TaskSpec {
     /// RunTask's overrides, as given.
     #[serde(default)]
     pub overrides: ecs::TaskOverride,
+    /// Whether `ExecuteCommand` may run commands in its containers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enable_execute_command: bool,
 }
 
 /// A container of a task, and what was chosen for it.

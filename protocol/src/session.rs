@@ -19,8 +19,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
 use crate::arn::TaskArn;
+use crate::check::{self, Check, Path, Violation};
+use crate::{Timestamp, ecs};
+
+/// The prefix of `X-Amz-Target` in calls of Longshore's own operations, which are signed for the service `ecs`.
+pub const TARGET: &str = "Longshore";
 
 /// The most offers in one poll answer.
 pub const MAX_OFFERS: usize = 32;
@@ -104,4 +108,52 @@ pub struct SessionEnd {
     pub bytes_in: u64,
     /// Bytes that came from it.
     pub bytes_out: u64,
+}
+
+/// `Longshore.StartLogsSession`: a session that shows what a container of a task on any node has written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StartLogsSessionRequest {
+    /// By name or ARN; absent is `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// By id or ARN. It may be over, as long as its node has its logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// By name; may be absent where the task has only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Go on until the container has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<bool>,
+    /// Nothing that was written earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl Check for StartLogsSessionRequest {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        check::present(&self.task, &path.member("task"))
+    }
+}
+
+/// The answer to [`StartLogsSessionRequest`]; as `ExecuteCommand`'s.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StartLogsSessionResponse {
+    /// The cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_arn: Option<String>,
+    /// The task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// The container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_arn: Option<String>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+    /// Where to dial, and what lets one in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<ecs::Session>,
 }

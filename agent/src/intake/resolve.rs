@@ -109,6 +109,7 @@ pub fn resolve(arn: &TaskArn, spec: &TaskSpec, rules: &Rules) -> Result<Resolved
         memory,
         containers,
         volumes,
+        enable_execute_command: spec.enable_execute_command,
     })
 }
 

@@ -28,6 +28,7 @@ pub fn unresolve(task: &ResolvedTask) -> TaskSpec {
         memory,
         containers,
         volumes,
+        enable_execute_command,
     } = task;
     TaskSpec {
         cluster_arn: cluster_arn.clone(),
@@ -44,6 +45,7 @@ pub fn unresolve(task: &ResolvedTask) -> TaskSpec {
             .collect(),
         volumes: volumes.iter().map(volume).collect(),
         overrides: ecs::TaskOverride::default(),
+        enable_execute_command: *enable_execute_command,
     }
 }
 
@@ -233,7 +235,7 @@ mod tests {
         });
         let over =
             serde_json::json!({"command": ["c"], "environment": [{"name": "B", "value": "2"}], "memory": 10});
-        let rest = serde_json::json!({"cpu": 100, "memory": 20, "startedBy": "me",
+        let rest = serde_json::json!({"cpu": 100, "memory": 20, "startedBy": "me", "enableExecuteCommand": true,
             "volumes": [{"name": "v", "host": {"sourcePath": "/h"}}, {"name": "t"}]});
         let mut full = spec(definition, over, rest);
         full.containers[0].gpu_ids = vec!["GPU-1".to_owned()];

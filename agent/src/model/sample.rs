@@ -73,6 +73,7 @@ pub(crate) fn task(containers: Vec<ResolvedContainer>) -> ResolvedTask {
         memory: None,
         containers,
         volumes: Vec::new(),
+        enable_execute_command: false,
     }
 }
 

@@ -33,6 +33,9 @@ pub struct ResolvedTask {
     pub containers: Vec<ResolvedContainer>,
     /// What its mount points name.
     pub volumes: Vec<Volume>,
+    /// Whether clients may run commands in its containers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enable_execute_command: bool,
 }
 
 impl ResolvedTask {

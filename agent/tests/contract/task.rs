@@ -25,6 +25,7 @@ pub fn task(containers: Vec<ResolvedContainer>) -> ResolvedTask {
         memory: None,
         containers,
         volumes: Vec::new(),
+        enable_execute_command: false,
     }
 }
 

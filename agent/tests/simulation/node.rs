@@ -375,6 +375,7 @@ pub fn task(definitions: Vec<ecs::ContainerDefinition>) -> TaskSpec {
         containers: containers.collect(),
         volumes: Vec::new(),
         overrides: ecs::TaskOverride::default(),
+        enable_execute_command: false,
     }
 }
 

@@ -151,6 +151,7 @@ fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Fo
         attributes: Vec::new(),
         overrides: spec.overrides.clone(),
         tags: Vec::new(),
+        enable_execute_command: spec.enable_execute_command,
         containers: containers
             .map(|(assigned, definition)| {
                 Container::placed(

@@ -59,6 +59,8 @@ pub async fn serve(
         tokio::select! {
             () = turn.open.rung() => {}
             () = tokio::time::sleep_until(deadline) => {}
+            // An offer that may have been lost is repeated.
+            () = tokio::time::sleep(turn.offer_due.unwrap_or(Duration::MAX)) => {}
             () = plane.shutdown.cancelled() => {}
         }
     }
@@ -128,6 +130,7 @@ pub(crate) async fn begin(
         want_inventory: false,
         want_tasks: Vec::new(),
         withholds: false,
+        offer_due: None,
         request,
     };
     turn.confirm(plane, &instance).await?;
@@ -150,6 +153,8 @@ pub(crate) struct Turn {
     want_tasks: Vec<TaskArn>,
     /// The node's list is needed before it gets a cursor of this incarnation.
     withholds: bool,
+    /// How long the sessions that wait for the node may wait to be offered again.
+    offer_due: Option<Duration>,
 }
 
 impl Turn {
@@ -196,7 +201,13 @@ impl Turn {
         response.want_inventory = self.want_inventory || withheld;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);
-        let news = !response.assignments.is_empty() || response.want_inventory || !told;
+        if !cloned {
+            let run = self.request.agent_run;
+            let offers = plane.sessions.offers(&instance.id, run, plane.clock.elapsed());
+            (response.sessions, self.offer_due) = (offers.offers, offers.due);
+        }
+        let offered = self.offer_due == Some(Duration::ZERO);
+        let news = !response.assignments.is_empty() || response.want_inventory || !told || offered;
         if !news && !over {
             return Ok(None);
         }
@@ -206,6 +217,10 @@ impl Turn {
                 "CLONED: two machines poll as one node; it gets no new tasks until one of them is shut down");
         }
         self.open.tell(response.instance, cloned);
+        let now = plane.clock.elapsed();
+        plane
+            .sessions
+            .told(&response.sessions, self.request.agent_run, now);
         Ok(Some(response))
     }
 

@@ -1,10 +1,10 @@
-//! CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
+//! CreateCluster, DescribeClusters, ListClusters, UpdateCluster, DeleteCluster.
 
 use longshore_protocol::arn::{ClusterArn, is_valid_name};
 use longshore_protocol::ecs;
 
 use super::page::Page;
-use super::{Call, refs};
+use super::{Call, exec_logging, refs};
 use crate::definition::check_tags;
 use crate::error::{ApiError, Code};
 use crate::store::clusters::{self, Cluster, Counts};
@@ -13,6 +13,7 @@ use crate::store::clusters::{self, Cluster, Counts};
 #[derive(Clone, Copy, Default)]
 struct Include {
     settings: bool,
+    configuration: bool,
     statistics: bool,
     tags: bool,
 }
@@ -59,6 +60,7 @@ fn show(call: &Call, cluster: &Cluster, counts: Counts, include: Include) -> ecs
         } else {
             vec![]
         }),
+        configuration: cluster.configuration.clone().filter(|_| include.configuration),
         capacity_providers: Some(vec![]),
         default_capacity_provider_strategy: Some(vec![]),
         ..ecs::Cluster::default()
@@ -68,7 +70,6 @@ fn show(call: &Call, cluster: &Cluster, counts: Counts, include: Include) -> ecs
 /// What can't be had here is refused by name.
 fn refuse(request: &ecs::CreateClusterRequest) -> Result<(), ApiError> {
     let given = [
-        ("configuration", request.configuration.is_some()),
         (
             "capacityProviders",
             request
@@ -135,10 +136,16 @@ pub(super) async fn create(
     refuse(&request)?;
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
+    request
+        .configuration
+        .as_ref()
+        .map(exec_logging::check)
+        .transpose()?;
     let new = Cluster {
         name,
         active: true,
         settings: settings(request.settings)?,
+        configuration: request.configuration,
         tags,
     };
     let mut transaction = call.plane.store.write().await?;
@@ -156,6 +163,7 @@ pub(super) async fn create(
     transaction.commit().await?;
     let include = Include {
         settings: true,
+        configuration: true,
         tags: true,
         statistics: false,
     };
@@ -178,6 +186,7 @@ pub(super) async fn describe(
     let asked = |field: &str| request.include.iter().flatten().any(|each| each == field);
     let include = Include {
         settings: asked("SETTINGS"),
+        configuration: asked("CONFIGURATIONS"),
         statistics: asked("STATISTICS"),
         tags: asked("TAGS"),
     };
@@ -228,6 +237,42 @@ pub(super) async fn list(
     Ok(ecs::ListClustersResponse {
         cluster_arns: Some(names.iter().map(|name| arn(&call, name)).collect()),
         next_token,
+    })
+}
+
+pub(super) async fn update(
+    call: Call,
+    request: ecs::UpdateClusterRequest,
+) -> Result<ecs::UpdateClusterResponse, ApiError> {
+    if request.service_connect_defaults.is_some() {
+        return Err(ApiError::invalid(
+            "serviceConnectDefaults is not supported by this control plane.",
+        ));
+    }
+    request
+        .configuration
+        .as_ref()
+        .map(exec_logging::check)
+        .transpose()?;
+    let mut transaction = call.plane.store.write().await?;
+    let mut cluster =
+        refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
+    if request.settings.is_some() {
+        cluster.settings = settings(request.settings)?;
+    }
+    if request.configuration.is_some() {
+        cluster.configuration = request.configuration;
+    }
+    clusters::put(&mut transaction, &cluster, call.now()).await?;
+    let counts = clusters::counts(&mut transaction, &cluster.name).await?;
+    transaction.commit().await?;
+    let include = Include {
+        settings: true,
+        configuration: true,
+        ..Include::default()
+    };
+    Ok(ecs::UpdateClusterResponse {
+        cluster: Some(show(&call, &cluster, counts, include)),
     })
 }
 

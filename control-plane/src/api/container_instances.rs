@@ -281,6 +281,7 @@ pub(super) async fn deregister(
     let shown = show(&mut transaction, &call, &now, true).await?;
     transaction.commit().await?;
     call.plane.hub.forget(&instance.id);
+    call.plane.sessions.instance_over(&instance.id).await;
     Ok(ecs::DeregisterContainerInstanceResponse {
         container_instance: Some(shown),
     })

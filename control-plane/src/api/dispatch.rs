@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::request::Parts;
 use longshore_protocol::arn::is_valid_name;
 use longshore_protocol::check::{Check, Path};
-use longshore_protocol::{ECS_TARGET, SSM_TARGET};
+use longshore_protocol::sigv4::Authorization;
+use longshore_protocol::{ECS_TARGET, SSM_TARGET, session};
 
 use super::body::Held;
 use super::{
     Call, MAX_BODY_NODES, activations, base_url, clusters, container_instances, managed_instances, parse,
-    register_instance, reports, run_task, tags, task_definitions, tasks, write,
+    register_instance, reports, run_task, sessions, tags, task_definitions, tasks, write,
 };
 use crate::app::ControlPlane;
 use crate::auth::{Access, SignedRequest};
@@ -22,14 +23,29 @@ use crate::error::{ApiError, Code};
 enum Service {
     Ecs,
     Ssm,
+    /// Longshore's own operations.
+    Longshore,
 }
 
 impl Service {
-    /// As a signature's scope names it.
+    /// Its name, for tests.
+    #[cfg(test)]
     const fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
             Self::Ssm => "ssm",
+            Self::Longshore => "longshore",
+        }
+    }
+
+    /// The name that a signature's scope must have for a call. Those that a session's client makes later are of SSM, at an
+    /// endpoint of ECS.
+    fn scope(self, name: &str, signed: Option<&Authorization>) -> &'static str {
+        let either = matches!(name, "ResumeSession" | "TerminateSession");
+        match self {
+            Self::Ssm if either && signed.is_some_and(|signed| signed.scope.service == "ecs") => "ecs",
+            Self::Ssm => "ssm",
+            Self::Ecs | Self::Longshore => "ecs",
         }
     }
 }
@@ -67,6 +83,7 @@ operations! {
     Ecs "CreateCluster" Operator clusters::create,
     Ecs "DescribeClusters" Operator clusters::describe,
     Ecs "ListClusters" Operator clusters::list,
+    Ecs "UpdateCluster" Operator clusters::update,
     Ecs "DeleteCluster" Operator clusters::delete,
     Ecs "RegisterTaskDefinition" Operator task_definitions::register,
     Ecs "DescribeTaskDefinition" Operator task_definitions::describe,
@@ -78,6 +95,8 @@ operations! {
     Ecs "StopTask" Operator tasks::stop,
     Ecs "DescribeTasks" Operator tasks::describe,
     Ecs "ListTasks" Operator tasks::list,
+    Ecs "ExecuteCommand" Operator sessions::execute_command,
+    Longshore "StartLogsSession" Operator sessions::start_logs,
     Ecs "RegisterContainerInstance" Node register_instance::register,
     Ecs "DescribeContainerInstances" Operator container_instances::describe,
     Ecs "ListContainerInstances" Operator container_instances::list,
@@ -98,6 +117,8 @@ operations! {
     Ssm "DeregisterManagedInstance" Node managed_instances::deregister,
     Ssm "DescribeInstanceInformation" Operator managed_instances::describe,
     Ssm "AddTagsToResource" Operator managed_instances::add_tags,
+    Ssm "ResumeSession" Operator sessions::resume,
+    Ssm "TerminateSession" Operator sessions::terminate,
 }
 
 /// Who may make the call whose head this is; `None` if it names no operation.
@@ -115,13 +136,18 @@ pub(super) async fn dispatch(
     let (service, name) = target(parts).ok_or_else(|| unknown(parts))?;
     let access = access(service, name).ok_or_else(|| unknown(parts))?;
     let signed = SignedRequest { parts, body: &body };
+    let authorization = authorization(parts);
+    let scope = service.scope(name, authorization.as_ref());
     let principal = plane
         .auth
-        .authenticate(&plane.store, &signed, service.name(), access)
+        .authenticate(&plane.store, &signed, scope, access)
         .await?;
     let call = Call {
         principal,
-        machine: plane.auth.machine(&signed, service.name()),
+        key_id: authorization
+            .map(|signed| signed.access_key_id)
+            .unwrap_or_default(),
+        machine: plane.auth.machine(&signed, scope),
         base_url: base_url(plane, parts),
         plane: Arc::clone(plane),
     };
@@ -146,6 +172,7 @@ pub(crate) async fn call_as(
     let call = Call {
         plane: Arc::clone(plane),
         principal,
+        key_id: String::new(),
         machine,
         base_url: String::new(),
     };
@@ -153,11 +180,17 @@ pub(crate) async fn call_as(
     Ok(serde_json::from_slice(&answer).unwrap())
 }
 
+fn authorization(parts: &Parts) -> Option<Authorization> {
+    let header = parts.headers.get(http::header::AUTHORIZATION)?;
+    header.to_str().ok()?.parse().ok()
+}
+
 fn target(parts: &Parts) -> Option<(Service, &str)> {
     let (prefix, name) = target_words(parts)?;
     match prefix {
         ECS_TARGET => Some((Service::Ecs, name)),
         SSM_TARGET => Some((Service::Ssm, name)),
+        session::TARGET => Some((Service::Longshore, name)),
         _ => None,
     }
 }
@@ -199,7 +232,7 @@ where
     request.check(&Path::ROOT).map_err(|violation| {
         let code = match (service, name) {
             (Service::Ecs, "RegisterTaskDefinition") => Code::Client,
-            (Service::Ecs, _) => Code::InvalidParameter,
+            (Service::Ecs | Service::Longshore, _) => Code::InvalidParameter,
             (Service::Ssm, _) => Code::Validation,
         };
         ApiError::new(code, violation.to_string())

@@ -1,4 +1,5 @@
-//! The HTTP surface: awsJson1_1 at `POST /`, the long poll at `POST /v1/poll`, `GET /healthz`.
+//! The HTTP surface: awsJson1_1 at `POST /`, the long poll at `POST /v1/poll`, sessions' websockets at
+//! `GET /v1/data-channel/ID`, `GET /healthz`.
 //!
 //! Order of every call: size → operation known → signature → permission → JSON → model constraints → the operation.
 //! Every answer carries a request id and the time (which clients correct their clocks by).
@@ -7,7 +8,9 @@ mod activations;
 mod body;
 mod clusters;
 mod container_instances;
+mod data_channel;
 pub(crate) mod dispatch;
+mod exec_logging;
 #[cfg(test)]
 mod fuzz;
 mod managed_instances;
@@ -17,6 +20,7 @@ mod refs;
 mod register_instance;
 pub(crate) mod reports;
 mod run_task;
+mod sessions;
 mod shape;
 mod tags;
 mod task_definitions;
@@ -33,6 +37,7 @@ use http::{HeaderName, HeaderValue, Request, header, request::Parts};
 use longshore_protocol::error::ErrorBody;
 use longshore_protocol::node::InstanceId;
 use longshore_protocol::poll::{MAX_REQUEST_BYTES, PATH, PollRequest};
+use longshore_protocol::session::path;
 use longshore_protocol::{AWS_JSON, sigv4};
 
 use crate::agents;
@@ -60,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) plane: Arc<ControlPlane>,
     /// The caller.
     pub(crate) principal: Principal,
+    /// The id of the key that signed; empty where nobody did.
+    pub(crate) key_id: String,
     /// The machine that a node's credentials were given to, as [`crate::auth::machine`] has it.
     pub(crate) machine: Option<String>,
     /// The URL by which nodes reach this control plane.
@@ -90,6 +97,7 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .route("/", post(api))
         .route(PATH, post(poll))
+        .route(&path("{id}"), get(data_channel::open))
         .route("/healthz", get(health))
         .fallback(nothing_here)
         .method_not_allowed_fallback(nothing_here)

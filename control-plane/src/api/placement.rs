@@ -27,6 +27,7 @@ pub(super) struct Order {
     pub(super) group: String,
     pub(super) started_by: Option<String>,
     pub(super) tags: Vec<ecs::Tag>,
+    pub(super) enable_execute_command: bool,
 }
 
 /// A task, or why there is none on each instance.
@@ -224,6 +225,7 @@ fn make(
         attributes: shown_attributes(instance),
         overrides: order.overrides.clone(),
         tags: order.tags.clone(),
+        enable_execute_command: order.enable_execute_command,
         containers,
         desired: DesiredStatus::Running,
         last: TaskStatus::Pending,
@@ -265,6 +267,7 @@ fn spec(task: &Task, order: &Order) -> TaskSpec {
         containers: assigned.collect(),
         volumes: definition.volumes.clone().unwrap_or_default(),
         overrides: task.overrides.clone(),
+        enable_execute_command: task.enable_execute_command,
     }
 }
 

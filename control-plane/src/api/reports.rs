@@ -155,8 +155,10 @@ async fn take(
                 assignments::remove(&mut transaction, &owner, id).await?;
             }
             transaction.commit().await?;
-            if effect == Effect::Stops {
-                call.plane.hub.wake(&instance);
+            match effect {
+                Effect::Stops => call.plane.hub.wake(&instance),
+                Effect::Ended => call.plane.sessions.task_over(id).await,
+                Effect::Nothing | Effect::Changed => {}
             }
         }
     }

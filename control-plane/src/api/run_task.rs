@@ -29,13 +29,14 @@ struct Wanted {
     tags: Vec<ecs::Tag>,
     propagate_tags: bool,
     managed_tags: bool,
+    enable_execute_command: bool,
 }
 
 fn unsupported(member: &str) -> ApiError {
     ApiError::invalid(format!("{member} is not supported by this control plane."))
 }
 
-fn refuse(members: &[(&str, bool)]) -> Result<(), ApiError> {
+pub(super) fn refuse(members: &[(&str, bool)]) -> Result<(), ApiError> {
     match members.iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(unsupported(name)),
         None => Ok(()),
@@ -102,10 +103,6 @@ macro_rules! wanted {
     ($request:expr) => {{
         let request = &$request;
         refuse(&[
-            (
-                "enableExecuteCommand",
-                request.enable_execute_command == Some(true),
-            ),
             ("referenceId", request.reference_id.is_some()),
             (
                 "volumeConfigurations",
@@ -121,6 +118,7 @@ macro_rules! wanted {
             tags: request.tags.clone().unwrap_or_default(),
             propagate_tags: propagates(request.propagate_tags.as_deref())?,
             managed_tags: request.enable_ecs_managed_tags == Some(true),
+            enable_execute_command: request.enable_execute_command == Some(true),
         }
         .checked()?
     }};
@@ -207,6 +205,7 @@ impl Wanted {
             demand: crate::scheduler::Demand::of(&definition.body, &self.overrides)?,
             definition: definition.body,
             tags,
+            enable_execute_command: self.enable_execute_command,
         })
     }
 }

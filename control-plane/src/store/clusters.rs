@@ -15,6 +15,8 @@ pub struct Cluster {
     pub active: bool,
     /// Its settings.
     pub settings: Vec<ecs::ClusterSetting>,
+    /// Its configuration, where one was given.
+    pub configuration: Option<ecs::ClusterConfiguration>,
     /// Its tags.
     pub tags: Vec<ecs::Tag>,
 }
@@ -33,10 +35,12 @@ pub struct Counts {
 }
 
 fn read(row: &SqliteRow) -> Result<Cluster> {
+    let configuration: Option<&str> = row.try_get("configuration")?;
     Ok(Cluster {
         name: row.try_get("name")?,
         active: row.try_get::<&str, _>("status")? == "ACTIVE",
         settings: from_json(row.try_get("settings")?)?,
+        configuration: configuration.map(from_json).transpose()?,
         tags: from_json(row.try_get("tags")?)?,
     })
 }
@@ -59,12 +63,14 @@ pub async fn get(connection: &mut Connection, name: &str) -> Result<Option<Clust
 /// [`super::StoreError`].
 pub async fn put(connection: &mut Connection, cluster: &Cluster, now: i64) -> Result<()> {
     sqlx::query(
-        "INSERT INTO clusters (name, status, settings, tags, created_at) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (name) DO UPDATE SET status = excluded.status, settings = excluded.settings, tags = excluded.tags",
+        "INSERT INTO clusters (name, status, settings, configuration, tags, created_at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET status = excluded.status, settings = excluded.settings,
+             configuration = excluded.configuration, tags = excluded.tags",
     )
     .bind(&cluster.name)
     .bind(if cluster.active { "ACTIVE" } else { "INACTIVE" })
     .bind(json(&cluster.settings)?)
+    .bind(cluster.configuration.as_ref().map(json).transpose()?)
     .bind(json(&cluster.tags)?)
     .bind(now)
     .execute(connection)
@@ -84,6 +90,7 @@ pub async fn ensure_default(connection: &mut Connection, now: i64) -> Result<()>
         name: "default".to_owned(),
         active: true,
         settings: Vec::new(),
+        configuration: None,
         tags: Vec::new(),
     };
     put(connection, &cluster, now).await

@@ -44,6 +44,9 @@ pub struct Task {
     pub overrides: ecs::TaskOverride,
     /// Tags.
     pub tags: Vec<ecs::Tag>,
+    /// Whether sessions may be opened in its containers.
+    #[serde(default)]
+    pub enable_execute_command: bool,
     /// Its containers, in the definition's order.
     pub containers: Vec<Container>,
     /// Where it is to go.
@@ -252,6 +255,7 @@ pub(crate) mod tests {
             attributes: vec![],
             overrides: ecs::TaskOverride::default(),
             tags: vec![],
+            enable_execute_command: false,
             containers: vec![container("a", true), container("b", false)],
             desired: DesiredStatus::Running,
             last: TaskStatus::Pending,

@@ -1,15 +1,19 @@
 //! How long what is over is remembered.
 //!
 //! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
-//! may come back from a shelf with a task that is long over.
+//! may come back from a shelf with a task that is long over. Who opened sessions is known for 90 days.
 
 use std::time::Duration;
 
 use crate::app::ControlPlane;
-use crate::store::{StoreError, instances, system, tasks};
+use crate::store::{StoreError, instances, sessions, system, tasks};
 
 /// How long a stopped task or a deregistered instance can be described.
 pub const RECORDS: Duration = Duration::from_secs(24 * 3600);
+/// How long it is known who opened a session, and how it ended.
+pub const SESSIONS: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Of how many sessions at most: a gigabyte, if each had the longest command.
+const MAX_SESSIONS: i64 = 100_000;
 /// How long it is known that a task is over.
 pub const TOMBSTONES: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long a client token is remembered.
@@ -42,6 +46,7 @@ pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
     }
     let mut transaction = plane.store.write().await?;
     instances::prune(&mut transaction, before(RECORDS)).await?;
+    sessions::prune(&mut transaction, before(SESSIONS), MAX_SESSIONS, AT_ONCE).await?;
     transaction.commit().await?;
     Ok(removed)
 }

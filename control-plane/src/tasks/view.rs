@@ -45,7 +45,7 @@ pub fn show(task: &Task, around: &Surroundings) -> ecs::Task {
         cpu: Some(task.cpu.clone()),
         created_at: time(Some(times.created)),
         desired_status: Some(task.desired.to_string()),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(task.enable_execute_command),
         execution_stopped_at: time(times.execution_stopped),
         group: Some(task.group.clone()),
         health_status: Some("UNKNOWN".to_owned()),
@@ -101,8 +101,36 @@ fn container(task: &Task, container: &Container, around: &Surroundings) -> ecs::
         cpu: Some(container.cpu.clone()),
         memory: container.memory.clone(),
         memory_reservation: container.memory_reservation.clone(),
+        managed_agents: task
+            .enable_execute_command
+            .then(|| vec![exec_agent(task, container, around.link)]),
         gpu_ids: (!container.gpu_ids.is_empty()).then(|| container.gpu_ids.clone()),
         ..ecs::Container::default()
+    }
+}
+
+/// What stands for the agent's readiness to open sessions in a container: nothing of it is in the container.
+fn exec_agent(task: &Task, container: &Container, link: Link) -> ecs::ManagedAgent {
+    let (status, reason) = match container.status {
+        _ if task.last >= TaskStatus::Stopped => ("STOPPED", None),
+        ReportedStatus::Stopped => ("STOPPED", None),
+        ReportedStatus::Pending => ("PENDING", Some("The container does not run yet.")),
+        ReportedStatus::Running if link.cloned => {
+            let text = "Two machines poll with the identity of the task's container instance.";
+            ("PENDING", Some(text))
+        }
+        ReportedStatus::Running if !link.connected => {
+            let text = "The agent of the task's container instance is not connected.";
+            ("PENDING", Some(text))
+        }
+        ReportedStatus::Running => ("RUNNING", None),
+    };
+    let ran = container.status != ReportedStatus::Pending;
+    ecs::ManagedAgent {
+        name: Some("ExecuteCommandAgent".to_owned()),
+        last_status: Some(status.to_owned()),
+        reason: reason.map(str::to_owned),
+        last_started_at: task.times.started.filter(|_| ran).map(Timestamp::from_millis),
     }
 }
 

@@ -13,7 +13,7 @@ use http::Request;
 use longshore_protocol::arn::Scope;
 use longshore_protocol::error::ErrorBody;
 use longshore_protocol::sigv4::{Call, Credentials};
-use longshore_protocol::{ECS_TARGET, SSM_TARGET};
+use longshore_protocol::{ECS_TARGET, SSM_TARGET, session};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -25,6 +25,7 @@ use crate::api;
 use crate::app::{CREDENTIALS, ControlPlane, OpenError, Settings};
 use crate::chance::SystemChance;
 use crate::clock::Clock;
+use crate::sessions::Limits;
 
 pub(crate) const HOST: &str = "cp.test:8474";
 pub(crate) const REGION: &str = "us-east-1";
@@ -38,17 +39,20 @@ pub(crate) struct World {
     pub(crate) plane: Arc<ControlPlane>,
     pub(crate) operator: Credentials,
     folder: tempfile::TempDir,
+    limits: Limits,
 }
 
 async fn open(
     folder: &std::path::Path,
     clock: &Arc<ManualClock>,
     scope: Scope,
+    limits: &Limits,
 ) -> Result<Arc<ControlPlane>, OpenError> {
     let settings = Settings {
         data_dir: folder.to_owned(),
         scope,
         public_url: None,
+        sessions: limits.clone(),
         scheme: "http",
     };
     ControlPlane::open(settings, Arc::<ManualClock>::clone(clock), Arc::new(SystemChance)).await
@@ -60,9 +64,14 @@ pub(crate) fn scope() -> Scope {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    /// One whose sessions may take so long.
+    pub(crate) async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new());
-        let plane = open(folder.path(), &clock, scope()).await.unwrap();
+        let plane = open(folder.path(), &clock, scope(), &limits).await.unwrap();
         let text = std::fs::read_to_string(folder.path().join(CREDENTIALS)).unwrap();
         let value = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -78,6 +87,7 @@ impl World {
             plane,
             operator,
             folder,
+            limits,
         }
     }
 
@@ -116,7 +126,7 @@ impl World {
 
     /// Another start on the same folder.
     pub(crate) async fn open_as(&self, scope: Scope) -> Result<Arc<ControlPlane>, OpenError> {
-        open(self.folder.path(), &self.clock, scope).await
+        open(self.folder.path(), &self.clock, scope, &self.limits).await
     }
 
     pub(crate) async fn ecs(&self, operation: &str, body: Value) -> Answer {
@@ -129,7 +139,7 @@ impl World {
 
     /// A signed call of the API.
     pub(crate) async fn call(&self, by: &Credentials, service: &str, operation: &str, body: Value) -> Answer {
-        let prefix = if service == "ssm" { SSM_TARGET } else { ECS_TARGET };
+        let (prefix, service) = wire_names(service);
         let target = format!("{prefix}.{operation}");
         self.send(by, service, "/", Some(&target), body.to_string().as_bytes())
             .await
@@ -240,4 +250,13 @@ pub(crate) fn code(answer: Answer) -> String {
 pub(crate) fn refusal(answer: Answer) -> (String, String) {
     let body = answer.unwrap_err().1;
     (body.code, body.message.unwrap_or_default())
+}
+
+/// The prefix of a service's targets, and the name that signatures for it have.
+pub(crate) fn wire_names(service: &str) -> (&'static str, &'static str) {
+    match service {
+        "ssm" => (SSM_TARGET, "ssm"),
+        "longshore" => (session::TARGET, "ecs"),
+        _ => (ECS_TARGET, "ecs"),
+    }
 }

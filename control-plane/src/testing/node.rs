@@ -16,7 +16,7 @@ use longshore_protocol::poll::{
 };
 use longshore_protocol::sigv4::{Call, Credentials};
 use longshore_protocol::status::{DesiredStatus, ReportedStatus};
-use longshore_protocol::{ECS_TARGET, SSM_TARGET, Timestamp};
+use longshore_protocol::{SSM_TARGET, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Answer, HOST, REGION, World, text};
@@ -145,7 +145,7 @@ impl Node {
         operation: &str,
         body: Value,
     ) -> Answer {
-        let prefix = if service == "ssm" { SSM_TARGET } else { ECS_TARGET };
+        let (prefix, service) = super::wire_names(service);
         let target = format!("{prefix}.{operation}");
         let body = body.to_string();
         let call = Call {

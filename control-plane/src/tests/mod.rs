@@ -11,5 +11,6 @@ mod restore;
 mod run_task;
 mod seeded;
 mod server;
+mod sessions;
 mod tasks;
 mod tenancy;

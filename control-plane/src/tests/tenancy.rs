@@ -4,12 +4,11 @@
 use longshore_protocol::poll::{NodeStatus, PATH, TaskProgress};
 use longshore_protocol::sigv4::Credentials;
 use longshore_protocol::status::ReportedStatus;
-use longshore_protocol::{ECS_TARGET, SSM_TARGET};
 use serde_json::{Value, json};
 
 use crate::api::dispatch::ALL;
 use crate::auth::Access;
-use crate::testing::{Answer, Node, World, code, held};
+use crate::testing::{Answer, Node, World, code, held, wire_names};
 
 /// A world with a node that runs a task, and another node.
 async fn neighbours() -> (World, Node, String, Node) {
@@ -64,7 +63,7 @@ async fn every_call_is_refused_to_those_who_may_not_make_it() {
             Access::Anonymous => continue,
         }
         assert_eq!(call(&stranger).await, "UnrecognizedClientException", "{name}");
-        let prefix = if *service == "ssm" { SSM_TARGET } else { ECS_TARGET };
+        let (prefix, _) = wire_names(service);
         let target = format!("{prefix}.{name}");
         let unsigned = world.deliver("/", Some(&target), b"{}", vec![]).await;
         assert_eq!(said(unsigned), "MissingAuthenticationTokenException", "{name}");

@@ -1831,6 +1831,68 @@ impl Check for ExecuteCommandLogConfiguration {
     }
 }
 
+/// `ExecuteCommandRequest` of the ECS API, version 2014-11-13.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecuteCommandRequest {
+    /// `cluster`.
+    #[serde(rename = "cluster", skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// `container`.
+    #[serde(rename = "container", skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// `command`; required.
+    #[serde(rename = "command", skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// `interactive`; required.
+    #[serde(rename = "interactive", skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<bool>,
+    /// `task`; required.
+    #[serde(rename = "task", skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+impl Check for ExecuteCommandRequest {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        check::present(&self.command, &path.member("command"))?;
+        check::present(&self.interactive, &path.member("interactive"))?;
+        check::present(&self.task, &path.member("task"))?;
+        Ok(())
+    }
+}
+
+/// `ExecuteCommandResponse` of the ECS API, version 2014-11-13.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecuteCommandResponse {
+    /// `clusterArn`.
+    #[serde(rename = "clusterArn", skip_serializing_if = "Option::is_none")]
+    pub cluster_arn: Option<String>,
+    /// `containerArn`.
+    #[serde(rename = "containerArn", skip_serializing_if = "Option::is_none")]
+    pub container_arn: Option<String>,
+    /// `containerName`.
+    #[serde(rename = "containerName", skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+    /// `interactive`.
+    #[serde(rename = "interactive", skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<bool>,
+    /// `session`.
+    #[serde(rename = "session", skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// `taskArn`.
+    #[serde(rename = "taskArn", skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+}
+impl Check for ExecuteCommandResponse {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        if let Some(value) = &self.session {
+            let path = &path.member("session");
+            value.check(path)?;
+        }
+        Ok(())
+    }
+}
+
 /// `FSxWindowsFileServerAuthorizationConfig` of the ECS API, version 2014-11-13.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -3291,6 +3353,26 @@ impl Check for Secret {
     }
 }
 
+/// `Session` of the ECS API, version 2014-11-13.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// `sessionId`.
+    #[serde(rename = "sessionId", skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// `streamUrl`.
+    #[serde(rename = "streamUrl", skip_serializing_if = "Option::is_none")]
+    pub stream_url: Option<String>,
+    /// `tokenValue`.
+    #[serde(rename = "tokenValue", skip_serializing_if = "Option::is_none")]
+    pub token_value: Option<String>,
+}
+impl Check for Session {
+    fn check(&self, _path: &Path<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+}
+
 /// `StartTaskRequest` of the ECS API, version 2014-11-13.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -4278,6 +4360,63 @@ impl Check for UntagResourceRequest {
 pub struct UntagResourceResponse {}
 impl Check for UntagResourceResponse {
     fn check(&self, _path: &Path<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+}
+
+/// `UpdateClusterRequest` of the ECS API, version 2014-11-13.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateClusterRequest {
+    /// `cluster`; required.
+    #[serde(rename = "cluster", skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// `settings`.
+    #[serde(rename = "settings", skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Vec<ClusterSetting>>,
+    /// `configuration`.
+    #[serde(rename = "configuration", skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ClusterConfiguration>,
+    /// `serviceConnectDefaults`.
+    #[serde(rename = "serviceConnectDefaults", skip_serializing_if = "Option::is_none")]
+    pub service_connect_defaults: Option<ClusterServiceConnectDefaultsRequest>,
+}
+impl Check for UpdateClusterRequest {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        check::present(&self.cluster, &path.member("cluster"))?;
+        if let Some(value) = &self.settings {
+            let path = &path.member("settings");
+            for (index, value) in value.iter().enumerate() {
+                let path = &path.index(index);
+                value.check(path)?;
+            }
+        }
+        if let Some(value) = &self.configuration {
+            let path = &path.member("configuration");
+            value.check(path)?;
+        }
+        if let Some(value) = &self.service_connect_defaults {
+            let path = &path.member("serviceConnectDefaults");
+            value.check(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// `UpdateClusterResponse` of the ECS API, version 2014-11-13.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateClusterResponse {
+    /// `cluster`.
+    #[serde(rename = "cluster", skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+impl Check for UpdateClusterResponse {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        if let Some(value) = &self.cluster {
+            let path = &path.member("cluster");
+            value.check(path)?;
+        }
         Ok(())
     }
 }

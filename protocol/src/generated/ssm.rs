@@ -673,6 +673,53 @@ impl Check for RegistrationMetadataItem {
     }
 }
 
+/// `ResumeSessionRequest` of the SSM API, version 2014-11-06.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResumeSessionRequest {
+    /// `SessionId`; required.
+    #[serde(rename = "SessionId", skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+impl Check for ResumeSessionRequest {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        check::present(&self.session_id, &path.member("SessionId"))?;
+        if let Some(value) = &self.session_id {
+            let path = &path.member("SessionId");
+            check::length(value.chars().count(), Some(1), Some(96), path)?;
+        }
+        Ok(())
+    }
+}
+
+/// `ResumeSessionResponse` of the SSM API, version 2014-11-06.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResumeSessionResponse {
+    /// `SessionId`.
+    #[serde(rename = "SessionId", skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// `TokenValue`.
+    #[serde(rename = "TokenValue", skip_serializing_if = "Option::is_none")]
+    pub token_value: Option<String>,
+    /// `StreamUrl`.
+    #[serde(rename = "StreamUrl", skip_serializing_if = "Option::is_none")]
+    pub stream_url: Option<String>,
+}
+impl Check for ResumeSessionResponse {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        if let Some(value) = &self.session_id {
+            let path = &path.member("SessionId");
+            check::length(value.chars().count(), Some(1), Some(96), path)?;
+        }
+        if let Some(value) = &self.token_value {
+            let path = &path.member("TokenValue");
+            check::length(value.chars().count(), Some(0), Some(300), path)?;
+        }
+        Ok(())
+    }
+}
+
 /// `Tag` of the SSM API, version 2014-11-06.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -695,6 +742,43 @@ impl Check for Tag {
         if let Some(value) = &self.value {
             let path = &path.member("Value");
             check::length(value.chars().count(), Some(0), Some(256), path)?;
+        }
+        Ok(())
+    }
+}
+
+/// `TerminateSessionRequest` of the SSM API, version 2014-11-06.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TerminateSessionRequest {
+    /// `SessionId`; required.
+    #[serde(rename = "SessionId", skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+impl Check for TerminateSessionRequest {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        check::present(&self.session_id, &path.member("SessionId"))?;
+        if let Some(value) = &self.session_id {
+            let path = &path.member("SessionId");
+            check::length(value.chars().count(), Some(1), Some(96), path)?;
+        }
+        Ok(())
+    }
+}
+
+/// `TerminateSessionResponse` of the SSM API, version 2014-11-06.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TerminateSessionResponse {
+    /// `SessionId`.
+    #[serde(rename = "SessionId", skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+impl Check for TerminateSessionResponse {
+    fn check(&self, path: &Path<'_>) -> Result<(), Violation> {
+        if let Some(value) = &self.session_id {
+            let path = &path.member("SessionId");
+            check::length(value.chars().count(), Some(1), Some(96), path)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::app::{CREDENTIALS, ControlPlane, Settings};
 use crate::auth::{self, OperatorKeys, Principal};
 use crate::chance::Chance as _;
 use crate::error::ApiError;
+use crate::sessions::Limits;
 use crate::store::nodes::{self, Node};
 use crate::store::tap::{self, Tap};
 use crate::store::{Store, system};
@@ -78,6 +79,7 @@ fn settings(folder: &std::path::Path) -> Settings {
         scope: scope(),
         public_url: None,
         scheme: "http",
+        sessions: Limits::default(),
     }
 }
 
