@@ -11,7 +11,7 @@
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
 //! | 4 | `secrets`, `image` |
-//! | 5 | `intake`, `executor`, `events`, `report`, `log`, `admin`, `janitor` |
+//! | 5 | `intake`, `executor`, `events`, `report`, `log`, `exec`, `admin`, `janitor` |
 //! | 6 | `reconcile` |
 //! | 7 | `app` |
 //! | 8 | `commands` |
@@ -23,6 +23,7 @@ pub mod commands;
 pub mod config;
 pub mod containerd;
 pub mod events;
+pub mod exec;
 pub mod executor;
 pub mod failpoint;
 pub mod files;

@@ -36,7 +36,8 @@ fn busybox_files(dir: &Path) -> PathBuf {
     }
     std::fs::copy(programs::busybox(), root.join("bin/busybox")).expect("a program in the image");
     for applet in [
-        "sh", "sleep", "cat", "echo", "true", "env", "httpd", "wget", "id", "ls", "kill", "dd", "nc",
+        "sh", "sleep", "cat", "echo", "true", "env", "httpd", "wget", "id", "ls", "kill", "dd", "nc", "stty",
+        "setsid",
     ] {
         let _ = std::os::unix::fs::symlink("busybox", root.join("bin").join(applet));
     }

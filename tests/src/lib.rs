@@ -28,5 +28,6 @@ pub mod programs;
 pub mod pty;
 pub mod registry;
 pub mod seeds;
+pub mod viewer;
 pub mod vm;
 pub mod wait;

@@ -63,7 +63,14 @@ impl Answers for Desk {
     }
 
     async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
-        let (task, index, name) = self.find(&query)?;
+        self.records(&query)
+    }
+}
+
+impl Desk {
+    /// A container's output.
+    pub(super) fn records(&self, query: &LogQuery) -> Result<Records, Refusal> {
+        let (task, index, name) = self.find(query)?;
         let id = &task.state.assignment.arn.id;
         let options = ReadOptions {
             tail: query.tail,
@@ -84,11 +91,9 @@ impl Answers for Desk {
         })
         .boxed())
     }
-}
 
-impl Desk {
     /// The container that a query means.
-    fn find(&self, query: &LogQuery) -> Result<(Arc<reconcile::TaskView>, u16, String), Refusal> {
+    pub(super) fn find(&self, query: &LogQuery) -> Result<(Arc<reconcile::TaskView>, u16, String), Refusal> {
         let tasks = self.engine.tasks();
         let meant = |task: &&Arc<reconcile::TaskView>| {
             let arn = &task.state.assignment.arn;

@@ -13,6 +13,7 @@ mod notify;
 mod programs;
 mod registration;
 mod run;
+mod sessions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

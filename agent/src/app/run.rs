@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_protocol::session::SessionOffer;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Desk;
@@ -17,6 +18,7 @@ use crate::admin::{self, Server};
 use crate::clock::{Backoff, Clock, SystemClock};
 use crate::config::{Config, ProxyConfig, Warning};
 use crate::containerd;
+use crate::exec;
 use crate::executor::Limits;
 use crate::host::{self, Gpus};
 use crate::http::{CertificateClock, Client, Trust, client_config};
@@ -30,6 +32,7 @@ use crate::plan::Policy;
 use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
 use crate::runtime::Runtime;
 use crate::runtime::containerd::{ContainerdRuntime, Settings as RuntimeSettings};
+use crate::runtime::exec::Execs;
 use crate::store::{SetAside, Store};
 use crate::supervise::Supervisor;
 use crate::volume::Volumes;
@@ -73,6 +76,7 @@ struct Agent {
     clock: Arc<dyn Clock>,
     link: Arc<Link>,
     runtime: Arc<dyn Runtime>,
+    execs: Arc<dyn Execs>,
     images: Arc<ContainerdImages>,
     engine: EngineHandle,
     /// A store that could not be used.
@@ -105,7 +109,8 @@ impl Agent {
         })?;
         tracing::info!(runtime = settings.runtime, "new containers run by this shim");
         let runtime = ContainerdRuntime::new(client.clone(), settings, Arc::clone(&clock))?;
-        let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+        let runtime = Arc::new(runtime);
+        let (runtime, execs) = (Arc::clone(&runtime) as Arc<dyn Runtime>, runtime as _);
         let images = Arc::new(images(
             client,
             &config,
@@ -142,6 +147,7 @@ impl Agent {
             clock,
             link,
             runtime,
+            execs,
             images,
             engine,
             aside,
@@ -153,8 +159,18 @@ impl Agent {
         let token = supervisor.token();
         let standing = Arc::new(Standing::new(Arc::clone(&self.clock)));
         let admin = Server::bind(&admin::socket_path(&self.config.data_dir))?;
-        let desk = self.desk(warnings, Arc::clone(&standing));
-        supervisor.spawn("admin", admin.run(Arc::new(desk), token.clone()));
+        let desk = Arc::new(self.desk(warnings, Arc::clone(&standing)));
+        supervisor.spawn("admin", admin.run(Arc::clone(&desk) as _, token.clone()));
+        let (offers, offered) = mpsc::channel(exec::OFFERS);
+        let sessions = exec::Deps {
+            link: Arc::clone(&self.link) as _,
+            execs: Arc::clone(&self.execs),
+            containers: desk,
+            clock: Arc::clone(&self.clock),
+            folder: self.config.data_dir.join("exec"),
+        };
+        let bounds = super::sessions::settings(&self.config.exec);
+        supervisor.spawn("exec", exec::run(sessions, bounds, offered, token.clone()));
         supervisor.spawn("watchdog", notify::watchdog(self.engine.clone(), token.clone()));
 
         // Ends before the rest: what is asked for last is reported before the engine goes.
@@ -168,7 +184,7 @@ impl Agent {
             polling.clone(),
         );
         supervisor.spawn("gpus", watching);
-        supervisor.spawn("link", self.follow(registrar, gpus, polling.clone()));
+        supervisor.spawn("link", self.follow(registrar, (gpus, offers), polling.clone()));
         let end = end(self.engine.clone(), polling, token).await?;
         supervisor.spawn("signals", end);
 
@@ -223,7 +239,10 @@ impl Agent {
     fn follow(
         &self,
         registrar: Arc<Registrar>,
-        mut gpus: watch::Receiver<Vec<crate::model::Gpu>>,
+        (mut gpus, sessions): (
+            watch::Receiver<Vec<crate::model::Gpu>>,
+            mpsc::Sender<SessionOffer>,
+        ),
         token: CancellationToken,
     ) -> impl Future<Output = Result<(), TakeError>> + Send + use<> {
         let (engine, link, clock) = (
@@ -246,6 +265,7 @@ impl Agent {
                     agent_run: uuid::Uuid::new_v4(),
                     fingerprint: fingerprint.clone(),
                     agent_version: VERSION.to_owned(),
+                    sessions: sessions.clone(),
                 };
                 serve_instance(&engine, &link, polling, (&registrar, gpus.clone()), &token).await?;
                 if clock.since_boot().saturating_sub(begun) > ROUND_MOST {

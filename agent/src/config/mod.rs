@@ -62,6 +62,8 @@ pub struct Config {
     pub disable_privileged: bool,
     /// `ECS_TASK_PIDS_LIMIT` (none).
     pub task_pids_limit: Option<u32>,
+    /// Sessions in containers.
+    pub exec: ExecConfig,
     /// `LONGSHORE_LOG`, else `ECS_LOGLEVEL` (`info`): what is logged, in the notation of `tracing`'s filters.
     pub log_filter: String,
     /// The way out of this network.
@@ -154,6 +156,18 @@ pub struct NetworkConfig {
     pub plugin_dirs: Vec<PathBuf>,
     /// `ECS_DYNAMIC_HOST_PORT_RANGE` `a-b` (the kernel's ip_local_port_range, read at use).
     pub dynamic_ports: Option<(u16, u16)>,
+}
+
+/// What bounds sessions in containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecConfig {
+    /// `LONGSHORE_EXEC_MAX_SESSIONS` (16): how many commands clients may have running at a time, and how many logs they may
+    /// read.
+    pub max_sessions: usize,
+    /// `LONGSHORE_EXEC_IDLE_TIMEOUT` (20 min; 0 is none): how long nothing may be typed or shown.
+    pub idle_timeout: Option<Duration>,
+    /// `LONGSHORE_EXEC_MAX_DURATION` (none): how long a command may run.
+    pub max_duration: Option<Duration>,
 }
 
 /// `LONGSHORE_RESUME_ON_BOOT`: which tasks go on by themselves after a restart of the machine.

@@ -13,7 +13,7 @@ use super::forms::{
 };
 use super::reader::{PATH_FORM, Reader};
 use super::{
-    Config, Fault, Faults, ImageConfig, ImageLimits, NetworkConfig, ProxyConfig, PullBehavior,
+    Config, ExecConfig, Fault, Faults, ImageConfig, ImageLimits, NetworkConfig, ProxyConfig, PullBehavior,
     ResourceConfig, Warning,
 };
 
@@ -22,6 +22,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// The kernel's PID_MAX_LIMIT.
 const MAX_PIDS: u64 = 4_194_304;
+const MOST_SESSIONS: usize = 1000;
 
 const PATHS_FORM: &str = "absolute paths separated by colons";
 const PORTS_FORM: &str = "a JSON array of port numbers, such as [22,8080]";
@@ -116,6 +117,7 @@ impl Reader {
                 .unwrap_or_default(),
             disable_privileged: self.flag("ECS_DISABLE_PRIVILEGED"),
             task_pids_limit: self.pids_limit(),
+            exec: self.exec(),
             log_filter: self.log_filter(),
             proxy: self.proxy(),
             data_dir,
@@ -247,6 +249,18 @@ impl Reader {
             cdi_dirs: self
                 .parsed("LONGSHORE_CDI_DIRS", PATHS_FORM, paths)
                 .unwrap_or_default(),
+        }
+    }
+
+    fn exec(&mut self) -> ExecConfig {
+        let max_sessions = self.parsed("LONGSHORE_EXEC_MAX_SESSIONS", "a number from 0 to 1000", |text| {
+            text.parse().ok().filter(|number| *number <= MOST_SESSIONS)
+        });
+        let limit = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        ExecConfig {
+            max_sessions: max_sessions.unwrap_or(16),
+            idle_timeout: limit(self.duration("LONGSHORE_EXEC_IDLE_TIMEOUT", 20 * MINUTE)),
+            max_duration: limit(self.duration("LONGSHORE_EXEC_MAX_DURATION", Duration::ZERO)),
         }
     }
 

@@ -37,7 +37,7 @@ pub struct CallError {
 
 impl CallError {
     /// Sorts a status. One with a cause was made on this side, by a transport that broke, whatever its code says.
-    pub(super) fn from_status(operation: &'static str, subject: &str, status: &tonic::Status) -> Self {
+    pub(crate) fn from_status(operation: &'static str, subject: &str, status: &tonic::Status) -> Self {
         let (class, message) = match std::error::Error::source(status) {
             Some(cause) => (Class::Unavailable, chain(cause)),
             None => (class(status.code()), status.message().to_owned()),

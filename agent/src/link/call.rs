@@ -216,7 +216,7 @@ fn foreign(status: u16, why: String) -> CallError {
 }
 
 /// Host and port as the `Host` header has them: without a scheme's own port.
-fn authority(url: &url::Url) -> Option<String> {
+pub(super) fn authority(url: &url::Url) -> Option<String> {
     let host = url.host_str()?;
     Some(
         url.port()

@@ -48,8 +48,8 @@ pub struct LinkParts {
 
 /// The link of a registered node.
 pub struct Link {
-    caller: Caller,
-    credentials: NodeCredentials,
+    pub(super) caller: Caller,
+    pub(super) credentials: NodeCredentials,
     endpoint: String,
     pub(super) cluster: String,
     files: IdentityFiles,
@@ -210,6 +210,16 @@ impl Link {
             until: now + POLL_ENDPOINT_LIFETIME,
         });
         Ok(address)
+    }
+
+    /// Where sessions are dialled: where the node polls.
+    pub(super) async fn session_endpoint(&self) -> Result<String, LinkError> {
+        let instance = self.identity().container_instance;
+        let instance = instance.ok_or_else(|| LinkError::Unavailable {
+            operation: "DiscoverPollEndpoint",
+            why: "the node is not registered yet".to_owned(),
+        })?;
+        self.poll_endpoint(&instance.to_string()).await
     }
 
     /// A control plane that is called by https is polled by https: what is said to it is nobody else's.

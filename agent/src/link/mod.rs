@@ -9,6 +9,7 @@ mod answer;
 mod call;
 mod client;
 mod credentials;
+mod dial;
 mod identity;
 mod instance;
 mod key;
@@ -17,6 +18,7 @@ mod register;
 mod server_time;
 
 pub use client::{Link, LinkParts};
+pub use dial::{Connection, DialError};
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
 pub use outage::Outage;
@@ -124,6 +126,13 @@ pub trait ControlLink: Send + Sync + 'static {
         &self,
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError>;
+}
+
+/// The sockets of sessions.
+#[async_trait]
+pub trait SessionLink: Send + Sync + 'static {
+    /// Opens the agent's side of a session.
+    async fn dial(&self, session_id: &str) -> Result<Box<dyn Connection>, DialError>;
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use longshore_protocol::poll::{
     DEFAULT_WAIT_SECONDS, Inventory, MAX_BODIES_BYTES, MAX_WANTED, PROTOCOL_VERSION, PollRequest,
     PollResponse, WAIT_GRACE_SECONDS,
 };
+use longshore_protocol::session::{MAX_OFFERS, SessionOffer};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Backoff;
@@ -45,6 +47,8 @@ pub struct Polling {
     pub fingerprint: String,
     /// The agent's version.
     pub agent_version: String,
+    /// Where sessions that are offered go. What finds no room there is offered again.
+    pub sessions: mpsc::Sender<SessionOffer>,
 }
 
 pub(super) async fn run(
@@ -76,10 +80,13 @@ pub(super) async fn run(
                     let before = std::mem::replace(&mut wanted, Wanted::by(&response));
                     note_answer(shared, &response);
                     note_clone(&mut cloned, response.cloned);
+                    let offers = offer(&polling.sessions, &response);
                     let cursor = handle.take(response).await?;
                     let idle = cursor == request.cursor && wanted == before;
                     quick_ones = if quick { quick_ones.saturating_add(1) } else { 0 };
                     match quick {
+                        // They are offered until they were dialled, which takes a moment; others may come meanwhile.
+                        true if idle && offers => PACE,
                         true if idle => HELD,
                         true if quick_ones > QUICK => PACE,
                         true | false => Duration::ZERO,
@@ -113,6 +120,17 @@ async fn poll(shared: &Shared, polling: &Polling, request: &PollRequest) -> Resu
             why: format!("no answer within {} s", deadline.as_secs()),
         }),
     }
+}
+
+/// Hands sessions on; says whether there were any.
+fn offer(sessions: &mpsc::Sender<SessionOffer>, response: &PollResponse) -> bool {
+    for offer in response.sessions.iter().take(MAX_OFFERS) {
+        // A full channel, or none, is no loss: the offer is repeated until it was dialled.
+        if sessions.try_send(offer.clone()).is_err() {
+            tracing::debug!(session = offer.session_id, "a session has to be offered again");
+        }
+    }
+    !response.sessions.is_empty()
 }
 
 /// What the next poll is to carry beside the hash of the tasks.

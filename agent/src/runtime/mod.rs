@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod containerd;
+pub mod exec;
 pub mod exits;
 
 use std::path::{Path, PathBuf};

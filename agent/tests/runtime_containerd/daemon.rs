@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 const IMAGE: &str = "registry.test/busybox:1";
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
 const GROUP: &str = "root:x:0:\napp:x:1001:\nextra:x:2000:app\n";
-const APPLETS: [&str; 8] = ["sh", "sleep", "cat", "tail", "id", "grep", "true", "unshare"];
+const APPLETS: [&str; 10] = [
+    "sh", "sleep", "cat", "tail", "id", "grep", "true", "unshare", "stty", "setsid",
+];
 
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,10 +11,12 @@
 mod contract;
 mod contracts;
 mod daemon;
+mod execs;
 mod inside;
 mod life;
 mod loss;
 mod records;
+mod sessions;
 mod speed;
 mod stage;
 mod versions;

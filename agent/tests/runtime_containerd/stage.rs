@@ -57,6 +57,7 @@ impl Stage {
             runtime: shim,
             oci_runtime: None,
             exits,
+            exec_folder: daemon.folder().join("exec"),
             cgroup_parent: format!("/{}", daemon.namespace),
             log_writer,
             task_pids_limit: None,

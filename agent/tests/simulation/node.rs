@@ -143,6 +143,7 @@ impl Node {
             agent_run: uuid::Uuid::from_u128(9),
             fingerprint: "here".to_owned(),
             agent_version: "0.0.0".to_owned(),
+            sessions: tokio::sync::mpsc::channel(1).0,
         };
         let mut parts = JoinSet::new();
         let (poller, token) = (handle.clone(), polling.clone());

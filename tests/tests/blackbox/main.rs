@@ -16,6 +16,7 @@ mod deaths;
 mod depends;
 mod disk;
 mod errors;
+mod exec;
 mod gpu;
 mod images;
 mod life;

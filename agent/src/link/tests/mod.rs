@@ -2,6 +2,7 @@
 
 mod calls;
 mod credentials;
+mod dials;
 mod hostile;
 mod instances;
 

@@ -7,6 +7,7 @@
 //! Invariants: nothing outside of `PARENT` is touched but the list of enabled controllers above it (v2); on v2 no process
 //! is ever put into `PARENT` or a task's own group, as inner nodes must have none.
 
+mod nest;
 mod tree;
 
 use std::io;

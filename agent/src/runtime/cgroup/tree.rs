@@ -69,7 +69,7 @@ impl Cgroups {
         let pids = self.pids(path)?;
         let group = format!("{}/{path}", self.parent);
         for pid in &pids {
-            kill_member(*pid, group.trim_end_matches('/'));
+            signal_member(*pid, group.trim_end_matches('/'), Signal::KILL);
         }
         if self.version == CgroupVersion::V1 {
             // There a frozen process does not even die of SIGKILL.
@@ -155,7 +155,7 @@ impl Cgroups {
         self.remove("")
     }
 
-    fn roots(&self, path: &str) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn roots(&self, path: &str) -> impl Iterator<Item = PathBuf> {
         let path = format!("{}/{path}", self.parent);
         self.hierarchies
             .iter()
@@ -164,7 +164,7 @@ impl Cgroups {
 }
 
 /// A folder and all below it, parents first; none if it isn't there.
-fn below(root: &Path) -> Result<Vec<PathBuf>, CgroupError> {
+pub(super) fn below(root: &Path) -> Result<Vec<PathBuf>, CgroupError> {
     let mut folders = Vec::new();
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
@@ -179,7 +179,11 @@ fn below(root: &Path) -> Result<Vec<PathBuf>, CgroupError> {
 }
 
 /// `None` where the group has gone, before or meanwhile (then its files answer ENODEV).
-fn present<T>(result: io::Result<T>, what: &'static str, path: &Path) -> Result<Option<T>, CgroupError> {
+pub(super) fn present<T>(
+    result: io::Result<T>,
+    what: &'static str,
+    path: &Path,
+) -> Result<Option<T>, CgroupError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -195,9 +199,9 @@ fn field(file: &Path, name: &str) -> Option<u64> {
     text.lines().find_map(number)
 }
 
-/// Kills a process if it is in the group still: its number may have gone to a stranger since the list was read, and a
+/// Signals a process if it is in the group still: its number may have gone to a stranger since the list was read, and a
 /// pidfd holds on to the one that was checked. Linux before 5.3 has none; there the gap is a few microseconds.
-fn kill_member(pid: i32, group: &str) {
+pub(super) fn signal_member(pid: i32, group: &str, signal: Signal) {
     let Some(target) = Pid::from_raw(pid) else {
         return;
     };
@@ -206,12 +210,18 @@ fn kill_member(pid: i32, group: &str) {
         return;
     }
     let killed = match process {
-        Ok(process) => pidfd_send_signal(&process, Signal::KILL),
-        Err(Errno::NOSYS) => kill_process(target, Signal::KILL),
+        Ok(process) => pidfd_send_signal(&process, signal),
+        Err(Errno::NOSYS) => kill_process(target, signal),
         // It has gone.
         Err(_) => return,
     };
-    tracing::debug!(pid, group, ?killed, "killed what was left in a cgroup");
+    tracing::debug!(
+        pid,
+        group,
+        ?signal,
+        ?killed,
+        "signalled what was left in a cgroup"
+    );
 }
 
 fn is_member(pid: i32, group: &str) -> bool {
@@ -254,7 +264,11 @@ mod tests {
     #[test]
     fn a_process_that_is_in_no_such_group_is_left_alone() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        kill_member(i32::try_from(child.id()).unwrap(), "/longshore/none");
+        signal_member(
+            i32::try_from(child.id()).unwrap(),
+            "/longshore/none",
+            Signal::KILL,
+        );
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();
         child.wait().unwrap();

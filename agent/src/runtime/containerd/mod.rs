@@ -20,6 +20,8 @@
 
 mod create;
 mod events;
+mod exec;
+mod fifos;
 mod fit;
 #[cfg(test)]
 mod fuzz;
@@ -76,6 +78,8 @@ pub struct Settings {
     pub oci_runtime: Option<String>,
     /// Where Longshore's shim writes how containers ended.
     pub exits: Exits,
+    /// Where the FIFOs of sessions are.
+    pub exec_folder: PathBuf,
     /// The cgroup above all tasks, absolute.
     pub cgroup_parent: String,
     /// The program that writes logs.
@@ -96,6 +100,7 @@ impl Settings {
             runtime: config.runtime.clone().unwrap_or_default(),
             oci_runtime: config.oci_runtime.clone(),
             exits: Exits::new(&config.data_dir),
+            exec_folder: config.data_dir.join("exec").join("fifos"),
             cgroup_parent: config.cgroup_parent.clone(),
             log_writer: config.log_writer.clone(),
             task_pids_limit: config.task_pids_limit,

@@ -1,0 +1,253 @@
+//! Sessions: a client's data channel at one end, a process in a container, or a container's log, at the other.
+//!
+//! An offer comes with a poll's answer, and is taken once ([`run`]). Each session is then on its own ([`session`]): it
+//! dials the relay, speaks the protocol's host side, and ends with everything that it began.
+//!
+//! Invariants: sessions neither start nor stop a task, and no task's start or stop waits for one. A session ends when its
+//! process does, so with its container at the latest; at its time-outs; and with the agent. What an agent that was killed
+//! left is ended by the next one, which tells the clients. Their number is bounded, and what each holds in memory too.
+
+mod memory;
+mod process;
+mod program;
+mod session;
+mod transcript;
+mod uplink;
+mod words;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::json_file::Record;
+use longshore_protocol::session::{SessionKind, SessionOffer};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::link::SessionLink;
+use crate::model::ContainerId;
+use crate::runtime::RuntimeError;
+use crate::runtime::exec::{ExecId, Execs};
+
+use memory::Memory;
+use session::Session;
+
+/// Offers that wait to be taken: those of one answer. What is beyond comes again.
+pub const OFFERS: usize = longshore_protocol::session::MAX_OFFERS;
+/// How many may be told at a time that there is no room for them; others are told later.
+const REFUSED: usize = OFFERS;
+/// How often what an earlier agent left is tried to be ended.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Records as they come.
+pub type Records = Pin<Box<dyn Stream<Item = Record> + Send>>;
+
+/// The node's containers, for sessions. Errors are for clients to read.
+pub trait Containers: Send + Sync + 'static {
+    /// A container that runs, of a task that takes commands.
+    ///
+    /// # Errors
+    /// There is none.
+    fn running(&self, task: &TaskArn, container: &str) -> Result<ContainerId, String>;
+
+    /// A container whose log may be here.
+    ///
+    /// # Errors
+    /// There is none.
+    fn known(&self, task: &TaskArn, container: &str) -> Result<ContainerId, String>;
+
+    /// Its log. With `follow` it ends with the container.
+    ///
+    /// # Errors
+    /// There is none.
+    fn records(&self, task: &TaskArn, container: &str, follow: bool) -> Result<Records, String>;
+}
+
+/// What sessions work with.
+pub struct Deps {
+    /// The way to the relay.
+    pub link: Arc<dyn SessionLink>,
+    /// Processes.
+    pub execs: Arc<dyn Execs>,
+    /// What runs here.
+    pub containers: Arc<dyn Containers>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where sessions are written down; below the data folder.
+    pub folder: PathBuf,
+}
+
+/// What bounds sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `LONGSHORE_EXEC_MAX_SESSIONS`: of commands, and as many of logs.
+    pub most: usize,
+    /// `LONGSHORE_EXEC_IDLE_TIMEOUT`: how long nothing may be typed or shown.
+    pub idle: Option<Duration>,
+    /// `LONGSHORE_EXEC_MAX_DURATION`: how long a session may last.
+    pub longest: Option<Duration>,
+}
+
+/// Takes offers until `token` is cancelled; then ends what there is.
+///
+/// # Errors
+/// None.
+pub async fn run(
+    deps: Deps,
+    settings: Settings,
+    mut offers: mpsc::Receiver<SessionOffer>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let deps = Arc::new(deps);
+    let memory = Memory::new(&deps.folder);
+    let mut desk = Desk {
+        settings,
+        memory,
+        token: token.clone(),
+        running: JoinSet::new(),
+        known: HashMap::new(),
+        deps,
+    };
+    // Before there is anything new.
+    let left = desk.deps.execs.leftovers().await;
+    desk.end_leftovers(left);
+    loop {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => break,
+            Some(ended) = desk.running.join_next() => desk.ended(ended),
+            Some(offer) = offers.recv() => desk.take(offer, None),
+            else => break,
+        }
+    }
+    while let Some(ended) = desk.running.join_next().await {
+        desk.ended(ended);
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Exec,
+    Logs,
+    Refused,
+}
+
+struct Desk {
+    deps: Arc<Deps>,
+    settings: Settings,
+    memory: Memory,
+    token: CancellationToken,
+    /// The id of each, and whether the relay knows its end. None is of no session.
+    running: JoinSet<Option<(String, bool)>>,
+    known: HashMap<String, Kind>,
+}
+
+impl Desk {
+    /// An offer is repeated until it was dialled.
+    fn take(&mut self, offer: SessionOffer, refused: Option<String>) {
+        let id = offer.session_id.clone();
+        if self.known.contains_key(&id) {
+            return;
+        }
+        if !is_id(&id) {
+            tracing::warn!(session = ?id.chars().take(80).collect::<String>(), "an offer is of no session: its id has other letters");
+            return;
+        }
+        let kind = match &offer.kind {
+            SessionKind::Exec { .. } => Kind::Exec,
+            SessionKind::Logs { .. } => Kind::Logs,
+        };
+        let refused = refused.or_else(|| self.refusal(kind));
+        let kind = if refused.is_some() { Kind::Refused } else { kind };
+        if kind == Kind::Refused && self.count(kind) >= REFUSED {
+            return;
+        }
+        tracing::info!(session = id, task = %offer.task_arn, container = offer.container_name, ?kind, "a session begins");
+        self.memory.keep(&offer);
+        self.known.insert(id.clone(), kind);
+        let session = Session::new(Arc::clone(&self.deps), self.settings, offer, refused);
+        let token = self.token.clone();
+        self.running
+            .spawn(async move { Some((id, session.run(token).await)) });
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        self.known.values().filter(|known| **known == kind).count()
+    }
+
+    fn refusal(&self, kind: Kind) -> Option<String> {
+        let most = self.settings.most;
+        (self.count(kind) >= most).then(|| {
+            format!(
+                "there are {most} sessions on the node already, which is the most that its agent takes \
+                 (LONGSHORE_EXEC_MAX_SESSIONS); end one of them, or try again later"
+            )
+        })
+    }
+
+    fn ended(&mut self, ended: Result<Option<(String, bool)>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Some((id, told))) => {
+                tracing::info!(session = id, "a session has ended");
+                self.known.remove(&id);
+                if told {
+                    self.memory.forget(&id);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a session broke off"),
+        }
+    }
+
+    /// Ends what an earlier agent left, and tells its clients.
+    fn end_leftovers(&mut self, left: Result<Vec<ExecId>, RuntimeError>) {
+        for offer in self.memory.all() {
+            self.take(
+                offer,
+                Some("the agent on the node was restarted, and the session ended with it".to_owned()),
+            );
+        }
+        let mut left = left.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is left of earlier sessions can't be listed");
+            Vec::new()
+        });
+        let deps = Arc::clone(&self.deps);
+        self.running.spawn(async move {
+            for _ in 0..TRIES {
+                left = still_left(&deps, left).await;
+                if left.is_empty() {
+                    break;
+                }
+                deps.clock.sleep(PAUSE).await;
+            }
+            None
+        });
+    }
+}
+
+/// Ends processes; those that could not be ended.
+async fn still_left(deps: &Deps, ids: Vec<ExecId>) -> Vec<ExecId> {
+    let mut left = Vec::new();
+    for id in ids {
+        if let Err(error) = deps.execs.remove_exec(&id).await {
+            tracing::warn!(session = id.session, %error, "what is left of an earlier session can't be ended yet");
+            left.push(id);
+        }
+    }
+    left
+}
+
+/// Names of files are made of it.
+fn is_id(id: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&id.len()) && id.bytes().all(good)
+}

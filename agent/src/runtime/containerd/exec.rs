@@ -1,0 +1,424 @@
+//! Sessions' processes, by containerd's Exec.
+//!
+//! A process gets a cgroup of its own inside the container's, made before it starts and entered right after, and a line
+//! in its environment that says whose it is: what it forks in between has that. By both everything of it is found at the
+//! end. Its streams are FIFOs in a folder of its own, which is made first and removed last, so that an agent that was
+//! restarted finds what is left to end.
+//!
+//! Limits: a process that leaves its cgroup and changes its environment is not found before its container ends; both
+//! take rights over cgroups, or rewriting its own memory.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_protocol::exit_record;
+use oci_spec::runtime::{BoxBuilder, Process as ProcessSpec, Spec};
+use prost_types::Any;
+use rustix::process::Signal;
+
+use super::fifos::Fifos;
+use super::{ContainerdRuntime, SLOW, cgroup, refused};
+use crate::containerd::services::v1::{
+    CloseIoRequest, Container, DeleteProcessRequest, ExecProcessRequest, ResizePtyRequest, StartRequest,
+    WaitRequest,
+};
+use crate::containerd::types::v1::Status;
+use crate::containerd::{CallError, Class, Optional, QUICK, call};
+use crate::files::absent_is_none;
+use crate::runtime::exec::{ExecEnd, ExecId, ExecRequest, ExecStreams, Execs, TerminalSize};
+use crate::runtime::{RuntimeError, cgroup::CgroupError};
+
+/// As containerd's own clients call OCI's process.
+const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+/// What the names of sessions' groups begin with.
+const GROUP: &str = "exec-";
+/// The variable that says whose a process is.
+const MARK: &str = "LONGSHORE_EXEC_SESSION";
+/// From SIGHUP to SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// How soon containerd is asked again that did not answer.
+const AGAIN: Duration = Duration::from_millis(500);
+/// 128 + SIGKILL: what a process exits with whose container has ended.
+const KILLED: u32 = 137;
+
+impl ContainerdRuntime {
+    async fn start_exec(&self, request: &ExecRequest) -> Result<ExecStreams, RuntimeError> {
+        let (id, name) = (&request.id, request.id.container.to_string());
+        let (record, process) = tokio::join!(self.record(&name), self.process(&name));
+        let record = record?.ok_or_else(|| RuntimeError::NotFound(name.clone()))?;
+        let runs = process?.is_some_and(|process| process.status() == Status::Running);
+        if !runs {
+            return Err(RuntimeError::NotFound(name));
+        }
+        let process = process_spec(&record, request)?;
+        let fifos = self.fifos(id);
+        let streams = fifos.make(&name, request.terminal.is_some())?;
+        let group = cgroup(&id.container);
+        let nested = self.cgroups.nest(&group, &nested(id));
+        nested.map_err(|error| refused("make a session's cgroup", &name, &error))?;
+        let mut tasks = self.client.tasks();
+        let path = |name: &str| fifos.path(name).to_string_lossy().into_owned();
+        let exec = ExecProcessRequest {
+            container_id: name.clone(),
+            stdin: path(super::fifos::STDIN),
+            stdout: path(super::fifos::STDOUT),
+            stderr: streams
+                .stderr
+                .as_ref()
+                .map(|_| path(super::fifos::STDERR))
+                .unwrap_or_default(),
+            terminal: request.terminal.is_some(),
+            spec: Some(process),
+            exec_id: id.session.clone(),
+        };
+        call("Exec", &name, SLOW, tasks.exec(exec)).await?;
+        let start = StartRequest {
+            container_id: name.clone(),
+            exec_id: id.session.clone(),
+        };
+        let started = call("StartExec", &name, SLOW, tasks.start(start)).await?;
+        if let Err(error) = self.cgroups.enter(&group, &self::nested(id), started.pid) {
+            // It is found by its mark.
+            tracing::warn!(session = id.session, %error, "a session's process is not in a group of its own");
+        }
+        Ok(streams)
+    }
+
+    /// Signals all that is a session's; says who that was.
+    fn signal_exec(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
+        let group = cgroup(&id.container);
+        let signalled = self.cgroups.signal(&group, &nested(id), &mark(id), signal);
+        signalled.map_err(|error| self.of_cgroup(id, &error))
+    }
+
+    fn of_cgroup(&self, id: &ExecId, error: &CgroupError) -> RuntimeError {
+        refused("end a session", &id.to_string(), error)
+    }
+
+    /// Until nothing of a session is left.
+    async fn end_all(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        let begun = self.clock.since_boot();
+        let mut pause = Duration::from_millis(1);
+        let mut left = self.signal_exec(id, Signal::HUP)?;
+        while !left.is_empty() {
+            let waited = self.clock.since_boot().saturating_sub(begun);
+            if waited >= GRACE + super::KILL_WAIT {
+                let (subject, pids) = (id.to_string(), left.into_iter().collect());
+                return Err(RuntimeError::Unkillable { subject, pids });
+            }
+            self.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+            left = match waited < GRACE {
+                // What was just being forked gets one too.
+                true => self.signal_exec(id, Signal::HUP)?,
+                false => self.signal_exec(id, Signal::KILL)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Has containerd forget a process, which the shim may just be seeing the end of.
+    async fn delete_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        let request = DeleteProcessRequest {
+            container_id: id.container.to_string(),
+            exec_id: id.session.clone(),
+        };
+        let until = self.clock.since_boot() + super::KILL_WAIT;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let mut tasks = self.client.tasks();
+            let deleted = tasks.delete_process(request.clone());
+            let error = match call("DeleteProcess", &id.session, SLOW, deleted).await.optional() {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.class != Class::FailedPrecondition || self.clock.since_boot() >= until {
+                return Err(error.into());
+            }
+            self.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    fn fifos(&self, id: &ExecId) -> Fifos {
+        Fifos::new(&self.settings.exec_folder, &id.session)
+    }
+
+    /// Whether a container's first process has ended, or is about to.
+    async fn has_ended(&self, name: &str) -> bool {
+        match self.process(name).await {
+            Ok(Some(process)) => process.status() != Status::Running || is_exiting(process.pid),
+            Ok(None) => true,
+            // Nobody knows; then it is the process's own end.
+            Err(_) => false,
+        }
+    }
+}
+
+#[async_trait]
+impl Execs for ContainerdRuntime {
+    async fn exec(&self, request: ExecRequest) -> Result<ExecStreams, RuntimeError> {
+        match self.start_exec(&request).await {
+            Ok(streams) => Ok(streams),
+            Err(error) => {
+                if let Err(error) = self.remove_exec(&request.id).await {
+                    tracing::warn!(session = request.id.session, %error, "of a session that did not begin something is left");
+                }
+                Err(plainly(error, &request.args))
+            }
+        }
+    }
+
+    async fn wait_exec(&self, id: &ExecId) -> Result<ExecEnd, RuntimeError> {
+        let name = id.container.to_string();
+        let code = loop {
+            let request = WaitRequest {
+                container_id: name.clone(),
+                exec_id: id.session.clone(),
+            };
+            let mut tasks = self.client.tasks();
+            // As long as the session lasts, which is bounded elsewhere.
+            let waited = tasks.wait(request).await;
+            match waited.map_err(|status| CallError::from_status("WaitExec", &id.session, &status)) {
+                Ok(answer) => break answer.into_inner().exit_status,
+                Err(error) if error.class == Class::Unavailable => self.clock.sleep(AGAIN).await,
+                Err(error) if error.class == Class::NotFound => return Err(RuntimeError::NotFound(name)),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let container_ended = code == KILLED && self.has_ended(&name).await;
+        Ok(ExecEnd {
+            code,
+            container_ended,
+        })
+    }
+
+    async fn resize(&self, id: &ExecId, size: TerminalSize) -> Result<(), RuntimeError> {
+        let request = ResizePtyRequest {
+            container_id: id.container.to_string(),
+            exec_id: id.session.clone(),
+            width: size.columns.into(),
+            height: size.rows.into(),
+        };
+        let mut tasks = self.client.tasks();
+        call("ResizePty", &id.session, QUICK, tasks.resize_pty(request))
+            .await
+            .optional()?;
+        Ok(())
+    }
+
+    async fn close_input(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        let request = CloseIoRequest {
+            container_id: id.container.to_string(),
+            exec_id: id.session.clone(),
+            stdin: true,
+        };
+        let mut tasks = self.client.tasks();
+        call("CloseIO", &id.session, QUICK, tasks.close_io(request))
+            .await
+            .optional()?;
+        Ok(())
+    }
+
+    async fn end_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        self.end_all(id).await
+    }
+
+    async fn remove_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        self.end_all(id).await?;
+        self.delete_exec(id).await?;
+        let group = format!("{}/{}", cgroup(&id.container), nested(id));
+        self.cgroups
+            .remove(&group)
+            .map_err(|error| self.of_cgroup(id, &error))?;
+        let (container, session) = (id.container.to_string(), id.session.clone());
+        self.exits(move |exits| {
+            let name = exit_record::file_name(&container, Some(&session));
+            let path = exits.folder().join(name);
+            absent_is_none(std::fs::remove_file(&path)).map_err(RuntimeError::file("remove", &path))
+        })
+        .await?;
+        self.fifos(id).remove()
+    }
+
+    async fn leftovers(&self) -> Result<Vec<ExecId>, RuntimeError> {
+        super::fifos::all(&self.settings.exec_folder)
+    }
+}
+
+/// The container's own process, but for what it runs.
+fn process_spec(record: &Container, request: &ExecRequest) -> Result<Any, RuntimeError> {
+    let invalid = |why: &dyn std::error::Error| refused("Exec", &record.id, why);
+    let spec = record.spec.as_ref().map_or(&[][..], |any| &any.value);
+    let spec: Spec = serde_json::from_slice(spec).map_err(|error| invalid(&error))?;
+    let mut process = spec.process().clone().unwrap_or_default();
+    fit(&mut process, request);
+    let value = serde_json::to_vec(&process).map_err(|error| invalid(&error))?;
+    Ok(Any {
+        type_url: PROCESS_TYPE.to_owned(),
+        value,
+    })
+}
+
+fn fit(process: &mut ProcessSpec, request: &ExecRequest) {
+    process.set_args(Some(request.args.clone()));
+    process.set_terminal(Some(request.terminal.is_some()));
+    let size = request.terminal.and_then(|size| {
+        let console = BoxBuilder::default().width(size.columns).height(size.rows);
+        // Both are set, so it can be built.
+        console.build().ok()
+    });
+    process.set_console_size(size);
+    let env = process.env_mut().get_or_insert_default();
+    if request.terminal.is_some() && !env.iter().any(|line| line.starts_with("TERM=")) {
+        env.push("TERM=xterm-256color".to_owned());
+    }
+    env.push(mark(&request.id));
+}
+
+fn nested(id: &ExecId) -> String {
+    format!("{GROUP}{}", id.session)
+}
+
+fn mark(id: &ExecId) -> String {
+    format!("{MARK}={}", id.session)
+}
+
+/// Says in a few words what OCI runtimes say in many: the user gets to read it.
+fn plainly(error: RuntimeError, args: &[String]) -> RuntimeError {
+    let RuntimeError::Refused {
+        operation,
+        subject,
+        why,
+    } = error
+    else {
+        return error;
+    };
+    let program = args.first().map_or("", String::as_str);
+    let lower = why.to_lowercase();
+    let why = if lower.contains("executable file") && lower.contains("not found")
+        || lower.contains("no such file or directory")
+    {
+        format!("there is no program {program:?} in the container")
+    } else if lower.contains("permission denied") {
+        format!("{program:?} in the container may not be run: permission denied")
+    } else {
+        format!("{program:?} can't be run in the container: {why}")
+    };
+    RuntimeError::Refused {
+        operation,
+        subject,
+        why,
+    }
+}
+
+/// Whether a process is about to end, or has: the kernel ends those of a container before its first has quite gone.
+fn is_exiting(pid: u32) -> bool {
+    /// The kernel's PF_EXITING.
+    const EXITING: u32 = 4;
+    let Ok(stat) = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")) else {
+        return true;
+    };
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut fields = fields.split_whitespace();
+    let state = fields.next();
+    let flags = fields.nth(5).and_then(|flags| flags.parse::<u32>().ok());
+    matches!(state, Some("Z" | "X")) || flags.is_some_and(|flags| flags & EXITING != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(terminal: bool) -> ExecRequest {
+        ExecRequest {
+            id: ExecId {
+                container: "0123456789abcdef0123456789abcdef-0".parse().unwrap(),
+                session: "ecs-execute-command-1".to_owned(),
+            },
+            args: vec!["sh".to_owned()],
+            terminal: terminal.then_some(TerminalSize {
+                columns: 80,
+                rows: 24,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_session_is_as_the_containers_own_process_is() {
+        let mut process = ProcessSpec::default();
+        process
+            .set_env(Some(vec!["A=1".to_owned()]))
+            .set_cwd("/srv".into())
+            .set_no_new_privileges(Some(true));
+        fit(&mut process, &request(true));
+        let json = serde_json::to_value(&process).unwrap();
+        assert_eq!(json["args"], serde_json::json!(["sh"]));
+        assert_eq!(json["cwd"], "/srv");
+        assert_eq!(json["noNewPrivileges"], true);
+        assert_eq!(json["terminal"], true);
+        assert_eq!(
+            json["consoleSize"],
+            serde_json::json!({"height": 24, "width": 80})
+        );
+        let mark = "LONGSHORE_EXEC_SESSION=ecs-execute-command-1";
+        assert_eq!(
+            json["env"],
+            serde_json::json!(["A=1", "TERM=xterm-256color", mark])
+        );
+    }
+
+    #[test]
+    fn an_image_that_says_its_terminal_keeps_it_and_pipes_have_none() {
+        let mut process = ProcessSpec::default();
+        process.set_env(Some(vec!["TERM=dumb".to_owned()]));
+        fit(&mut process, &request(true));
+        assert_eq!(process.env().as_ref().unwrap()[0], "TERM=dumb");
+        assert_eq!(process.env().as_ref().unwrap().len(), 2);
+        let mut process = ProcessSpec::default();
+        process.set_env(Some(Vec::new()));
+        fit(&mut process, &request(false));
+        assert_eq!(process.env().as_ref().unwrap().len(), 1);
+        assert_eq!(process.console_size(), None);
+    }
+
+    #[test]
+    fn what_runtimes_say_of_a_missing_program_is_said_in_a_few_words() {
+        for (why, expected) in [
+            (
+                "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable \
+                 file not found in $PATH: unknown",
+                "there is no program \"nope\" in the container",
+            ),
+            (
+                "executable file `nope` not found in $PATH: No such file or directory",
+                "there is no program \"nope\" in the container",
+            ),
+            (
+                "exec: \"nope\": permission denied",
+                "\"nope\" in the container may not be run: permission denied",
+            ),
+        ] {
+            let error = RuntimeError::Refused {
+                operation: "StartExec",
+                subject: "c".to_owned(),
+                why: why.to_owned(),
+            };
+            assert_eq!(plainly(error, &["nope".to_owned()]).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_no_more_is_exiting_and_this_one_is_not() {
+        assert!(!is_exiting(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        while !is_exiting(pid) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_exiting(pid));
+    }
+}
