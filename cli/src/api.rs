@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_protocol::error::{ErrorBody, Retry, is_clock_skew, retry_class};
 use longshore_protocol::sigv4::Call;
-use longshore_protocol::{AWS_JSON, ECS_TARGET, SSM_TARGET};
+use longshore_protocol::{AWS_JSON, ECS_TARGET, SSM_TARGET, session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,8 +20,6 @@ use crate::{clock, tls};
 
 pub use stream::Stream;
 
-/// The prefix of `X-Amz-Target` in calls of Longshore's own API.
-const LONGSHORE_TARGET: &str = "Longshore";
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a connection may take to stand.
@@ -329,7 +327,7 @@ impl Client {
         let (name, prefix) = match service {
             Service::Ecs => ("ecs", ECS_TARGET),
             Service::Ssm => ("ssm", SSM_TARGET),
-            Service::Longshore => ("ecs", LONGSHORE_TARGET),
+            Service::Longshore => ("ecs", session::TARGET),
         };
         let endpoint = self.endpoint(service);
         let target = format!("{prefix}.{operation}");

@@ -106,6 +106,9 @@ pub struct Run {
     #[arg(long = "override", value_name = "WHAT", help = format!("What to change for this run; may be repeated. {OVERRIDE_FORMS}"))]
     /// What to change.
     pub overrides: Vec<String>,
+    /// Let `longshore exec` run commands in the tasks' containers.
+    #[arg(long)]
+    pub enable_execute_command: bool,
     /// Wait until the tasks have stopped.
     #[arg(long)]
     pub wait: bool,
@@ -261,6 +264,7 @@ mod tests {
         Args::command().debug_assert();
         let parse = |line: &str| Args::try_parse_from(line.split(' '));
         parse("longshore run -f t.json --count 2 --override web:cpu=1 --override cpu=2 --wait").unwrap();
+        parse("longshore run web --enable-execute-command").unwrap();
         parse("longshore run web:3 --json").unwrap();
         parse("longshore exec 0a -c web -- sh -c x --help").unwrap();
         parse("longshore logs 0a --since 10m --cluster c -f").unwrap();

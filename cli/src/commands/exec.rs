@@ -2,24 +2,13 @@
 
 use std::process::ExitCode;
 
-use serde::Serialize;
+use longshore_protocol::ecs;
 
 use super::connect_to;
 use crate::args::Exec;
 use crate::error::{Error, NO_CODE};
 use crate::input::InputError;
-use crate::session::{self, Opened, SessionError, Started, Terms};
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ExecuteCommand<'a> {
-    cluster: &'a str,
-    task: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<&'a str>,
-    command: String,
-    interactive: bool,
-}
+use crate::session::{self, Opened, SessionError, Terms};
 
 /// Runs it, and ends with its exit code.
 ///
@@ -36,16 +25,16 @@ fn quoted(words: &[String]) -> Result<String, InputError> {
 
 async fn run(options: &Exec) -> Result<u32, Error> {
     let (client, cluster) = connect_to(options.env.as_deref(), options.cluster.as_deref())?;
-    let request = ExecuteCommand {
-        cluster: &cluster,
-        task: &options.task,
-        container: options.container.as_deref(),
+    let request = ecs::ExecuteCommandRequest {
+        cluster: Some(cluster),
+        task: Some(options.task.clone()),
+        container: options.container.clone(),
         // The agent splits it by the same rules.
-        command: quoted(&options.command)?,
+        command: Some(quoted(&options.command)?),
         // With pipes too: the API takes nothing else.
-        interactive: true,
+        interactive: Some(true),
     };
-    let started: Started = client.ecs("ExecuteCommand", &request).await?;
+    let started: ecs::ExecuteCommandResponse = client.ecs("ExecuteCommand", &request).await?;
     let terms = Terms {
         terminal: session::is_in_terminal(),
         input: true,
@@ -54,6 +43,6 @@ async fn run(options: &Exec) -> Result<u32, Error> {
         pieces.push((output, bytes));
         Ok(())
     };
-    let code = session::run(&client, Opened::try_from(started)?, terms, &mut show).await?;
+    let code = session::run(&client, Opened::try_from(started.session)?, terms, &mut show).await?;
     Ok(code.ok_or(SessionError::Ended)?)
 }

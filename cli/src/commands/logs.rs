@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use longshore_protocol::Timestamp;
 use longshore_protocol::data_channel::host::Output;
 use longshore_protocol::json_file::{Record, Stream};
-use serde::Serialize;
+use longshore_protocol::session::{StartLogsSessionRequest, StartLogsSessionResponse};
 
 use super::{connect_to, up_dir};
 use crate::admin::{self, LogQuery, SERVICE_DATA_DIR, SOCKET};
@@ -17,24 +17,12 @@ use crate::api::{ApiError, Client};
 use crate::args::Logs;
 use crate::error::Error;
 use crate::input::task_id;
-use crate::session::{self, Opened, Piece, SessionError, Started, Terms};
+use crate::session::{self, Opened, Piece, SessionError, Terms};
 use crate::settings::{SettingsError, UP_DIR};
 use crate::{out, up};
 
 /// The most bytes of a line: a record of the log is far below.
 const MAX_LINE: usize = 1024 * 1024;
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StartLogsSession<'a> {
-    cluster: &'a str,
-    task: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<&'a str>,
-    follow: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
-}
 
 pub(super) async fn logs(options: &Logs) -> Result<(), Error> {
     if options.socket.is_some() || options.env.is_some() {
@@ -64,12 +52,12 @@ fn is_out_of_reach(error: &ApiError) -> bool {
     error.is_silence() || is_away
 }
 
-async fn start(client: &Client, cluster: &str, options: &Logs) -> Result<Started, ApiError> {
-    let request = StartLogsSession {
-        cluster,
-        task: &options.task,
-        container: options.container.as_deref(),
-        follow: options.follow,
+async fn start(client: &Client, cluster: &str, options: &Logs) -> Result<StartLogsSessionResponse, ApiError> {
+    let request = StartLogsSessionRequest {
+        cluster: Some(cluster.to_owned()),
+        task: Some(options.task.clone()),
+        container: options.container.clone(),
+        follow: Some(options.follow),
         since: options
             .since
             .map(|since| Timestamp::from_millis(since.as_millisecond())),
@@ -77,7 +65,7 @@ async fn start(client: &Client, cluster: &str, options: &Logs) -> Result<Started
     client.longshore("StartLogsSession", &request).await
 }
 
-async fn of_any_machine(client: &Client, started: Started, json: bool) -> Result<(), Error> {
+async fn of_any_machine(client: &Client, started: StartLogsSessionResponse, json: bool) -> Result<(), Error> {
     let terms = Terms {
         terminal: false,
         input: false,
@@ -90,7 +78,7 @@ async fn of_any_machine(client: &Client, started: Started, json: bool) -> Result
             Ok(())
         }
     };
-    session::run(client, Opened::try_from(started)?, terms, &mut show).await?;
+    session::run(client, Opened::try_from(started.session)?, terms, &mut show).await?;
     Ok(())
 }
 

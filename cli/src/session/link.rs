@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_protocol::error::{Retry, retry_class};
 use longshore_protocol::session::RESUME_SECONDS;
-use serde::{Deserialize, Serialize};
+use longshore_protocol::ssm;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,20 +22,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// For the call by which a session is given up; who gave up does not wait long.
 const TERMINATE: Duration = Duration::from_secs(3);
-
-/// The answer that carries no token says that there is nothing to resume.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Resumed {
-    #[serde(default)]
-    token_value: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct SessionId<'a> {
-    session_id: &'a str,
-}
 
 /// What came of waiting.
 pub enum News {
@@ -134,8 +120,8 @@ impl<'a> Link<'a> {
     /// # Errors
     /// Why it could not be told: then it ends the session after some time by itself.
     pub async fn terminate(&self) -> Result<(), String> {
-        let session = SessionId {
-            session_id: &self.opened.session_id,
+        let session = ssm::TerminateSessionRequest {
+            session_id: Some(self.opened.session_id.clone()),
         };
         let call = self
             .client
@@ -175,14 +161,15 @@ async fn resume(
 }
 
 async fn once(client: &api::Client, opened: &mut Opened, id: Uuid, lost: &str) -> Result<Socket, DialError> {
-    let session = SessionId {
-        session_id: &opened.session_id,
+    let session = ssm::ResumeSessionRequest {
+        session_id: Some(opened.session_id.clone()),
     };
-    let resumed: Result<Resumed, ApiError> = client.ssm("ResumeSession", &session).await;
+    let resumed: Result<ssm::ResumeSessionResponse, ApiError> = client.ssm("ResumeSession", &session).await;
     let resumed = resumed.map_err(|error| match may_change(&error) {
         true => DialError::Later(error.to_string()),
         false => DialError::Never(error.into()),
     })?;
+    // An answer without one says that there is nothing to resume.
     let token = resumed.token_value.filter(|token| !token.is_empty());
     let gone = || DialError::Never(SessionError::Gone(lost.to_owned()));
     opened.token = token.ok_or_else(gone)?;

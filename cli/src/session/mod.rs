@@ -16,11 +16,10 @@ mod signals;
 mod socket;
 mod terminal;
 
-use longshore_protocol::data_channel;
 use longshore_protocol::data_channel::client::Said;
 use longshore_protocol::data_channel::host::{Now, Output};
 use longshore_protocol::data_channel::payload::Offer;
-use serde::Deserialize;
+use longshore_protocol::{data_channel, ecs};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -40,21 +39,6 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ".0");
 /// Ctrl-C, as a raw terminal gives it.
 const INTERRUPT: u8 = 3;
 
-/// What calls that start a session answer, as far as it matters here.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Started {
-    session: Option<StartedSession>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StartedSession {
-    session_id: String,
-    stream_url: String,
-    token_value: String,
-}
-
 /// Where a session is, and what lets us in.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -63,20 +47,22 @@ pub struct Opened {
     token: String,
 }
 
-impl TryFrom<Started> for Opened {
+/// From what the calls that start a session answer.
+impl TryFrom<Option<ecs::Session>> for Opened {
     type Error = SessionError;
 
-    fn try_from(started: Started) -> Result<Self, SessionError> {
-        let session = started.session.unwrap_or_default();
-        let wrong = |why: &str| SessionError::Answer(format!("{why} in streamUrl {:?}", session.stream_url));
-        let url = url::Url::parse(&session.stream_url).map_err(|error| wrong(&error.to_string()))?;
+    fn try_from(session: Option<ecs::Session>) -> Result<Self, SessionError> {
+        let session = session.unwrap_or_default();
+        let text = session.stream_url.unwrap_or_default();
+        let wrong = |why: &str| SessionError::Answer(format!("{why} in streamUrl {text:?}"));
+        let url = url::Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(url.scheme(), "ws" | "wss") || !url.has_host() {
             return Err(wrong("ws:// or wss:// and a host are needed"));
         }
         Ok(Self {
-            session_id: session.session_id,
+            session_id: session.session_id.unwrap_or_default(),
             url,
-            token: session.token_value,
+            token: session.token_value.unwrap_or_default(),
         })
     }
 }
