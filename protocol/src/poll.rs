@@ -23,8 +23,11 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const PATH: &str = "/v1/poll";
 /// The most assignments in one response.
 pub const MAX_ASSIGNMENTS: usize = 100;
-/// The most bytes of one response's body; one assignment alone is always less.
+/// The most bytes of one response's body; one assignment alone is always less. It has [`crate::shape::MAX_NODES`] objects
+/// and lists at most.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// The most objects and lists of one assignment.
+pub const MAX_ASSIGNMENT_NODES: usize = crate::shape::MAX_NODES / 2;
 /// The most bytes of one request's body: an inventory of a few thousand tasks.
 pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of [`Inventory::bodies`] in one request; the first is sent whatever its size.
@@ -97,8 +100,8 @@ pub struct Inventory {
     /// The list itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<InventoryTask>>,
-    /// Of the tasks that were asked for by [`PollResponse::want_tasks`], as many as fit into [`MAX_BODIES_BYTES`]. Only
-    /// with the list. An agent that sends none of those it was asked for has none to send.
+    /// Of the tasks that were asked for by [`PollResponse::want_tasks`], as many as fit into [`MAX_BODIES_BYTES`] and
+    /// [`crate::shape::MAX_NODES`]. Only with the list. An agent that sends none of those it was asked for has none to send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bodies: Vec<HeldTask>,
 }
@@ -197,7 +200,8 @@ pub struct PollResponse {
     /// What to send next, once the assignments are durable.
     #[serde(flatten)]
     pub cursor: Cursor,
-    /// In the order of their sequence numbers; at most [`MAX_ASSIGNMENTS`] and [`MAX_RESPONSE_BYTES`].
+    /// In the order of their sequence numbers; at most [`MAX_ASSIGNMENTS`], [`MAX_RESPONSE_BYTES`] and
+    /// [`crate::shape::MAX_NODES`].
     #[serde(default)]
     pub assignments: Vec<Assignment>,
     /// Whether the next poll shall carry the list of tasks.

@@ -3,8 +3,8 @@
 //!
 //! Limits: only lists and objects are counted; a text or a number takes at most ten times its bytes.
 
-/// The most objects and lists in the answer to a poll or to a call of a node, or in a poll. The smallest object that means
-/// something has 16 bytes, so a full poll's answer stays below it.
+/// The most objects and lists in the answer to a poll or to a call of a node, or in the bodies of a poll: whoever writes
+/// them cuts them to it by [`count`].
 pub const MAX_NODES: usize = 64 * 1024;
 /// How deep they may lie in each other; a task's definition has eight levels.
 pub const MAX_DEPTH: usize = 32;
@@ -20,24 +20,40 @@ pub enum InvalidShape {
     Depth,
 }
 
+/// Whether each bracket that is not quoted opens something.
+fn brackets(json: &[u8]) -> impl Iterator<Item = bool> {
+    let (mut quoted, mut escaped) = (false, false);
+    json.iter().filter_map(move |byte| {
+        match (quoted, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => quoted = !quoted,
+            (false, b'{' | b'[') => return Some(true),
+            (false, b'}' | b']') => return Some(false),
+            (true | false, _) => {}
+        }
+        None
+    })
+}
+
+/// How many objects and lists there are.
+#[must_use]
+pub fn count(json: &[u8]) -> usize {
+    brackets(json).filter(|opens| *opens).count()
+}
+
 /// Counts objects and lists, as much as their brackets tell: whether it is JSON at all is for its reader to say.
 ///
 /// # Errors
 /// [`InvalidShape`] if there are more than `most`, or deeper than [`MAX_DEPTH`].
 pub fn check(json: &[u8], most: usize) -> Result<(), InvalidShape> {
     let (mut nodes, mut depth) = (0_usize, 0_usize);
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in json {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => quoted = !quoted,
-            (false, b'{' | b'[') => {
-                nodes += 1;
-                depth += 1;
-            }
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            (true | false, _) => {}
+    for opens in brackets(json) {
+        if opens {
+            nodes += 1;
+            depth += 1;
+        } else {
+            depth = depth.saturating_sub(1);
         }
         if nodes > most {
             return Err(InvalidShape::Nodes(most));
@@ -60,7 +76,7 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
         assert_eq!(check(deep.as_bytes(), MAX_NODES), Err(InvalidShape::Depth));
         let full = format!("[{}{{}}]", "{},".repeat(8));
-        assert_eq!(check(full.as_bytes(), 10), Ok(()));
+        assert_eq!((check(full.as_bytes(), 10), count(full.as_bytes())), (Ok(()), 10));
         assert_eq!(check(full.as_bytes(), 9), Err(InvalidShape::Nodes(9)));
     }
 }

@@ -24,7 +24,7 @@ mod query;
 mod signal;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -242,13 +242,12 @@ impl Shim {
 
     /// Whether nobody needs to ask for a container any more: all have ended, and either never ran, of which there is nothing
     /// to tell that `delete` does not tell too, or their bundles are gone, without which containerd knows of none. So it is
-    /// when containerd gave up a container while it was being created: it called `delete`, and never Delete.
+    /// when containerd gave up a container while it was being created: it called `delete`, and never Delete. A record that is
+    /// still to be written keeps it here.
     #[must_use]
     pub fn is_forgotten(&self) -> bool {
         let containers = || self.table().containers.values().cloned().collect::<Vec<_>>();
-        let forgotten =
-            |container: &Arc<Container>| container.state().never_ran || is_gone(&container.bundle);
-        self.is_idle() && containers().iter().all(forgotten)
+        self.is_idle() && containers().iter().all(|container| container.is_forgotten())
     }
 
     /// Whether nothing more can come of any container: all have ended, and what they wrote is written.
@@ -258,12 +257,6 @@ impl Shim {
         let idle = table.containers.values().all(|container| container.is_done());
         idle && table.creating.is_empty() && self.reaper.processes() == 0
     }
-}
-
-/// Whether a path leads nowhere; one that can't be looked at may be there.
-fn is_gone(path: &Path) -> bool {
-    let found = std::fs::symlink_metadata(path);
-    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Decodes a request and has it answered.

@@ -17,6 +17,8 @@ pub struct Agent {
     process: Option<Process>,
     dir: PathBuf,
     environment: Vec<(&'static str, PathBuf)>,
+    /// The machine id that it sees, where that is another one than this machine's.
+    machine_id: Option<PathBuf>,
 }
 
 /// Nothing where the default is to be tested, which is to find Longshore's shim.
@@ -26,6 +28,15 @@ fn runtime() -> String {
         true => shim,
         false => String::new(),
     }
+}
+
+/// A program on a machine with this id and a `/run` of its own.
+fn elsewhere(machine_id: &Path, program: &Command) -> Command {
+    let script = "mount -t tmpfs run /run && mount --bind \"$0\" /etc/machine-id && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(machine_id);
+    command.arg(program.get_program()).args(program.get_args());
+    command
 }
 
 impl Agent {
@@ -66,7 +77,37 @@ impl Agent {
             process: None,
             dir,
             environment: Vec::new(),
+            machine_id: None,
         }
+    }
+
+    /// A copy of its disk in another machine: with another machine id, another `/run`, and nothing of what runs.
+    ///
+    /// # Panics
+    /// When it can't be copied.
+    #[must_use]
+    pub fn copied(&self, host: &Host) -> Self {
+        let dir = host.dir().join("copy");
+        run(Command::new("cp").arg("-a").arg(&self.dir).arg(&dir));
+        std::fs::remove_file(dir.join("log")).expect("the log of the other");
+        let machine_id = dir.join("machine-id");
+        std::fs::write(&machine_id, "0123456789abcdef0123456789abcdef\n").expect("a machine id");
+        let copy = Self {
+            process: None,
+            dir,
+            environment: self.environment.clone(),
+            machine_id: Some(machine_id),
+        };
+        copy.set("LONGSHORE_DATA_DIR", &copy.data_dir().display().to_string());
+        for (name, of_the_other) in [
+            ("LONGSHORE_CONTAINERD_NAMESPACE", host.containerd_namespace()),
+            ("LONGSHORE_CGROUP_PARENT", host.cgroup_parent()),
+        ] {
+            copy.set(name, &format!("{of_the_other}-copy"));
+        }
+        copy.set("LONGSHORE_BRIDGE", "lst1");
+        copy.set("LONGSHORE_BRIDGE_SUBNET", "10.212.0.0/24");
+        copy
     }
 
     /// The folder of CDI specs that this agent searches beside the usual ones.
@@ -101,6 +142,9 @@ impl Agent {
     /// Starts it.
     pub fn start(&mut self) {
         let mut command = self.command("run");
+        if let Some(id) = &self.machine_id {
+            command = elsewhere(id, &command);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::spawn("longshore-agent", &mut command, &self.log()));
     }

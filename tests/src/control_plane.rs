@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::host::Host;
-use crate::process::Process;
+use crate::process::{Process, run};
 use crate::{binaries, wait};
 
 /// The region that tests sign for: not the default one, so that a wrong default is seen.
@@ -92,6 +92,29 @@ impl ControlPlane {
         self.process.kill();
         self.process = Self::spawn(&self.dir, &self.address);
         self.until_ready().await;
+    }
+
+    /// Copies its data while it is away, and starts it again.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn back_up(&mut self) {
+        self.process.kill();
+        let (data, backup) = (self.dir.join("data"), self.dir.join("backup"));
+        run(Command::new("cp").arg("-a").arg(data).arg(backup));
+        self.start_again().await;
+    }
+
+    /// Kills it, and starts it with what [`Self::back_up`] has copied.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn restore(&mut self) {
+        self.process.kill();
+        let (data, backup) = (self.dir.join("data"), self.dir.join("backup"));
+        std::fs::remove_dir_all(&data).expect("its data");
+        run(Command::new("cp").arg("-a").arg(backup).arg(data));
+        self.start_again().await;
     }
 
     /// What `aws` and other clients need in their environment.

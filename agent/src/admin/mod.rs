@@ -5,11 +5,13 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/tasks` | [`Tasks`] |
 //! | `GET /v1/logs?task=ID&container=NAME&follow=true&tail=N` | [`Record`]s, one JSON object a line, as they come |
+//! | `GET /metrics` | OpenMetrics text; also at the TCP address that `LONGSHORE_METRICS_ADDRESS` names |
 //!
 //! An error is `{"message":…}` with a 4xx or 5xx status. Whoever may open the socket may read everything: it lies in a
 //! folder of mode 0700. Limits: [`server`]'s.
 
 mod client;
+pub mod metrics;
 mod query;
 mod server;
 

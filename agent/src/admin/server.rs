@@ -15,11 +15,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answers, LogQuery, Records, Refusal};
+use super::{Answers, LogQuery, Records, Refusal, metrics};
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
 const MAX_CONNECTIONS: usize = 32;
@@ -77,42 +78,95 @@ impl Server {
     /// # Errors
     /// None: a failed accept is logged and tried again.
     pub async fn run(self, answers: Arc<dyn Answers>, token: CancellationToken) -> Result<(), Infallible> {
-        let mut connections = JoinSet::new();
-        loop {
-            while connections.try_join_next().is_some() {}
-            tokio::select! {
-                () = token.cancelled() => break,
-                Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
-                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(serve(stream, Arc::clone(&answers)));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the admin socket could not take a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
-        // Connections end with their JoinSet. Nobody can reach a socket whose file is gone.
+        serve_all(&Door::Admin(self.listener), answers, token).await;
+        // Nobody can reach a socket whose file is gone.
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
 }
 
-async fn serve(stream: UnixStream, answers: Arc<dyn Answers>) {
-    let service = service_fn(move |request| answer(Arc::clone(&answers), request));
+/// Where somebody asks.
+enum Door {
+    /// Anything.
+    Admin(UnixListener),
+    /// For the metrics only.
+    Metrics(TcpListener),
+}
+
+impl Door {
+    async fn accept(&self) -> std::io::Result<Caller> {
+        Ok(match self {
+            Self::Admin(listener) => Caller::Admin(listener.accept().await?.0),
+            Self::Metrics(listener) => Caller::Metrics(listener.accept().await?.0),
+        })
+    }
+}
+
+enum Caller {
+    Admin(UnixStream),
+    Metrics(TcpStream),
+}
+
+/// What may be asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Everything,
+    Metrics,
+}
+
+/// Serves the metrics, and nothing else, until `token` is cancelled.
+pub(super) async fn serve_metrics(
+    listener: TcpListener,
+    answers: Arc<dyn Answers>,
+    token: CancellationToken,
+) {
+    serve_all(&Door::Metrics(listener), answers, token).await;
+}
+
+/// Takes connections until `token` is cancelled; those that there are end with it.
+async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            () = token.cancelled() => break,
+            Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
+            accepted = door.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok(Caller::Admin(stream)) => {
+                    connections.spawn(serve(stream, Scope::Everything, Arc::clone(&answers)));
+                }
+                Ok(Caller::Metrics(stream)) => {
+                    connections.spawn(serve(stream, Scope::Metrics, Arc::clone(&answers)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn serve<S>(stream: S, scope: Scope, answers: Arc<dyn Answers>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| answer(Arc::clone(&answers), scope, request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(DEADLINE)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection of the admin socket broke");
+        tracing::debug!(%error, "a connection broke");
     }
 }
 
-async fn answer(answers: Arc<dyn Answers>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let answer = tokio::time::timeout(DEADLINE, route(answers.as_ref(), &request)).await;
+async fn answer(
+    answers: Arc<dyn Answers>,
+    scope: Scope,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let answer = tokio::time::timeout(DEADLINE, route(answers.as_ref(), scope, &request)).await;
     let late = || Err(Refusal::Unavailable("the agent is busy; try again".to_owned()));
     Ok(match answer.unwrap_or_else(|_| late()) {
         Ok(response) => response,
@@ -120,7 +174,11 @@ async fn answer(answers: Arc<dyn Answers>, request: Request<Incoming>) -> Result
     })
 }
 
-async fn route(answers: &dyn Answers, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn route(
+    answers: &dyn Answers,
+    scope: Scope,
+    request: &Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path();
     if request.method() != Method::GET {
         return Err(Refusal::BadRequest(format!(
@@ -129,6 +187,15 @@ async fn route(answers: &dyn Answers, request: &Request<Incoming>) -> Result<Res
         )));
     }
     match path {
+        metrics::PATH => Ok(respond(
+            StatusCode::OK,
+            metrics::CONTENT_TYPE,
+            Full::from(metrics::scrape(answers).await?).boxed_unsync(),
+        )),
+        _ if scope == Scope::Metrics => Err(Refusal::NotFound(format!(
+            "there is no {path}; there is {}",
+            metrics::PATH
+        ))),
         "/v1/status" => Ok(json(StatusCode::OK, &answers.status().await)),
         "/v1/tasks" => Ok(json(StatusCode::OK, &answers.tasks().await?)),
         "/v1/logs" => {

@@ -38,7 +38,24 @@ impl Answers for Known {
     }
 
     async fn tasks(&self) -> Result<Tasks, Refusal> {
-        Ok(Tasks { tasks: vec![] })
+        let container = ContainerView {
+            name: "app".to_owned(),
+            runtime_id: "0".to_owned(),
+            last_status: "RUNNING".to_owned(),
+            health_status: "UNKNOWN".to_owned(),
+            restart_count: 2,
+            exit_code: None,
+            reason: None,
+        };
+        let task = TaskView {
+            task_arn: "arn".to_owned(),
+            task_definition_arn: "arn".to_owned(),
+            last_status: "RUNNING".to_owned(),
+            health_status: "UNKNOWN".to_owned(),
+            desired_status: "RUNNING".to_owned(),
+            containers: vec![container.clone(), container],
+        };
+        Ok(Tasks { tasks: vec![task] })
     }
 
     async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
@@ -88,7 +105,7 @@ async fn answers_go_to_the_owner_only_and_refusals_keep_their_words() {
     let status: Status = served.client.get("/v1/status").await.unwrap();
     assert_eq!(status, Known.status().await);
     let tasks: Tasks = served.client.get("/v1/tasks").await.unwrap();
-    assert_eq!(tasks.tasks, []);
+    assert_eq!(tasks, Known.tasks().await.unwrap());
     for (path, text) in [
         ("/v1/nothing", "there is no /v1/nothing"),
         ("/v1/logs?task=other", "there is no task other"),
@@ -131,4 +148,43 @@ async fn nobody_there_is_said_with_what_to_do() {
         error.to_string().contains("is `longshore-agent run` running"),
         "{error}"
     );
+}
+
+/// What a server says at a path, whole.
+async fn asked(address: std::net::SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_monitor_sees_the_node_and_nothing_else() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let token = CancellationToken::new();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(server::serve_metrics(listener, Arc::new(Known), token.clone()));
+    let answer = asked(address, "/metrics").await;
+    for line in [
+        "longshore_agent_info{version=\"0.1.0\",runtime=\"containerd 1.6.20\",cluster=\"default\"} 1",
+        "longshore_control_plane_connected 0",
+        "longshore_control_plane_link_change_timestamp_seconds 1767225600",
+        "longshore_runtime_up 1",
+        "longshore_node_healthy 1",
+        "longshore_tasks{status=\"RUNNING\"} 1",
+        "longshore_containers{status=\"RUNNING\"} 2",
+        "longshore_container_restarts 4",
+        "# EOF",
+    ] {
+        assert!(answer.lines().any(|each| each == line), "{line} in {answer}");
+    }
+    for path in ["/v1/status", "/v1/tasks", "/v1/logs?task=known"] {
+        assert!(asked(address, path).await.starts_with("HTTP/1.1 404 "), "{path}");
+    }
+    token.cancel();
+    serving.join_next().await.unwrap().unwrap();
 }

@@ -161,6 +161,10 @@ impl Agent {
         let admin = Server::bind(&admin::socket_path(&self.config.data_dir))?;
         let desk = Arc::new(self.desk(warnings, Arc::clone(&standing)));
         supervisor.spawn("admin", admin.run(Arc::clone(&desk) as _, token.clone()));
+        if let Some(address) = self.config.metrics_address {
+            let serving = admin::metrics::serve(address, Arc::clone(&desk) as _, token.clone());
+            supervisor.spawn("metrics", serving);
+        }
         let (offers, offered) = mpsc::channel(exec::OFFERS);
         let sessions = exec::Deps {
             link: Arc::clone(&self.link) as _,

@@ -14,7 +14,7 @@ mod reader;
 pub use forms::{ENDPOINT_FORM, endpoint};
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Config {
     pub exec: ExecConfig,
     /// `LONGSHORE_LOG`, else `ECS_LOGLEVEL` (`info`): what is logged, in the notation of `tracing`'s filters.
     pub log_filter: String,
+    /// `LONGSHORE_METRICS_ADDRESS` (none; with `ECS_ENABLE_PROMETHEUS_METRICS`, 127.0.0.1:51680): where metrics are served.
+    pub metrics_address: Option<SocketAddr>,
     /// The way out of this network.
     pub proxy: ProxyConfig,
 }

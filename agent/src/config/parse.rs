@@ -1,7 +1,7 @@
 //! From names and texts to [`Config`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The kernel's PID_MAX_LIMIT.
 const MAX_PIDS: u64 = 4_194_304;
 const MOST_SESSIONS: usize = 1000;
+
+/// Where the existing agent serves its metrics.
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 51680);
 
 const PATHS_FORM: &str = "absolute paths separated by colons";
 const PORTS_FORM: &str = "a JSON array of port numbers, such as [22,8080]";
@@ -68,6 +71,7 @@ impl Reader {
                 "is less than 1s; 3h is used",
             );
         }
+        let metrics_address = self.metrics_address();
         let runtime_form =
             "the name of a containerd shim, such as io.containerd.runc.v2, or an absolute path";
         Config {
@@ -103,7 +107,7 @@ impl Reader {
                 .unwrap_or_else(|| PathBuf::from("longshore-log")),
             network: self.network(&data_dir),
             image: self.image(),
-            resources: self.resources(),
+            resources: self.resources(metrics_address),
             stop_timeout: self.duration("ECS_CONTAINER_STOP_TIMEOUT", 30 * SECOND),
             start_timeout: self.at_least("ECS_CONTAINER_START_TIMEOUT", 45 * SECOND, 3 * MINUTE),
             create_timeout: self.at_least("ECS_CONTAINER_CREATE_TIMEOUT", MINUTE, 4 * MINUTE),
@@ -119,6 +123,7 @@ impl Reader {
             task_pids_limit: self.pids_limit(),
             exec: self.exec(),
             log_filter: self.log_filter(),
+            metrics_address,
             proxy: self.proxy(),
             data_dir,
         }
@@ -222,7 +227,7 @@ impl Reader {
         }
     }
 
-    fn resources(&mut self) -> ResourceConfig {
+    fn resources(&mut self, metrics: Option<SocketAddr>) -> ResourceConfig {
         let mut reserved_memory = self
             .parsed("ECS_RESERVED_MEMORY", "a number of MiB", |text| {
                 text.parse::<u64>().ok()
@@ -232,10 +237,12 @@ impl Reader {
             reserved_memory = 0;
             self.warn("ECS_RESERVED_MEMORY", "is more than 65535; nothing is reserved");
         }
+        let mut reserved_ports = self
+            .parsed("ECS_RESERVED_PORTS", PORTS_FORM, json)
+            .unwrap_or_else(|| vec![22, 51678, 51679]);
+        reserved_ports.extend(metrics.map(|address| address.port()));
         ResourceConfig {
-            reserved_ports: self
-                .parsed("ECS_RESERVED_PORTS", PORTS_FORM, json)
-                .unwrap_or_else(|| vec![22, 51678, 51679]),
+            reserved_ports,
             reserved_ports_udp: self
                 .parsed("ECS_RESERVED_PORTS_UDP", PORTS_FORM, json)
                 .unwrap_or_default(),
@@ -291,6 +298,13 @@ impl Reader {
         filter
             .or(level.map(str::to_owned))
             .unwrap_or_else(|| "info".to_owned())
+    }
+
+    fn metrics_address(&mut self) -> Option<SocketAddr> {
+        let enabled = self.flag("ECS_ENABLE_PROMETHEUS_METRICS");
+        let form = "an address and a port, such as 127.0.0.1:51680";
+        let named = self.parsed("LONGSHORE_METRICS_ADDRESS", form, |text| text.parse().ok());
+        named.or_else(|| enabled.then_some(METRICS))
     }
 
     fn proxy(&mut self) -> ProxyConfig {

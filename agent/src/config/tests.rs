@@ -60,6 +60,9 @@ fn effect(name: &str, config: &Config) -> String {
         "LONGSHORE_CNI_BIN_DIRS" => format!("{:?}", config.network.plugin_dirs),
         "LONGSHORE_RUNTIME" => config.runtime.clone().unwrap_or_default(),
         "LONGSHORE_OCI_RUNTIME" => config.oci_runtime.clone().unwrap_or_default(),
+        "ECS_ENABLE_PROMETHEUS_METRICS" | "LONGSHORE_METRICS_ADDRESS" => {
+            format!("{:?}", config.metrics_address)
+        }
         "ECS_EXTERNAL" => "EXTERNAL".to_owned(),
         _ => panic!("the table has no column for {name}"),
     }
@@ -100,6 +103,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("ECS_TASK_PIDS_LIMIT", "0", "None"),
     ("ECS_TASK_PIDS_LIMIT", "4194305", "None !"),
     ("ECS_TASK_PIDS_LIMIT", "-1", "-"),
+    ("ECS_ENABLE_PROMETHEUS_METRICS", "true", "Some(127.0.0.1:51680)"),
+    ("ECS_ENABLE_PROMETHEUS_METRICS", "false", "None"),
+    ("LONGSHORE_METRICS_ADDRESS", "[::1]:9100", "Some([::1]:9100)"),
+    ("LONGSHORE_METRICS_ADDRESS", "9100", "-"),
     ("ECS_RESERVED_MEMORY", "65535", "65535"),
     ("ECS_RESERVED_MEMORY", "70000", "0 !"),
     ("ECS_RESERVED_MEMORY", "1GiB", "-"),

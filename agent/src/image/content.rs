@@ -143,11 +143,11 @@ pub async fn read(client: &Client, digest: &Digest, limit: usize) -> Result<Opti
     }
 }
 
-/// A blob of any length, part by part. Its digest is not checked again.
-pub async fn parts(client: &Client, digest: &Digest) -> Result<Parts, CallError> {
+/// A blob of any length, part by part, from a byte of it on. Its digest is not checked again.
+pub async fn parts(client: &Client, digest: &Digest, offset: u64) -> Result<Parts, CallError> {
     let request = ReadContentRequest {
         digest: digest.to_string(),
-        offset: 0,
+        offset: i64::try_from(offset).unwrap_or(i64::MAX),
         size: 0,
     };
     let mut service = client.content();

@@ -8,7 +8,7 @@ use super::desk::{Desk, Had, Outcome, Takeoff};
 use super::digest::Digest;
 use super::failure::Failure;
 use super::holds::{Leases, PullLease};
-use super::measure::{Scales, Total};
+use super::measure::Scales;
 use super::pull::{DOCUMENT_DEADLINE, Local, Puller, Ready};
 use super::record::{self, Record};
 use super::registry::{Fetched, Registries};
@@ -90,6 +90,7 @@ impl Inner {
         if let Some(lease) = lease {
             self.leases.end_pull(lease, resumable).await;
         }
+        self.leases.tidy(&self.desk).await;
     }
 
     async fn tries(&self, errand: &Errand) -> Outcome {
@@ -247,7 +248,6 @@ impl Inner {
             progress: &errand.takeoff.progress,
             room: &self.room,
             scales: &self.scales,
-            total: Total::default(),
             given: document.map(|document| (digest.clone(), document)),
             wrote: AtomicBool::new(false),
         };

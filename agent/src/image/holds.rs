@@ -4,6 +4,9 @@
 //! and its name stands for something else (or nothing). So a container that starts from an image that is here costs
 //! containerd no write, and no collection, new pull of the same tag, or `ctr image rm` takes the layers of a container
 //! that is about to be made. (A container that exists keeps its layers by its own record.)
+//!
+//! Invariant: a snapshot has one lease of an image at most. Before one is made, those that earlier runs or calls that broke
+//! off have left are taken over; while containerd can't list them, none is made.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,14 +27,25 @@ const CHAIN_LABEL: &str = "longshore.chain";
 const LEFTOVERS: Duration = Duration::from_secs(60 * 60);
 
 /// Makes and ends leases.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Leases {
     /// containerd.
     pub client: Client,
     /// Of whose containers the images are.
-    pub snapshotter: String,
+    snapshotter: String,
     /// Which agent this is.
     pub instance: String,
+    /// Held by whoever makes, ends or looks for leases of images, so that none is taken for another's.
+    book: tokio::sync::Mutex<Book>,
+}
+
+/// What is known of containerd's leases of images.
+#[derive(Debug, Default)]
+struct Book {
+    /// Whether the desk has each of them.
+    complete: bool,
+    /// The snapshots of those that were taken over and whose names may stand for something else by now.
+    unswept: Vec<Digest>,
 }
 
 /// The leases of a pull.
@@ -44,6 +58,16 @@ pub struct PullLease {
 }
 
 impl Leases {
+    /// Touches nothing yet.
+    pub fn new(client: Client, snapshotter: String, instance: String) -> Self {
+        Self {
+            client,
+            snapshotter,
+            instance,
+            book: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// A lease for the pull of `name`, with `life` for it to end.
     pub async fn begin_pull(
         &self,
@@ -68,34 +92,36 @@ impl Leases {
     pub async fn end_pull(&self, lease: PullLease, resumable: bool) {
         let own = (!resumable).then_some(lease.id);
         for id in lease.left.into_iter().chain(own) {
-            self.end(&id).await;
+            // One that can't be ended now is ended by the next pull, or expires.
+            let _ = self.end(&id).await;
         }
     }
 
-    /// Has an image's snapshots stay; true if a lease had to be made for that.
+    /// Has an image's snapshots stay; false if they did all the time.
     pub async fn hold(&self, desk: &Desk, takeoff: &Takeoff, ready: &Ready) -> Result<bool, CallError> {
         if desk.reserve(takeoff, &ready.chain_id).is_some() {
             return Ok(false);
+        }
+        let mut book = self.book.lock().await;
+        self.adopt(desk, &mut book).await?;
+        if desk.reserve(takeoff, &ready.chain_id).is_some() {
+            return Ok(true);
         }
         let id = format!("longshore-image-{}", uuid::Uuid::new_v4());
         let mut labels = self.labels("image", &takeoff.name);
         labels.insert(DIGEST_LABEL.to_owned(), ready.target.digest.to_string());
         labels.insert(CHAIN_LABEL.to_owned(), ready.chain_id.to_string());
+        // An answer that does not come leaves it open whether there is a lease.
+        book.complete = false;
         self.client.ensure_lease(&id, labels).await?;
-        let snapshot = Resource::Snapshot {
-            snapshotter: self.snapshotter.clone(),
-            key: ready.chain_id.to_string(),
-        };
-        self.client.hold(&id, &snapshot).await?;
+        self.keep(&id, &ready.chain_id).await?;
         let lease = HoldLease {
-            id: id.clone(),
+            id,
             name: takeoff.name.clone(),
             digest: ready.target.digest.clone(),
         };
-        if !desk.adopt(ready.chain_id.clone(), lease) {
-            // Another name of the same image was held in the meantime.
-            self.end(&id).await;
-        }
+        desk.adopt(ready.chain_id.clone(), lease);
+        book.complete = true;
         Ok(true)
     }
 
@@ -107,47 +133,75 @@ impl Leases {
         match record::get(&self.client, &lease.name).await {
             Ok(Some(record)) if record.target.digest == lease.digest => {}
             Ok(_) => {
+                let mut book = self.book.lock().await;
                 if let Some(lease) = desk.forget_idle_lease(chain_id) {
-                    self.end(&lease.id).await;
+                    let complete = std::mem::replace(&mut book.complete, false);
+                    book.complete = self.end(&lease.id).await.is_ok() && complete;
                 }
             }
             Err(error) => tracing::warn!(%error, "a lease is kept, since its image can't be looked up"),
         }
     }
 
-    /// Takes over the leases that an earlier run of this agent has left.
-    pub async fn adopt(&self, desk: &Desk) {
-        let leases = match self.client.list_leases(vec![self.filter("image")]).await {
-            Ok(leases) => leases,
-            Err(error) => {
-                tracing::warn!(%error, "the leases of an earlier run can't be listed");
-                return;
+    /// Takes over leases that are left, and ends those of them that are for nothing.
+    pub async fn tidy(&self, desk: &Desk) {
+        let unswept = {
+            let mut book = self.book.lock().await;
+            if let Err(error) = self.adopt(desk, &mut book).await {
+                tracing::warn!(%error, "leases that were left are taken over later");
             }
+            std::mem::take(&mut book.unswept)
         };
-        for (id, labels) in leases {
+        for chain_id in unswept {
+            self.sweep(desk, &chain_id).await;
+        }
+    }
+
+    /// Has the desk know every lease that containerd has, of earlier runs and of calls that broke off.
+    async fn adopt(&self, desk: &Desk, book: &mut Book) -> Result<(), CallError> {
+        if book.complete {
+            return Ok(());
+        }
+        for (id, labels) in self.client.list_leases(vec![self.filter("image")]).await? {
+            if desk.owns(&id) {
+                continue;
+            }
             let digest = |label: &str| labels.get(label).and_then(|text| text.parse::<Digest>().ok());
             let (Some(chain_id), Some(digest)) = (digest(CHAIN_LABEL), digest(DIGEST_LABEL)) else {
-                self.end(&id).await;
+                self.end(&id).await?;
                 continue;
             };
+            // Who made it may have got no further.
+            self.keep(&id, &chain_id).await?;
             let lease = HoldLease {
                 id: id.clone(),
                 name: labels.get(NAME_LABEL).cloned().unwrap_or_default(),
                 digest,
             };
             match desk.adopt(chain_id.clone(), lease) {
-                true => self.sweep(desk, &chain_id).await,
-                false if desk.owns(&id) => {}
-                false => self.end(&id).await,
+                true => book.unswept.push(chain_id),
+                false => self.end(&id).await?,
             }
         }
+        book.complete = true;
+        Ok(())
     }
 
-    /// A lease that can't be ended now is ended by the next run.
-    async fn end(&self, id: &str) {
-        if let Err(error) = self.client.delete_lease(id, false).await {
+    /// Has a lease hold a snapshot, and with it those below.
+    async fn keep(&self, id: &str, chain_id: &Digest) -> Result<(), CallError> {
+        let snapshot = Resource::Snapshot {
+            snapshotter: self.snapshotter.clone(),
+            key: chain_id.to_string(),
+        };
+        self.client.hold(id, &snapshot).await
+    }
+
+    async fn end(&self, id: &str) -> Result<(), CallError> {
+        let ended = self.client.delete_lease(id, false).await;
+        if let Err(error) = &ended {
             tracing::warn!(%error, "a lease is left");
         }
+        ended
     }
 
     fn labels(&self, kind: &str, name: &str) -> HashMap<String, String> {

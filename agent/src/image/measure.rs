@@ -2,16 +2,20 @@
 //!
 //! containerd unpacks by itself and has no bound, so each layer is unpacked here first, into nothing but a count. That
 //! costs no disk, and is done while other layers still come. What is counted is what containerd would read: it tells
-//! gzip and zstd by their first bytes, whatever the media type says, and goes on through every member and frame.
+//! gzip and zstd by their first bytes, whatever the media type says, and goes on through every member and frame. To the
+//! bytes of the archive come the holes of its sparse files ([`archive`]), which containerd fills.
 //!
-//! Limits: zstd with a window of more than 128 MiB is refused, as by `zstd` itself. Layers that other clients of
-//! containerd have unpacked are not counted.
+//! Invariants: each layer of an image is counted, whoever fetched or unpacked it and in which try, so that the limit is one
+//! for the whole image; a layer that is counted has no download wait for it, and no other layer for longer than a part.
+//!
+//! Limits: zstd with a window of more than 128 MiB is refused, as by `zstd` itself. A file that is shorter than a block
+//! of the disk counts as its bytes and its header.
 
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod archive;
+mod meter;
 
-use flate2::write::MultiGzDecoder;
+use std::collections::HashMap;
+
 use tokio::sync::Semaphore;
 
 use super::PullError;
@@ -19,14 +23,20 @@ use super::content;
 use super::digest::Digest;
 use super::manifest::Descriptor;
 use crate::config::ImageLimits;
-use crate::containerd::Client;
+use crate::containerd::{CallError, Client};
 
-/// Layers that are measured at the same time: each takes a core, and with zstd as much memory as its window.
+use meter::{Meter, Window};
+
+/// Parts of layers that are counted at the same time: each takes a core.
 const AT_ONCE: usize = 2;
-/// The binary logarithm of the largest window.
-const WINDOW_LOG: u32 = 27;
-/// How many bytes tell how a layer is packed.
-const MAGIC: usize = 4;
+/// Layers that are being counted: each may have a window in memory.
+const LAYERS: usize = 16;
+/// Those of them that may have a wide window.
+const WIDE: usize = 1;
+/// What a layer was counted to have, in bytes: on its blob, since the same bytes always unpack to the same.
+const SIZE_LABEL: &str = "longshore.unpacked-size";
+/// To leave out fewer bytes of a layer than this costs more than to read them.
+const WORTH_LEAVING_OUT: u64 = 8 << 20;
 
 /// A limit that an image is beyond.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +57,22 @@ pub enum Excess {
 pub struct Scales {
     limits: ImageLimits,
     turns: Semaphore,
+    layers: Semaphore,
+    wide: Semaphore,
 }
 
-/// What has been measured of one image.
-#[derive(Clone, Debug, Default)]
-pub struct Total(Arc<AtomicU64>);
+/// A count that was not finished.
+enum Stopped {
+    Failed(PullError),
+    /// It can't be unpacked, with this window at least.
+    Unpack(PullError),
+}
+
+impl From<CallError> for Stopped {
+    fn from(error: CallError) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 impl Scales {
     /// With these limits.
@@ -60,6 +81,8 @@ impl Scales {
         Self {
             limits,
             turns: Semaphore::new(AT_ONCE),
+            layers: Semaphore::new(LAYERS),
+            wide: Semaphore::new(WIDE),
         }
     }
 
@@ -72,9 +95,9 @@ impl Scales {
         let mut total = 0_u64;
         for layer in layers {
             total = total.saturating_add(layer.size);
-            let excess = if over(layer.size, self.limits.layer) {
+            let excess = if meter::over(layer.size, self.limits.layer) {
                 Excess::Layer(self.limits.layer)
-            } else if over(total, self.limits.image) {
+            } else if meter::over(total, self.limits.image) {
                 Excess::Image(self.limits.image)
             } else {
                 continue;
@@ -84,18 +107,61 @@ impl Scales {
         Ok(())
     }
 
-    /// Counts what a layer that is in the store unpacks to.
+    /// What a layer that is in the store unpacks to, in bytes; `before` is what the layers before it in its image do. It
+    /// is counted once, and then known.
     ///
     /// # Errors
     /// [`PullError::TooBig`] where a limit is passed, [`PullError::Unpack`] if it can't be unpacked,
     /// [`PullError::Store`] if it can't be read.
-    pub async fn measure(&self, client: &Client, layer: &Digest, total: &Total) -> Result<(), PullError> {
-        let _turn = self.turns.acquire().await;
-        let mut parts = content::parts(client, layer).await?;
-        let mut meter = Meter::new(self.limits, total.clone());
+    pub async fn measure(&self, client: &Client, layer: &Descriptor, before: u64) -> Result<u64, PullError> {
+        let info = content::info(client, &layer.digest).await?;
+        let known = info.and_then(|info| info.labels.get(SIZE_LABEL)?.parse().ok());
+        if let Some(known) = known {
+            return match meter::excess(&self.limits, layer.size, known, before) {
+                None => Ok(known),
+                Some(excess) => Err(too_big(&layer.digest, excess)),
+            };
+        }
+        // They are never closed.
+        let _layer = self.layers.acquire().await;
+        let counted = match self.count(client, layer, before, Window::Usual).await {
+            // It may be that it wants a wider one. That costs time and memory only where something is odd.
+            Err(Stopped::Unpack(_)) => {
+                let _wide = self.wide.acquire().await;
+                self.count(client, layer, before, Window::Wide).await
+            }
+            other => other,
+        };
+        let counted = counted.map_err(|stopped| match stopped {
+            Stopped::Failed(error) | Stopped::Unpack(error) => error,
+        })?;
+        let label = HashMap::from([(SIZE_LABEL.to_owned(), counted.to_string())]);
+        content::label(client, &layer.digest, label).await?;
+        Ok(counted)
+    }
+
+    async fn count(
+        &self,
+        client: &Client,
+        layer: &Descriptor,
+        before: u64,
+        window: Window,
+    ) -> Result<u64, Stopped> {
+        let unpack = |why: String| {
+            Stopped::Unpack(PullError::Unpack {
+                layer: layer.digest.clone(),
+                why,
+            })
+        };
+        let mut meter = Meter::new(self.limits, before, window);
+        let mut at = 0_u64;
+        let mut parts = content::parts(client, &layer.digest, at).await?;
         loop {
             let part = parts.next().await?;
             let last = part.is_none();
+            at = at.saturating_add(part.as_ref().map_or(0, |part| part.len() as u64));
+            // For a part, so that a large layer holds up no other for longer than that.
+            let turn = self.turns.acquire().await;
             // Not on the threads that serve other tasks; a part ends soon, since the limits end it.
             let step = tokio::task::spawn_blocking(move || {
                 let done = match part {
@@ -105,21 +171,29 @@ impl Scales {
                 (meter, done)
             });
             let done;
-            (meter, done) = step.await.map_err(|error| PullError::Unpack {
-                layer: layer.clone(),
-                why: error.to_string(),
-            })?;
+            (meter, done) = step.await.map_err(|error| unpack(error.to_string()))?;
+            drop(turn);
             if let Err(error) = done {
                 return Err(match meter.excess() {
-                    Some(excess) => too_big(layer, excess),
-                    None => PullError::Unpack {
-                        layer: layer.clone(),
-                        why: error.to_string(),
-                    },
+                    Some(excess) => Stopped::Failed(too_big(&layer.digest, excess)),
+                    None => unpack(error.to_string()),
                 });
             }
+            let left = layer.size.saturating_sub(at);
+            let idle = meter.idle().min(left);
             if last {
-                return Ok(());
+                return Ok(meter.unpacked());
+            }
+            // What a plain layer's files have in them says nothing of their size.
+            if idle >= WORTH_LEAVING_OUT {
+                if let Some(excess) = meter.skip(idle) {
+                    return Err(Stopped::Failed(too_big(&layer.digest, excess)));
+                }
+                at = at.saturating_add(idle);
+                if at == layer.size {
+                    return Ok(meter.unpacked());
+                }
+                parts = content::parts(client, &layer.digest, at).await?;
             }
         }
     }
@@ -132,149 +206,7 @@ fn too_big(layer: &Digest, excess: Excess) -> PullError {
     }
 }
 
-/// Whether a limit, of which 0 is none, is passed.
-fn over(bytes: u64, limit: u64) -> bool {
-    limit > 0 && bytes > limit
-}
-
-/// Counts what one layer unpacks to.
-struct Meter {
-    head: Vec<u8>,
-    packing: Option<Packing>,
-    count: Option<Count>,
-}
-
-enum Packing {
-    Plain(Count),
-    Gzip(Box<MultiGzDecoder<Count>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Count>>),
-}
-
-impl Meter {
-    fn new(limits: ImageLimits, total: Total) -> Self {
-        Self {
-            head: Vec::new(),
-            packing: None,
-            count: Some(Count {
-                limits,
-                total,
-                packed: 0,
-                unpacked: 0,
-                excess: None,
-            }),
-        }
-    }
-
-    fn add(&mut self, part: &[u8]) -> std::io::Result<()> {
-        if let Some(packing) = &mut self.packing {
-            return packing.add(part);
-        }
-        self.head.extend_from_slice(part);
-        match self.head.len() < MAGIC {
-            true => Ok(()),
-            false => self.begin(),
-        }
-    }
-
-    fn begin(&mut self) -> std::io::Result<()> {
-        let Some(count) = self.count.take() else {
-            return Ok(());
-        };
-        let head = std::mem::take(&mut self.head);
-        let packing = self.packing.insert(Packing::of(&head, count)?);
-        packing.add(&head)
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        self.begin()?;
-        match &mut self.packing {
-            Some(Packing::Gzip(decoder)) => decoder.try_finish(),
-            Some(Packing::Zstd(decoder)) => decoder.flush(),
-            Some(Packing::Plain(_)) | None => Ok(()),
-        }
-    }
-
-    fn excess(&mut self) -> Option<Excess> {
-        self.packing
-            .as_mut()
-            .and_then(|packing| packing.count().excess.take())
-    }
-}
-
-impl Packing {
-    fn of(head: &[u8], count: Count) -> std::io::Result<Self> {
-        Ok(match head {
-            [0x1f, 0x8b, 0x08, ..] => Self::Gzip(Box::new(MultiGzDecoder::new(count))),
-            // A frame, or one that is to be skipped.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                let mut decoder = zstd::stream::write::Decoder::new(count)?;
-                decoder.window_log_max(WINDOW_LOG)?;
-                Self::Zstd(Box::new(decoder))
-            }
-            _ => Self::Plain(count),
-        })
-    }
-
-    fn count(&mut self) -> &mut Count {
-        match self {
-            Self::Plain(count) => count,
-            Self::Gzip(decoder) => decoder.get_mut(),
-            Self::Zstd(decoder) => decoder.get_mut(),
-        }
-    }
-
-    fn add(&mut self, part: &[u8]) -> std::io::Result<()> {
-        let count = self.count();
-        count.packed = count.packed.saturating_add(part.len() as u64);
-        match self {
-            Self::Plain(count) => count.write_all(part),
-            Self::Gzip(decoder) => decoder.write_all(part),
-            Self::Zstd(decoder) => decoder.write_all(part),
-        }
-    }
-}
-
-/// Where unpacked bytes go: nowhere.
-struct Count {
-    limits: ImageLimits,
-    total: Total,
-    packed: u64,
-    unpacked: u64,
-    excess: Option<Excess>,
-}
-
-impl Count {
-    fn check(&self, total: u64) -> Option<Excess> {
-        let limits = &self.limits;
-        let proportion = self.packed.saturating_mul(limits.ratio).max(limits.ratio_from);
-        if over(self.unpacked, limits.layer) {
-            Some(Excess::Layer(limits.layer))
-        } else if over(total, limits.image) {
-            Some(Excess::Image(limits.image))
-        } else if limits.ratio > 0 && self.unpacked > proportion {
-            Some(Excess::Ratio(limits.ratio))
-        } else {
-            None
-        }
-    }
-}
-
-impl Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let length = bytes.len() as u64;
-        self.unpacked = self.unpacked.saturating_add(length);
-        let before = self.total.0.fetch_add(length, Ordering::Relaxed);
-        self.excess = self.check(before.saturating_add(length));
-        match self.excess {
-            None => Ok(bytes.len()),
-            Some(_) => Err(std::io::Error::other("it is too big")),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One try to have an image: documents, configuration, layers, snapshots.
 //!
 //! Invariants: everything is made under a lease, so that nothing is collected while there is no record yet; layers
-//! come side by side and are unpacked in order while later ones still come; what is here is not fetched.
+//! come side by side, and are counted and unpacked in order while later ones still come; what is here is not fetched.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::content::{self, Ingest, Opened, Wanted};
 use super::digest::{Digest, chain_ids};
 use super::manifest::{Configuration, DOCUMENT_LIMIT, Descriptor, Document};
-use super::measure::{Scales, Total};
+use super::measure::Scales;
 use super::progress::Progress;
 use super::registry::{Blob, Fetched, Registries, RegistryError};
 use super::room::Room;
@@ -66,8 +66,6 @@ pub struct Puller<'a> {
     pub room: &'a Room,
     /// What images may unpack to.
     pub scales: &'a Scales,
-    /// What has been measured of this one.
-    pub total: Total,
     /// A document that has come already.
     pub given: Option<(Digest, Fetched)>,
     /// Set once something was written.
@@ -116,7 +114,7 @@ impl Puller<'_> {
         Ok(configuration)
     }
 
-    /// Fetches the layers side by side, and unpacks each as soon as it and those below are there.
+    /// Fetches the layers side by side, counts each as soon as it and those below are there, and then unpacks it.
     async fn layers(&self, chosen: &Chosen, diff_ids: &[Digest], chain: &[Digest]) -> Result<(), PullError> {
         let blobs = &chosen.manifest.layers;
         let parents = std::iter::once(None).chain(chain.iter().map(Some));
@@ -136,6 +134,7 @@ impl Puller<'_> {
         let sizes = blobs.iter().map(|blob| blob.size);
         self.progress.begin(sizes.fold(0, u64::saturating_add));
         let (here, arrivals) = watch::channel(HashSet::new());
+        let (counted, counts) = watch::channel(0);
         // Boxed, since the compiler can't tell that futures of borrowed layers may change threads.
         let fetches: Vec<_> = layers
             .iter()
@@ -144,37 +143,52 @@ impl Puller<'_> {
         let fetched = stream::iter(fetches)
             .buffer_unordered(PARALLEL)
             .try_collect::<()>();
-        let unpacked = self.unpack(&layers, arrivals);
+        // Apart from the downloads, so that none waits for a count.
+        let measured = self.measure(&layers, arrivals, &counted);
+        let unpacked = self.unpack(&layers, counts);
         let fetched = async {
             fetched.await?;
             self.progress.doing("unpacking");
             Ok(())
         };
-        futures_util::try_join!(fetched, unpacked).map(drop)
+        futures_util::try_join!(fetched, measured, unpacked).map(drop)
     }
 
     async fn arrive(&self, layer: Layer<'_>, here: &watch::Sender<HashSet<Digest>>) -> Result<(), PullError> {
         let label = ("containerd.io/uncompressed".to_owned(), layer.diff_id.to_string());
         self.fetch("layer", layer.blob, HashMap::from([label])).await?;
-        if !self.unpacker.has(layer.chain_id).await? {
-            self.scales
-                .measure(&self.client, &layer.blob.digest, &self.total)
-                .await?;
-        }
         here.send_modify(|here| {
             here.insert(layer.blob.digest.clone());
         });
         Ok(())
     }
 
-    async fn unpack(
+    /// Counts what the layers unpack to, one after the other, and says how many are within the limits.
+    async fn measure(
         &self,
         layers: &[Layer<'_>],
         mut arrivals: watch::Receiver<HashSet<Digest>>,
+        counted: &watch::Sender<usize>,
     ) -> Result<(), PullError> {
+        let mut before = 0_u64;
         for layer in layers {
             // Whoever tells of arrivals lives as long as this.
             let _ = arrivals.wait_for(|here| here.contains(&layer.blob.digest)).await;
+            let size = self.scales.measure(&self.client, layer.blob, before).await?;
+            before = before.saturating_add(size);
+            counted.send_modify(|counted| *counted += 1);
+        }
+        Ok(())
+    }
+
+    async fn unpack(
+        &self,
+        layers: &[Layer<'_>],
+        mut counts: watch::Receiver<usize>,
+    ) -> Result<(), PullError> {
+        for (index, layer) in layers.iter().enumerate() {
+            // Whoever counts lives as long as this.
+            let _ = counts.wait_for(|counted| *counted > index).await;
             self.unpacker.unpack(*layer).await?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! [`Images`] on containerd: one pull for all who ask for the same image, each with its own progress and way out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -39,7 +38,6 @@ pub struct Node {
 pub struct ContainerdImages {
     inner: Arc<Inner>,
     pulls: TaskTracker,
-    adopted: AtomicBool,
 }
 
 impl ContainerdImages {
@@ -59,11 +57,7 @@ impl ContainerdImages {
                 snapshotter: node.snapshotter.clone(),
                 deadline: config.pull_timeout,
             },
-            leases: Leases {
-                client: client.clone(),
-                snapshotter: node.snapshotter,
-                instance: node.instance,
-            },
+            leases: Leases::new(client.clone(), node.snapshotter, node.instance),
             room: Room::default(),
             scales: Scales::new(config.limits),
             machine: Machine::new(&node.architecture, &node.variant),
@@ -76,7 +70,6 @@ impl ContainerdImages {
         Self {
             inner: Arc::new(inner),
             pulls: TaskTracker::new(),
-            adopted: AtomicBool::new(false),
         }
     }
 
@@ -92,11 +85,6 @@ impl ContainerdImages {
         self.pulls.spawn(async move {
             inner.run(Errand::new(reference, takeoff)).await;
         });
-        if !self.adopted.swap(true, Ordering::Relaxed) {
-            let inner = Arc::clone(&self.inner);
-            self.pulls
-                .spawn(async move { inner.leases.adopt(&inner.desk).await });
-        }
     }
 }
 

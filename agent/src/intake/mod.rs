@@ -67,6 +67,14 @@ impl Judged {
         }
     }
 
+    /// The tasks that are here and that an order is about.
+    pub fn ordered(&self) -> impl Iterator<Item = &TaskArn> {
+        self.arrivals.iter().filter_map(|arrival| match arrival {
+            Arrival::Order(arn, _) => Some(arn),
+            Arrival::New(_) => None,
+        })
+    }
+
     /// The orders to stop tasks that are here.
     pub fn stops(&self) -> impl Iterator<Item = (&TaskArn, &Order)> {
         self.arrivals.iter().filter_map(|arrival| match arrival {

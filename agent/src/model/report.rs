@@ -6,24 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, ContainerRecord, KnownStatus, PortBinding, TaskState};
 
+/// What is said of a task whose last report can't be read.
+const HOW_IS_LOST: &str = "it has ended on this node; how is not known any more";
+
 /// A task's state, to be told to the control plane.
+///
+/// The last one of a task is stored: what an agent adds to it must have a default, since older ones wrote it without.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The task.
     pub task: TaskArn,
     /// Its cluster; `None` where only the task's ARN is known.
+    #[serde(default)]
     pub cluster: Option<ClusterArn>,
     /// How far it is.
     pub status: ReportedStatus,
     /// Why it never ran.
+    #[serde(default)]
     pub reason: Option<String>,
     /// In milliseconds since 1970.
+    #[serde(default)]
     pub pull_started_at: Option<i64>,
     /// In milliseconds since 1970.
+    #[serde(default)]
     pub pull_stopped_at: Option<i64>,
     /// In milliseconds since 1970.
+    #[serde(default)]
     pub execution_stopped_at: Option<i64>,
     /// Its containers, in the definition's order.
+    #[serde(default)]
     pub containers: Vec<ContainerReport>,
 }
 
@@ -35,15 +46,37 @@ pub struct ContainerReport {
     /// How far it is.
     pub status: ReportedStatus,
     /// The kernel's exit code.
+    #[serde(default)]
     pub exit_code: Option<i32>,
     /// Why it is as it is.
+    #[serde(default)]
     pub reason: Option<String>,
     /// The id that the runtime knows it by, once it does.
+    #[serde(default)]
     pub runtime_id: Option<String>,
     /// The image's digest.
+    #[serde(default)]
     pub image_digest: Option<String>,
     /// Its ports.
+    #[serde(default)]
     pub bindings: Vec<PortBinding>,
+}
+
+impl Report {
+    /// That of a task that has ended, and of which nothing more is known.
+    #[must_use]
+    pub fn of_ended(task: TaskArn) -> Self {
+        Self {
+            task,
+            cluster: None,
+            status: ReportedStatus::Stopped,
+            reason: Some(HOW_IS_LOST.to_owned()),
+            pull_started_at: None,
+            pull_stopped_at: None,
+            execution_stopped_at: None,
+            containers: Vec::new(),
+        }
+    }
 }
 
 impl TaskState {

@@ -70,6 +70,8 @@ pub(super) struct Actor {
     stored: KnownStatus,
     /// Whether its assignment is not stored: it was found in the runtime.
     adopted: bool,
+    /// Whether it has had orders that the store may still know as new.
+    ordered: bool,
     /// Whether it stands in line for ports or GPUs.
     lined_up: bool,
 }
@@ -104,6 +106,8 @@ impl Actor {
             saving: None,
             stored,
             adopted: false,
+            // An agent before this one may have had some.
+            ordered: true,
             lined_up: false,
         };
         (actor, seen)
@@ -165,6 +169,7 @@ impl Actor {
     fn apply(&mut self, fact: Fact) {
         let at = self.shared.now().at_millis;
         let torn_down = self.state.record.torn_down;
+        self.ordered |= matches!(fact, Fact::Ordered(_));
         match apply(&mut self.state, fact, at) {
             Ok(Effect::Nothing | Effect::Live) => {}
             Ok(Effect::Durable) => self.unsaved = true,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_protocol::arn::{ResourceId, TaskArn};
 use longshore_protocol::poll::{Cursor, HeldTask, InventoryTask, NodeStatus};
+use longshore_protocol::shape;
 use longshore_protocol::status::InstanceStatus;
 use tokio::sync::{Notify, watch};
 
@@ -173,7 +174,7 @@ impl Shared {
             .collect()
     }
 
-    /// As many of these tasks, whole, as fit into `most` bytes; the first whatever its size.
+    /// As many of these tasks, whole, as fit into `most` bytes and [`shape::MAX_NODES`]; the first whatever its size.
     pub(super) fn held(&self, wanted: &[TaskArn], most: usize) -> Vec<HeldTask> {
         let views = wanted.iter().filter_map(|arn| self.view(&arn.id));
         fitting(views.filter_map(|view| view.held()), most)
@@ -184,19 +185,21 @@ impl Shared {
     }
 }
 
-/// The first of them, and those after it that fit into `most` bytes with it.
+/// The first of them, and those after it that fit with it into `most` bytes and what a control plane reads.
 fn fitting(all: impl Iterator<Item = HeldTask>, most: usize) -> Vec<HeldTask> {
-    let mut left = most;
+    let (mut bytes, mut nodes) = (most, shape::MAX_NODES);
     let mut some = Vec::new();
     for held in all {
         // What can't be written can't be sent either.
-        let Ok(size) = serde_json::to_vec(&held).map(|json| json.len() + 1) else {
+        let Ok(json) = serde_json::to_vec(&held) else {
             continue;
         };
-        if size > left && !some.is_empty() {
+        let (size, count) = (json.len() + 1, shape::count(&json));
+        if (size > bytes || count > nodes) && !some.is_empty() {
             break;
         }
-        left = left.saturating_sub(size);
+        bytes = bytes.saturating_sub(size);
+        nodes = nodes.saturating_sub(count);
         some.push(held);
     }
     some
@@ -237,5 +240,9 @@ mod tests {
         assert_eq!(fitting(all(), 0).len(), 1);
         assert_eq!(fitting(all(), 3 * size).len(), 3);
         assert_eq!(fitting(all(), 3 * size - 1).len(), 2);
+        let mut odd = held.clone();
+        odd.task.volumes = vec![longshore_protocol::ecs::Volume::default(); 20_000];
+        let odd = std::iter::repeat_n(odd, 5);
+        assert_eq!(fitting(odd, usize::MAX).len(), 3, "by objects");
     }
 }

@@ -47,8 +47,13 @@ impl Database {
         })
     }
 
-    /// Makes changes, all or none.
-    pub(super) fn commit<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), Failure> {
+    /// Makes changes, all or none; says which of the tasks in `news` have ended here, as they were last reported. What
+    /// can't be said is not done.
+    pub(super) fn commit<'a>(
+        &mut self,
+        writes: impl Iterator<Item = &'a Write>,
+        news: impl Iterator<Item = &'a TaskArn>,
+    ) -> Result<Vec<Report>, Failure> {
         self.stay()?;
         let path = self.path.clone();
         let transaction = self.connection()?.transaction();
@@ -57,7 +62,9 @@ impl Database {
             for write in writes {
                 rows::write(&transaction, write)?;
             }
-            transaction.commit()
+            let ended = ended::among(&transaction, news)?;
+            transaction.commit()?;
+            Ok(ended)
         };
         commit().map_err(|error| failure(error, "writing", &path))
     }
@@ -68,16 +75,6 @@ impl Database {
             Ok(connection) => {
                 rows::get(connection, key).map_err(|error| schema::classify(error, "reading", &path))
             }
-            Err(Failure::Lost(error)) => Err(error),
-            Err(Failure::Later { why, .. }) => Err(failed("reading", &path, why)),
-        }
-    }
-
-    /// Those of these tasks that have ended here, as they were last reported.
-    pub(super) fn ended(&mut self, tasks: &[TaskArn]) -> Result<Vec<Report>, StoreError> {
-        let path = self.path.clone();
-        match self.connection() {
-            Ok(connection) => ended::among(connection, tasks, &path),
             Err(Failure::Lost(error)) => Err(error),
             Err(Failure::Later { why, .. }) => Err(failed("reading", &path, why)),
         }

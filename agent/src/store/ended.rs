@@ -6,13 +6,12 @@
 //! Limits: the last [`MOST`], each for [`AGE`]; a row is about 500 bytes a container. The older ones go as new ones
 //! come, two at a time at most, so a wall clock that is wrong for a while forgets no more than a few.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use longshore_protocol::arn::TaskArn;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{StoreError, rows};
+use super::rows;
 use crate::model::Report;
 
 /// How many are kept: a day's worth of one task every nine seconds.
@@ -49,27 +48,36 @@ pub(super) fn remove(connection: &Connection, task: &TaskArn) -> rusqlite::Resul
 }
 
 /// Those of these tasks that are in here.
-pub(super) fn among(
+pub(super) fn among<'a>(
     connection: &Connection,
-    tasks: &[TaskArn],
-    path: &Path,
-) -> Result<Vec<Report>, StoreError> {
+    tasks: impl Iterator<Item = &'a TaskArn>,
+) -> rusqlite::Result<Vec<Report>> {
     let mut found = Vec::new();
-    if tasks.is_empty() {
-        return Ok(found);
-    }
-    let wrap = |error| rows::unreadable(error, path);
-    let mut statement = connection
-        .prepare("SELECT report FROM ended WHERE task_arn = ?1")
-        .map_err(wrap)?;
     for task in tasks {
-        let task = task.to_string();
-        let report: Option<String> = statement
-            .query_row([&task], |row| row.get(0))
-            .optional()
-            .map_err(wrap)?;
-        let Some(report) = report else { continue };
-        found.push(serde_json::from_str(&report).map_err(|error| rows::corrupt(path, &task, &error))?);
+        let report = connection
+            .prepare("SELECT report FROM ended WHERE task_arn = ?1")?
+            .query_row([task.to_string()], |row| Ok(last(task, row.get_ref(0)?)))
+            .optional()?;
+        found.extend(report);
     }
     Ok(found)
+}
+
+/// The last report of a task. One that can't be read tells as much as that the task has ended: it must not run again, and
+/// keeps no other from being told.
+pub(super) fn last(task: &TaskArn, stored: ValueRef<'_>) -> Report {
+    let read = stored
+        .as_str()
+        .map_err(|error| error.to_string())
+        .and_then(|json| serde_json::from_str::<Report>(json).map_err(|error| error.to_string()));
+    match read {
+        Ok(report) if report.task == *task => report,
+        Ok(_) => unreadable(task, "it is that of another task"),
+        Err(why) => unreadable(task, &why),
+    }
+}
+
+fn unreadable(task: &TaskArn, why: &str) -> Report {
+    tracing::error!(%task, why, "the last report of a task can't be read; it is told as stopped");
+    Report::of_ended(task.clone())
 }

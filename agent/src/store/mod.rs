@@ -129,6 +129,11 @@ pub enum Write {
     Adopted(Assignment),
     /// What is remembered of a task. Only the task's actor and its adoption write it.
     Record(TaskArn, TaskRecord),
+    /// An order about a task that has ended came: its end is to be told again. It is in one commit with the cursor that
+    /// acknowledges the order, and apart from the record, of which an older version may be on its way.
+    TellAgain(TaskArn),
+    /// The record that is written with it knows of every such order.
+    KnowsOfOrders(TaskArn),
     /// The task is forgotten.
     Forget(TaskArn),
     /// With what a task was last reported, and when it was forgotten: should it be ordered again, it is not run.

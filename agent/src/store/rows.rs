@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use longshore_protocol::arn::TaskArn;
+use longshore_protocol::status::ReportedStatus;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{Assignment, Body, TaskRecord};
@@ -14,6 +17,9 @@ const CURSOR: &str = "store.cursor";
 /// The key of the boot among the values.
 const BOOT: &str = "store.boot";
 
+/// What the key of an order to tell an end again begins with; then comes the task's ARN.
+const TELL_AGAIN: &str = "store.tell-again.";
+
 /// Reads everything that the engine begins with.
 pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, StoreError> {
     let wrap = |error| unreadable(error, path);
@@ -21,11 +27,12 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<Contents, Sto
     let boot = value(connection, BOOT, path)?;
     let mut statement = connection
         .prepare(
-            "SELECT task_arn, generation, desired, force, task, reason, record, report
+            "SELECT task_arn, generation, desired, force, task, reason, record, report,
+                 EXISTS (SELECT 1 FROM value WHERE key = ?1 || task_arn)
              FROM assignment LEFT JOIN record USING (task_arn) LEFT JOIN ended USING (task_arn) ORDER BY task_arn",
         )
         .map_err(wrap)?;
-    let mut rows = statement.query([]).map_err(wrap)?;
+    let mut rows = statement.query([TELL_AGAIN]).map_err(wrap)?;
     let mut tasks = Vec::new();
     while let Some(row) = rows.next().map_err(wrap)? {
         tasks.push(task(row, path)?);
@@ -58,17 +65,18 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
         (None, Some(reason)) => Body::Nothing { reason },
         (Some(_), Some(_)) | (None, None) => return Err(damaged(&"a task or a reason is to be there")),
     };
-    let record: Option<TaskRecord> = match row.get::<_, Option<String>>(6).map_err(wrap)? {
+    let mut record: Option<TaskRecord> = match row.get::<_, Option<String>>(6).map_err(wrap)? {
         None => None,
         Some(json) => Some(serde_json::from_str(&json).map_err(|error| damaged(&error))?),
     };
-    let last: Option<String> = row.get(7).map_err(wrap)?;
-    let body = match last {
+    if let (Some(record), true) = (&mut record, row.get(8).map_err(wrap)?) {
+        record.acknowledged.task = record.acknowledged.task.min(ReportedStatus::Running);
+    }
+    let task: TaskArn = arn.parse().map_err(|error| damaged(&error))?;
+    let body = match row.get_ref(7).map_err(wrap)? {
+        ValueRef::Null => body,
         // Whatever an order makes of it, it has ended.
-        Some(report) => Body::Ended(Box::new(
-            serde_json::from_str(&report).map_err(|error| damaged(&error))?,
-        )),
-        None => body,
+        last => Body::Ended(Box::new(ended::last(&task, last))),
     };
     let count = body.task().map_or(0, |task| task.containers.len());
     let fits = |record: &TaskRecord| {
@@ -80,7 +88,7 @@ fn task(row: &Row<'_>, path: &Path) -> Result<StoredTask, StoreError> {
         ));
     }
     let assignment = Assignment {
-        arn: arn.parse().map_err(|error| damaged(&error))?,
+        arn: task,
         generation: row.get::<_, i64>(1).map_err(wrap)?.cast_unsigned(),
         desired: desired.parse().map_err(|error| damaged(&error))?,
         force: row.get(3).map_err(wrap)?,
@@ -135,16 +143,18 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
             .prepare("INSERT OR REPLACE INTO record (task_arn, record) VALUES (?1, ?2)")?
             .execute(params![arn.to_string(), text(record)?])
             .map(drop),
-        Write::Forget(arn) => connection
-            .prepare("DELETE FROM assignment WHERE task_arn = ?1")?
-            .execute([arn.to_string()])
-            .map(drop),
+        Write::TellAgain(arn) => put(connection, &format!("{TELL_AGAIN}{arn}"), &[]),
+        Write::KnowsOfOrders(arn) => remove(connection, &format!("{TELL_AGAIN}{arn}")),
+        Write::Forget(arn) => {
+            remove(connection, &format!("{TELL_AGAIN}{arn}"))?;
+            connection
+                .prepare("DELETE FROM assignment WHERE task_arn = ?1")?
+                .execute([arn.to_string()])
+                .map(drop)
+        }
         Write::Ended(report, at) => ended::put(connection, report, *at),
         Write::Value(key, Some(value)) => put(connection, key, value),
-        Write::Value(key, None) => connection
-            .prepare("DELETE FROM value WHERE key = ?1")?
-            .execute([key])
-            .map(drop),
+        Write::Value(key, None) => remove(connection, key),
     }
 }
 
@@ -183,6 +193,13 @@ fn put(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()>
     connection
         .prepare("INSERT OR REPLACE INTO value (key, value) VALUES (?1, ?2)")?
         .execute(params![key, value])
+        .map(drop)
+}
+
+fn remove(connection: &Connection, key: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare("DELETE FROM value WHERE key = ?1")?
+        .execute([key])
         .map(drop)
 }
 

@@ -281,12 +281,11 @@ impl Writer {
 
     /// All in one; if there is no room for that, one after the other, so that one that is too big holds up nobody else.
     fn attempt(&self, database: &mut Database, commits: Line) -> Attempt {
-        let all = commits.iter().flat_map(|(commit, _)| &commit.writes);
-        match self.commit(database, all) {
-            Ok(()) => {
+        match self.commit(database, commits.iter().map(|(commit, _)| commit)) {
+            Ok(ended) => {
                 self.recovered();
                 for (commit, _) in commits {
-                    answer(database, commit);
+                    answer(commit, &ended);
                 }
                 return Attempt::Done;
             }
@@ -299,8 +298,8 @@ impl Writer {
         let (mut failure, mut left) = (None, Line::new());
         let mut line = commits.into_iter();
         while let Some((commit, permit)) = line.next() {
-            match self.commit(database, commit.writes.iter()) {
-                Ok(()) => answer(database, commit),
+            match self.commit(database, std::iter::once(&commit)) {
+                Ok(ended) => answer(commit, &ended),
                 Err(Failure::Later { why, .. }) => {
                     failure = Some(why);
                     left.push((commit, permit));
@@ -324,11 +323,13 @@ impl Writer {
     fn commit<'a>(
         &self,
         database: &mut Database,
-        writes: impl Iterator<Item = &'a Write>,
-    ) -> Result<(), Failure> {
-        failpoint::around_blocking("commit", || database.commit(writes))?;
+        commits: impl Iterator<Item = &'a Commit> + Clone,
+    ) -> Result<Vec<Report>, Failure> {
+        let writes = commits.clone().flat_map(|commit| &commit.writes);
+        let news = commits.flat_map(|commit| &commit.news);
+        let ended = failpoint::around_blocking("commit", || database.commit(writes, news))?;
         self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(ended)
     }
 
     fn recovered(&self) {
@@ -379,9 +380,12 @@ async fn reached(due: Option<Instant>) {
     }
 }
 
-/// Nobody waits any more: the actor has ended, which is its own affair.
-fn answer(database: &mut Database, commit: Commit) {
-    let _ = commit.done.send(database.ended(&commit.news));
+/// With those of `ended` that it asked for.
+fn answer(commit: Commit, ended: &[Report]) {
+    let asked = |report: &&Report| commit.news.contains(&report.task);
+    let ended = ended.iter().filter(asked).cloned().collect();
+    // Nobody waits any more: the actor has ended, which is its own affair.
+    let _ = commit.done.send(Ok(ended));
 }
 
 #[cfg(test)]

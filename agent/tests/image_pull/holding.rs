@@ -1,10 +1,13 @@
 //! What is held is not collected, and what is let go of is.
 
 use longshore_agent::config::PullBehavior;
-use longshore_agent::image::Images;
+use longshore_agent::containerd::Resource;
+use longshore_agent::image::{Images, PullProgress};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::images::Image;
-use crate::lab::{Lab, ensure, holder, until};
+use crate::lab::{Lab, SNAPSHOTTER, ensure, holder, until};
 
 #[tokio::test]
 async fn layers_of_a_held_image_outlive_its_name() {
@@ -96,4 +99,56 @@ async fn the_next_run_of_the_agent_takes_over_the_leases() {
     .await;
     second.release(&holder(1)).await;
     assert_eq!(lab.leases("longshore-image-").await.len(), 1);
+}
+
+#[tokio::test]
+async fn leases_are_taken_over_although_containerd_was_away_at_first() {
+    let lab = Lab::start().await;
+    lab.push("a:v1", &Image::new(&[("a", b"1")])).await;
+    let reference = lab.reference("a:v1");
+    ensure(&lab.images(PullBehavior::Default), &reference, 0)
+        .await
+        .unwrap();
+    let before = lab.leases("longshore-image-").await;
+    let second = lab.images(PullBehavior::Default);
+    let (progress, mut watched) = watch::channel(PullProgress::default());
+    let holder = holder(1);
+    let asks = second.ensure(&reference, &holder, progress, CancellationToken::new());
+    let away = |progress: &PullProgress| progress.doing.contains("after: containerd");
+    let (begin, begun) = oneshot::channel();
+    let asks = async {
+        begun.await.unwrap();
+        asks.await
+    };
+    let restart = lab.without_containerd(async {
+        begin.send(()).unwrap();
+        watched.wait_for(away).await.unwrap();
+    });
+    let (pulled, ()) = tokio::join!(asks, restart);
+    pulled.unwrap();
+    assert_eq!(lab.leases("longshore-image-").await, before, "one lease for all");
+}
+
+#[tokio::test]
+async fn a_lease_that_holds_nothing_yet_holds_the_image_when_it_is_taken_over() {
+    let lab = Lab::start().await;
+    lab.push("a:v1", &Image::new(&[("a", b"1")])).await;
+    let reference = lab.reference("a:v1");
+    let pulled = ensure(&lab.images(PullBehavior::Default), &reference, 0)
+        .await
+        .unwrap();
+    // As if the agent had died as soon as there was a lease.
+    let lease = lab.leases("longshore-image-").await.remove(0);
+    let snapshot = Resource::Snapshot {
+        snapshotter: SNAPSHOTTER.to_owned(),
+        key: pulled.chain_id.clone(),
+    };
+    lab.client.let_go(&lease, &snapshot).await.unwrap();
+    ensure(&lab.images(PullBehavior::Default), &reference, 1)
+        .await
+        .unwrap();
+    lab.ctr(&["images", "rm", "--sync", &reference]).await;
+    lab.collect().await;
+    assert!(lab.has_snapshot(&pulled.chain_id).await);
+    assert_eq!(lab.leases("longshore-image-").await, [lease]);
 }

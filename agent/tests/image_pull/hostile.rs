@@ -7,7 +7,7 @@ use longshore_agent::config::PullBehavior;
 use longshore_agent::image::ImageError;
 use serde_json::{Value, json};
 
-use crate::images::{Blob, Image, Kind, noise, sha256};
+use crate::images::{Blob, Image, Kind, joined, noise, pax, sha256, tar};
 use crate::lab::{Lab, ensure};
 use crate::rogue::{Answer, Rogue};
 
@@ -176,6 +176,49 @@ async fn a_layer_that_unpacks_to_far_more_is_not_unpacked() {
 }
 
 #[tokio::test]
+async fn a_sparse_layer_is_counted_with_its_holes() {
+    let lab = Lab::start().await;
+    let sparse = |size: u64| {
+        let records = format!(
+            "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n{} GNU.sparse.realsize={size}\n",
+            24 + size.to_string().len()
+        );
+        // A map of one fragment: the byte at the end.
+        let mut file = format!("1\n{}\n1\n", size - 1).into_bytes();
+        file.resize(512, 0);
+        file.push(b'x');
+        joined(&[pax(&records), tar("a", &file)])
+    };
+    let zipped = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bomb = sparse(1 << 40);
+    for (how, packed) in [("gzip", zipped(&bomb)), ("plain", bomb.clone())] {
+        let image = Image::of_packed(Kind::Oci, "amd64", vec![(packed, sha256(&bomb))]);
+        let error = refused(&lab, &Rogue::with(&image).await).await.to_string();
+        assert!(
+            error.contains("it unpacks to more than 24 MiB (LONGSHORE_LAYER_SIZE_LIMIT)"),
+            "{how}: {error}"
+        );
+    }
+    // An honest one is taken, and is as long as it was counted.
+    let honest = sparse(900_000);
+    let image = Image::of_packed(Kind::Oci, "amd64", vec![(zipped(&honest), sha256(&honest))]);
+    let rogue = Rogue::with(&image).await;
+    let images = lab.images(PullBehavior::Default);
+    let pulled = ensure(&images, &rogue.reference(), 0).await.unwrap();
+    let view = ["snapshots", "view", "--target", "/x", "look", &pulled.chain_id];
+    let mounts = lab.ctr(&view).await;
+    // One layer is bound, not laid over others.
+    let found = mounts
+        .split_whitespace()
+        .find_map(|word| std::fs::metadata(std::path::Path::new(word).join("a")).ok());
+    assert_eq!(found.map(|file| file.len()), Some(900_000), "{mounts}");
+}
+
+#[tokio::test]
 async fn layers_and_images_have_a_size_that_they_may_have() {
     let lab = Lab::start().await;
     // A tenth of it is noise, so that no ratio is at work.
@@ -209,6 +252,30 @@ async fn layers_and_images_have_a_size_that_they_may_have() {
     let error = refused(&lab, &rogue).await.to_string();
     assert!(error.contains("is said to have 1099511627776 bytes"), "{error}");
     assert_eq!(rogue.count(&many.config.as_ref().unwrap().digest), 0);
+}
+
+#[tokio::test]
+async fn what_is_here_already_counts_for_the_limit_of_an_image() {
+    let lab = Lab::start().await;
+    let file = |seed: u32| -> Vec<u8> { noise(seed, 1 << 20).repeat(17) };
+    let both = Image::new(&[("a", &file(1)), ("b", &file(2))]);
+    let below = Image::new(&[("a", &file(1))]);
+    assert_eq!(below.layers[0].digest, both.layers[0].digest);
+    let images = lab.images(PullBehavior::Default);
+    let rogue = Rogue::with(&below).await;
+    ensure(&images, &rogue.reference(), 0).await.unwrap();
+    let contents = lab.ctr(&["content", "ls"]).await;
+    assert!(contents.contains("longshore.unpacked-size="), "{contents}");
+    for index in 1..3 {
+        let rogue = Rogue::with(&both).await;
+        let error = ensure(&images, &rogue.reference(), index).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("it unpacks to more than 32 MiB (LONGSHORE_IMAGE_SIZE_LIMIT)"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

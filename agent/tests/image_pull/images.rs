@@ -246,6 +246,11 @@ pub fn node(name: &str) -> Vec<u8> {
     archive(name, "0000666", "3", "", &[])
 }
 
+/// An archive with PAX records for what is joined to it.
+pub fn pax(records: &str) -> Vec<u8> {
+    archive("x", "0000644", "x", "", records.as_bytes())
+}
+
 /// One archive of several.
 pub fn joined(archives: &[Vec<u8>]) -> Vec<u8> {
     let mut all: Vec<u8> = archives

@@ -140,7 +140,7 @@ async fn nothing_of_a_session_is_left_whatever_it_has_begun() {
     eventually("all four sleep", || left() >= 4).await;
     // Another agent than the one that began it.
     let another = stage.another();
-    assert_eq!(another.leftovers().await.unwrap(), [id.clone()]);
+    assert_eq!(another.leftovers().await.unwrap(), std::slice::from_ref(&id));
     another.remove_exec(&id).await.unwrap();
     assert_eq!(left(), 0);
     assert_eq!(groups()(&id), Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! A disk that takes no writes, under an agent that goes on.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use longshore_agent::model::ContainerId;
@@ -79,6 +80,36 @@ async fn what_runs_goes_on_and_what_is_new_waits_unacknowledged() {
             node.link.stop(arn);
             node.until_stopped(arn).await;
         }
+        node.until_clean().await;
+    }
+}
+
+/// The cursor of a control plane that was started anew can't be stored, so it asks for the list again and again.
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_was_started_anew_is_not_stormed_while_nothing_can_be_written() {
+    for fault in FAULTS {
+        let (mut node, disk) = started();
+        let task = running(&mut node, 1, "sleep").await;
+        disk.set(Some(fault));
+        node.link.withholds.store(true, Ordering::Relaxed);
+        node.link.restore();
+        let before = last_poll(&node).cursor;
+        node.until("the node says so", |node| {
+            last_poll(node).status.trouble.is_some()
+        })
+        .await;
+        let polls = node.link.polls().len();
+        wait(600).await;
+        let polls = node.link.polls().len() - polls;
+        assert!((100..700).contains(&polls), "{polls} polls in ten minutes");
+        assert_eq!(last_poll(&node).cursor, before);
+        disk.set(None);
+        node.until("the new cursor is stored", |node| {
+            last_poll(node).cursor.incarnation != before.incarnation
+        })
+        .await;
+        node.link.stop(&task);
+        node.until_stopped(&task).await;
         node.until_clean().await;
     }
 }

@@ -37,6 +37,8 @@ pub struct FakeLink {
     pub down: AtomicBool,
     /// Whether it says again and again, at once, what was acknowledged long ago.
     pub stuck: AtomicBool,
+    /// Whether a cursor of before it came back is good for nothing until the list of tasks has come with it.
+    pub withholds: AtomicBool,
     /// How many of a hundred answers say all of it again, in another order.
     pub again_percent: AtomicU64,
     pub calls: AtomicUsize,
@@ -53,6 +55,7 @@ impl FakeLink {
             news: Notify::new(),
             down: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            withholds: AtomicBool::new(false),
             again_percent: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             calls_made: AtomicUsize::new(0),
@@ -234,6 +237,29 @@ impl FakeLink {
         })
     }
 
+    /// At once: that the list is wanted, or the cursor that comes for it.
+    fn withheld(&self, request: &PollRequest) -> Option<PollResponse> {
+        let inner = self.inner.lock().unwrap();
+        let incarnation = (inner.restored + 1).to_string();
+        let foreign = request.cursor.incarnation != incarnation;
+        (foreign && self.withholds.load(Ordering::Relaxed)).then(|| {
+            let lists = request.inventory.tasks.is_some();
+            let given = Cursor {
+                incarnation,
+                cursor: inner.seq,
+            };
+            PollResponse {
+                cursor: if lists { given } else { request.cursor.clone() },
+                assignments: Vec::new(),
+                want_inventory: !lists,
+                want_tasks: Vec::new(),
+                cloned: false,
+                instance: InstanceStatus::Active,
+                sessions: Vec::new(),
+            }
+        })
+    }
+
     /// Statuses of a task and of its containers never step back.
     /// Told late that its task ran, an essential container may be told to run once more: the answer to its end was lost.
     fn check(
@@ -313,6 +339,9 @@ impl ControlLink for FakeLink {
             let answer = self.answer(&asked).ok_or_else(|| self.unavailable("poll"))?;
             let cursor = request.cursor.clone();
             return Ok(PollResponse { cursor, ..answer });
+        }
+        if let Some(answer) = self.withheld(request) {
+            return Ok(answer);
         }
         let held = Duration::from_secs(u64::from(request.wait_seconds));
         let until = tokio::time::Instant::now() + held;

@@ -152,3 +152,23 @@ async fn a_task_that_runs_in_a_backup_and_has_ended_and_is_forgotten_runs_no_sec
         node.until_clean().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_order_about_what_has_ended_is_not_forgotten_by_an_agent_that_dies() {
+    for crossing in 0..12 {
+        let mut node = Node::started(100 + crossing);
+        let arn = task_arn(1);
+        node.link.run(&arn, one("run 10 7"));
+        node.until_told(&arn, "RUNNING").await;
+        node.link.back_up();
+        node.until_stopped(&arn).await;
+        let before = node.link.reports(&arn).len();
+        node.link.restore_backup();
+        node.link.stop(&arn);
+        node.world.crash_after(crossing);
+        node.until("it is told again", |node| node.link.reports(&arn).len() > before)
+            .await;
+        node.until_stopped(&arn).await;
+        node.until_clean().await;
+    }
+}

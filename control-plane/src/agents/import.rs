@@ -5,7 +5,8 @@
 //! then until enough is free again.
 
 use longshore_protocol::ecs;
-use longshore_protocol::poll::HeldTask;
+use longshore_protocol::poll::{HeldTask, MAX_ASSIGNMENT_NODES, TaskSpec};
+use longshore_protocol::shape;
 use longshore_protocol::status::{DesiredStatus, ReportedStatus, StopCode, TaskStatus};
 
 use crate::api::reports;
@@ -106,32 +107,49 @@ pub(super) async fn take(
     Ok(Ok(()))
 }
 
-fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Found, Unfit> {
-    let spec = &held.task;
-    let arn = &held.task_arn;
-    let own = arn.scope == plane.scope && arn.cluster == instance.cluster;
-    let same = spec.cluster_arn.scope == arn.scope && spec.cluster_arn.cluster == arn.cluster;
-    if !own || !same || spec.task_definition_arn.scope != arn.scope {
-        return Err(Unfit::Foreign);
-    }
-    let definition = ecs::TaskDefinition {
+/// Whether it can be assigned again: an answer with it has to be one that its node reads.
+fn fits(held: &HeldTask) -> bool {
+    serde_json::to_vec(&held.task).is_ok_and(|json| shape::count(&json) < MAX_ASSIGNMENT_NODES)
+}
+
+/// What it was made from, as far as its node holds it.
+fn definition_of(spec: &TaskSpec) -> ecs::TaskDefinition {
+    let containers = spec.containers.iter().map(|each| each.definition.clone());
+    ecs::TaskDefinition {
         family: Some(spec.task_definition_arn.family.clone()),
         revision: Some(spec.task_definition_arn.revision),
         network_mode: Some(spec.network_mode.to_string()),
         cpu: spec.cpu.map(|units| units.to_string()),
         memory: spec.memory.map(|mib| mib.to_string()),
-        container_definitions: Some(
-            spec.containers
-                .iter()
-                .map(|each| each.definition.clone())
-                .collect(),
-        ),
+        container_definitions: Some(containers.collect()),
         volumes: Some(spec.volumes.clone()),
         ..ecs::TaskDefinition::default()
-    };
+    }
+}
+
+/// Whether it is the node's own, and one that this control plane can keep.
+fn check(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<(), Unfit> {
+    let (spec, arn) = (&held.task, &held.task_arn);
+    let own = arn.scope == plane.scope && arn.cluster == instance.cluster;
+    let same = spec.cluster_arn.scope == arn.scope && spec.cluster_arn.cluster == arn.cluster;
+    if !own || !same || spec.task_definition_arn.scope != arn.scope {
+        return Err(Unfit::Foreign);
+    }
+    if !fits(held) {
+        return Err(Unfit::Definition(format!(
+            "it has more than {MAX_ASSIGNMENT_NODES} objects and lists"
+        )));
+    }
     if spec.containers.is_empty() || spec.containers.len() > 10 {
         return Err(Unfit::Definition("it has not 1 to 10 containers".to_owned()));
     }
+    Ok(())
+}
+
+fn read(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<Found, Unfit> {
+    check(plane, instance, held)?;
+    let (spec, arn) = (&held.task, &held.task_arn);
+    let definition = definition_of(spec);
     let demand = Demand::of(&definition, &spec.overrides)?;
     let effective = definition::effective(&definition, &spec.overrides)?;
     let report = reports::read((*held.state).clone()).map_err(|error| Unfit::State(error.message))?;

@@ -4,6 +4,7 @@
 //! Invariant: a poll that waits sees every assignment that was committed after it last looked, because the bell rings
 //! after the commit and is heard by everyone who had begun to listen before looking.
 
+mod cut;
 mod import;
 mod inventory;
 mod peer;
@@ -112,6 +113,14 @@ impl Hub {
     pub fn is_given_up(&self, instance: &str, task: &str) -> bool {
         let peer = lock(&self.peers).get(instance).cloned();
         peer.is_some_and(|peer| peer.is_given_up(task))
+    }
+
+    /// An instance was registered again with what a machine has; the word for that machine where it is known.
+    pub fn registered(&self, instance: &str, machine: Option<&str>) {
+        let peer = lock(&self.peers).get(instance).cloned();
+        if let Some(peer) = peer {
+            peer.registered(machine);
+        }
     }
 
     /// Forgets a node that was deregistered, and lets go of its poll.

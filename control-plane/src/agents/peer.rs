@@ -3,7 +3,8 @@
 //! ```text
 //!  a poll of …
 //!    a known run, of a lower n                          Stale
-//!    a run that a newer one of its machine replaced     Stale, while that one is alive
+//!    a run that a newer one of its machine replaced     Stale, while that one is alive; Served if it polls on, and the
+//!                                                       one that replaced it came from nowhere and did not poll again
 //!    a new run of a machine that is known               Served; the older run is replaced
 //!    the machine that the node is known to be           Served
 //!    another machine, while a known one is alive        Served, and all of them are CLONED
@@ -80,7 +81,7 @@ pub(super) struct Peer {
 #[derive(Debug)]
 struct State {
     runs: Vec<Run>,
-    replaced: VecDeque<uuid::Uuid>,
+    replaced: VecDeque<Replaced>,
     /// Counts the polls that were let in.
     tickets: u64,
     /// Since when the known machine would have been heard here.
@@ -89,6 +90,15 @@ struct State {
     last_seen: Duration,
     last_seen_at: i64,
     connected_since: i64,
+    /// The fingerprint of the machine that the node has become, until it has registered as that.
+    unregistered: Option<String>,
+}
+
+/// A start of an agent that was replaced, and the newest poll that was seen of it.
+#[derive(Debug)]
+struct Replaced {
+    run: uuid::Uuid,
+    n: u64,
 }
 
 /// What is known of one start of an agent.
@@ -99,6 +109,8 @@ struct Run {
     open: u32,
     /// The newest poll.
     ticket: u64,
+    /// The first poll that was seen of it, by its count and by ours.
+    first: (u64, u64),
     last_seen: Duration,
     progress: HashMap<String, Progress>,
     /// What the node says is wrong with it.
@@ -139,6 +151,22 @@ impl State {
         self.runs.iter_mut().find(|run| run.caller.run == id)
     }
 
+    /// Whether a poll of this run was held up on its way: a newer one of it was seen, or a run took its place that is
+    /// alive. One that was first seen in the middle, and once, may have been held up itself, since before this control
+    /// plane began; then the one that polls on is the living one.
+    fn is_late(&self, caller: &Caller, now: Duration) -> bool {
+        let Some(replaced) = self.replaced.iter().find(|replaced| replaced.run == caller.run) else {
+            return false;
+        };
+        let surely = |run: &Run| {
+            let (n, ticket) = run.first;
+            run.caller.fingerprint == caller.fingerprint
+                && run.is_alive(now)
+                && (n == 1 || run.ticket != ticket)
+        };
+        caller.n <= replaced.n || self.runs.iter().any(surely)
+    }
+
     /// How long the machine that is known may still be alive without having been heard; zero if that is over.
     fn unproved(&self, caller: &Caller, known: &str, now: Duration) -> Duration {
         let others = self.runs.iter().any(|run| run.is_alive(now));
@@ -155,7 +183,10 @@ impl State {
         self.runs.retain(|run| {
             let same = run.caller.fingerprint == caller.fingerprint;
             if same {
-                self.replaced.push_back(run.caller.run);
+                self.replaced.push_back(Replaced {
+                    run: run.caller.run,
+                    n: run.caller.n,
+                });
             }
             !same && run.is_alive(now)
         });
@@ -169,6 +200,7 @@ impl State {
             caller: caller.clone(),
             open: 0,
             ticket: 0,
+            first: (caller.n, self.tickets + 1),
             last_seen: now,
             progress: HashMap::new(),
             trouble: None,
@@ -192,6 +224,7 @@ impl Peer {
             last_seen: now,
             last_seen_at: 0,
             connected_since: 0,
+            unregistered: None,
         };
         Self {
             state: Mutex::new(state),
@@ -235,6 +268,14 @@ impl Peer {
             .any(|run| run.given_up.contains(task))
     }
 
+    /// A machine has registered, and what it said that it has was taken; the word for it where that is known.
+    pub(super) fn registered(&self, machine: Option<&str>) {
+        let of = |fingerprint: &mut String| {
+            machine.is_none_or(|machine| crate::auth::machine(fingerprint) == machine)
+        };
+        let _ = lock(&self.state).unregistered.take_if(of);
+    }
+
     #[cfg(test)]
     pub(super) fn polls(&self) -> (u64, u32) {
         let state = lock(&self.state);
@@ -246,17 +287,10 @@ impl Peer {
     pub(super) fn admit(self: &Arc<Self>, caller: &Caller, known: &str, clock: &Arc<dyn Clock>) -> Admission {
         let now = clock.elapsed();
         let mut state = lock(&self.state);
-        if state.replaced.contains(&caller.run) {
-            let machine = state
-                .runs
-                .iter()
-                .filter(|run| run.caller.fingerprint == caller.fingerprint);
-            if machine.into_iter().any(|run| run.is_alive(now)) {
-                return Admission::Stale;
-            }
-            // It was a poll from long ago that replaced it, which came to a control plane that had just begun.
-            state.replaced.retain(|run| *run != caller.run);
+        if state.is_late(caller, now) {
+            return Admission::Stale;
         }
+        state.replaced.retain(|replaced| replaced.run != caller.run);
         let was_connected = state.is_connected(now);
         match state.run(caller.run) {
             Some(run) if caller.n < run.caller.n => return Admission::Stale,
@@ -336,6 +370,18 @@ impl Open {
     /// Whether another machine polls as this node.
     pub(super) fn is_cloned(&self) -> bool {
         lock(&self.peer.state).is_cloned(self.clock.elapsed())
+    }
+
+    /// The node has become this machine; what is known of its resources is another's.
+    pub(super) fn must_register(&self) {
+        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
+        lock(&self.peer.state).unregistered = Some(fingerprint);
+    }
+
+    /// Whether this machine need not register again.
+    pub(super) fn has_registered(&self) -> bool {
+        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
+        lock(&self.peer.state).unregistered != Some(fingerprint)
     }
 
     /// Takes in what the node says of its tasks.
@@ -477,14 +523,20 @@ mod tests {
         let (peer, manual, clock) = set_up();
         drop(served(peer.admit(&caller(2, 1, "f"), "f", &clock)));
         // Held up since before the agent was started anew, and the control plane too.
-        drop(served(peer.admit(&caller(1, 9, "f"), "f", &clock)));
-        let refused = peer.admit(&caller(2, 2, "f"), "f", &clock);
-        assert!(matches!(refused, Admission::Stale));
+        let late = served(peer.admit(&caller(1, 9, "f"), "f", &clock));
+        let copy = peer.admit(&caller(2, 1, "f"), "f", &clock);
+        assert!(matches!(copy, Admission::Stale), "it may be as late");
+        let alive = served(peer.admit(&caller(2, 2, "f"), "f", &clock));
+        assert!(alive.is_newest() && !late.is_newest());
+        drop((late, alive));
+        let again = peer.admit(&caller(1, 9, "f"), "f", &clock);
+        assert!(matches!(again, Admission::Stale));
         manual.advance(Duration::from_secs(40));
-        let alive = served(peer.admit(&caller(2, 3, "f"), "f", &clock));
-        assert!(alive.is_newest());
-        let late = peer.admit(&caller(1, 9, "f"), "f", &clock);
-        assert!(matches!(late, Admission::Stale));
+        let again = peer.admit(&caller(1, 9, "f"), "f", &clock);
+        assert!(matches!(again, Admission::Stale), "however late");
+        drop(served(peer.admit(&caller(2, 3, "f"), "f", &clock)));
+        let other = peer.admit(&caller(1, 10, "f"), "f", &clock);
+        assert!(matches!(other, Admission::Stale), "the other one polls on");
     }
 
     #[test]

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::node::InstanceId;
-use longshore_protocol::poll::{
-    Assignment, Cursor, MAX_ASSIGNMENTS, MAX_RESPONSE_BYTES, PROTOCOL_VERSION, PollRequest, PollResponse,
-};
+use longshore_protocol::poll::{Cursor, MAX_ASSIGNMENTS, PROTOCOL_VERSION, PollRequest, PollResponse};
 use longshore_protocol::status::InstanceStatus;
 
+use super::cut::cut;
 use super::inventory;
 use super::peer::{Admission, Caller, Open};
 use crate::app::ControlPlane;
@@ -26,7 +25,7 @@ const MAX_VERSION: usize = 255;
 ///
 /// # Errors
 /// `AccessDeniedException` for another node's instance; `InactiveInstanceException` when the instance was
-/// deregistered or never was (register again); `StalePollException` for a poll that was overtaken by a later one;
+/// deregistered or never was, or has become another machine (register again); `StalePollException` for a poll that was overtaken by a later one;
 /// `ClientException` for another protocol version; `ServerException`.
 pub async fn serve(
     plane: &ControlPlane,
@@ -226,8 +225,11 @@ impl Turn {
 
     /// A machine that polls alone is the one that the node is.
     async fn confirm(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
-        if self.confirmed || self.open.is_cloned() {
+        if self.open.is_cloned() {
             return Ok(());
+        }
+        if self.confirmed {
+            return self.check_registration(instance);
         }
         let mut transaction = plane.store.write().await?;
         let before = instances::fingerprint(&mut transaction, &instance.id).await?;
@@ -236,9 +238,24 @@ impl Turn {
         if !before.is_empty() {
             tracing::warn!(instance = instance.id, node = %self.node, before, now = self.request.fingerprint,
                 "a node is another machine from now on: the one before has been silent");
+            self.open.must_register();
         }
         self.confirmed = true;
-        Ok(())
+        self.check_registration(instance)
+    }
+
+    /// What is in the books may be what the machine before has.
+    fn check_registration(&self, instance: &Instance) -> Result<(), ApiError> {
+        match self.open.has_registered() {
+            true => Ok(()),
+            false => Err(unregistered(
+                &self.request,
+                &format!(
+                    "was registered by another machine than this one, which is {} now",
+                    instance.node
+                ),
+            )),
+        }
     }
 
     /// Takes in the node's list where it came along, and says what has to be asked for.
@@ -284,11 +301,17 @@ async fn own_instance(
             "The node {node} may poll only for its own container instance."
         ))),
         Some(instance) if instance.status != InstanceStatus::Inactive => Ok(instance),
-        _ => Err(ApiError::new(
-            Code::InactiveInstance,
-            format!("The container instance {arn} is not registered. Register again."),
-        )),
+        _ => Err(unregistered(request, "is not registered")),
     }
+}
+
+/// The answer by which an agent registers again.
+fn unregistered(request: &PollRequest, why: &str) -> ApiError {
+    let arn = &request.container_instance;
+    ApiError::new(
+        Code::InactiveInstance,
+        format!("The container instance {arn} {why}. Register again."),
+    )
 }
 
 /// The answer that changes nothing.
@@ -404,7 +427,7 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
     // Before the rows: whatever is at or below it is committed, so the rows below will show it.
     let head = system::head(&mut connection, &instance.id).await?;
     let mut rows = assignments::after(&mut connection, &instance.id, seen, MAX_ASSIGNMENTS).await?;
-    let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows)?;
+    let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows).map_err(StoreError::from)?;
     let last = rows.last().map_or(seen, |row| row.seq);
     Ok(PollResponse {
         cursor: Cursor {
@@ -418,19 +441,4 @@ async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<Po
         instance: instance.status,
         sessions: Vec::new(),
     })
-}
-
-/// Cuts a list to what fits into one response, the first always; says whether something was cut.
-fn cut(rows: &mut Vec<Assignment>) -> Result<bool, ApiError> {
-    // Room for the other members.
-    let mut left = MAX_RESPONSE_BYTES - 4096;
-    for (index, row) in rows.iter().enumerate() {
-        let size = serde_json::to_vec(row).map_err(StoreError::from)?.len() + 1;
-        if size > left && index > 0 {
-            rows.truncate(index);
-            return Ok(true);
-        }
-        left = left.saturating_sub(size);
-    }
-    Ok(false)
 }

@@ -55,6 +55,9 @@ const MAX_BODY: usize = 1024 * 1024;
 const MAX_BODY_NODES: usize = 8 * 1024;
 /// The most of them in a poll: a list of as many tasks as fit, and the bodies of some.
 const MAX_POLL_NODES: usize = 2 * longshore_protocol::shape::MAX_NODES;
+/// A task is made of a definition and of RunTask's overrides, each of which came in a request, and of a few for each
+/// container: so what is taken can be assigned.
+const _: () = assert!(2 * MAX_BODY_NODES + 1024 <= longshore_protocol::poll::MAX_ASSIGNMENT_NODES);
 /// The most bytes of a request that nobody signs: a key, a code and a few words.
 const MAX_ANONYMOUS_BODY: usize = 64 * 1024;
 

@@ -2,7 +2,8 @@
 //!
 //! A node is one container instance at a time, so a call again, with the ARN, with the same client token, or with
 //! neither, gives the same instance: an agent that lost its state comes back to its tasks. What a copy of the node says
-//! that it has changes nothing while the known machine is connected.
+//! that it has changes nothing while the known machine is connected: a copy that becomes the node is told by its poll to
+//! register again.
 
 use longshore_protocol::arn::{ContainerInstanceArn, ResourceId};
 use longshore_protocol::ecs;
@@ -32,6 +33,7 @@ pub(super) async fn register(
     let mut transaction = call.plane.store.write().await?;
     let cluster =
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
+    let mut taken = true;
     let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
         Some(id) => {
             if request.version_info.is_none() {
@@ -42,6 +44,7 @@ pub(super) async fn register(
                     .unwrap_or_default();
             }
             if is_copy(&mut transaction, &call, &id).await? {
+                taken = false;
                 tracing::warn!(%node, instance = id, "another machine registers as this node while the known one is there; what it has is not taken");
             } else {
                 instances::register_again(&mut transaction, &id, &registration).await?;
@@ -65,6 +68,9 @@ pub(super) async fn register(
         .ok_or_else(ApiError::server)?;
     let shown = container_instances::show(&mut transaction, &call, &instance, true).await?;
     transaction.commit().await?;
+    if taken {
+        call.plane.hub.registered(&id, call.machine.as_deref());
+    }
     Ok(ecs::RegisterContainerInstanceResponse {
         container_instance: Some(shown),
     })

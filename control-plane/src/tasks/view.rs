@@ -105,7 +105,6 @@ fn container(task: &Task, container: &Container, around: &Surroundings) -> ecs::
             .enable_execute_command
             .then(|| vec![exec_agent(task, container, around.link)]),
         gpu_ids: (!container.gpu_ids.is_empty()).then(|| container.gpu_ids.clone()),
-        ..ecs::Container::default()
     }
 }
 

@@ -19,7 +19,7 @@ use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use longshore_protocol::{SSM_TARGET, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Answer, HOST, REGION, World, text};
+use super::{Answer, HOST, REGION, World, code, text};
 use crate::clock::Clock as _;
 
 /// One key for all nodes: making one takes long without optimisation.
@@ -242,7 +242,14 @@ impl Node {
             let mut request = self.request(list);
             let asked = |held: &&HeldTask| wanted.contains(&held.task_arn);
             request.inventory.bodies = self.bodies.iter().filter(asked).cloned().collect();
-            let response = self.send(world, &request).await.unwrap();
+            let response = match self.send(world, &request).await {
+                Ok(response) => response,
+                Err(refused) => {
+                    assert_eq!(code(refused), "InactiveInstanceException");
+                    self.register(world, json!([])).await;
+                    continue;
+                }
+            };
             let settled = response.assignments.is_empty() && !response.want_inventory;
             for order in response.assignments {
                 if order.desired_status == DesiredStatus::Stopped {

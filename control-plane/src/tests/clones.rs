@@ -153,10 +153,17 @@ async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     );
     // The machine that it was copied from is gone.
     world.advance(41);
+    for _ in 0..2 {
+        let request = copy.request(true);
+        let refused = copy.send(&world, &request).await.unwrap_err();
+        assert_eq!(code(refused), "InactiveInstanceException", "register again");
+    }
     let shown = copy.register(&world, device).await;
     assert_eq!(
         (copy.arn.as_str(), gpus(&shown)),
         (node.arn.as_str(), 1),
         "{shown}"
     );
+    let request = copy.request(true);
+    copy.send(&world, &request).await.unwrap();
 }

@@ -124,9 +124,9 @@ impl Host {
                 self.close_if_drained(now);
             }
             MessageType::InputStreamData if has_room => self.input(now, &message),
+            MessageType::InputStreamData => self.line.refuse(now, &message),
             MessageType::ChannelClosed => self.hang_up(now),
-            MessageType::InputStreamData
-            | MessageType::OutputStreamData
+            MessageType::OutputStreamData
             | MessageType::PausePublication
             | MessageType::StartPublication
             | MessageType::AgentSessionState => {}

@@ -42,6 +42,11 @@ impl Line {
         payloads
     }
 
+    /// There is no room for a numbered message: it is to be sent again.
+    pub(super) fn refuse(&mut self, now: Now, message: &Message<'_>) {
+        self.receiver.refuse(now.since, message);
+    }
+
     /// An acknowledgement has come.
     pub(super) fn acknowledged(&mut self, now: Now, payload: &[u8]) {
         if let Ok(acknowledge) = serde_json::from_slice::<Acknowledge>(payload) {

@@ -9,6 +9,7 @@ mod client;
 mod host;
 mod network;
 mod receiver;
+mod refused;
 mod sender;
 
 const ID: Uuid = uuid!("00112233-4455-4677-8899-aabbccddeeff");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) oom_kills: u64,
     /// What tells of a want of memory.
     pub(super) oom_watch: Option<u64>,
+    /// Its end's record is to be written, or written anew, and is not on disk yet.
+    pub(super) owes_record: bool,
     /// Somebody looks, some time after SIGKILL, whether it has ended.
     pub(super) death_watched: bool,
 }
@@ -148,6 +150,7 @@ impl Container {
                 starting: 0,
                 oom_kills: 0,
                 oom_watch: None,
+                owes_record: false,
                 death_watched: false,
             }),
         }
@@ -176,6 +179,14 @@ impl Container {
 
     pub(super) fn has_stopped(&self) -> bool {
         matches!(self.state().init.phase, Phase::Stopped(_))
+    }
+
+    /// Whether nobody needs to ask for it any more. A record that waits for room on the disk is lost with the shim; where
+    /// its folder is gone nobody will read it.
+    pub(super) fn is_forgotten(&self) -> bool {
+        let state = self.state();
+        let owes_record = state.owes_record && self.exits.as_deref().is_some_and(|folder| !is_gone(folder));
+        (state.never_ran || is_gone(&self.bundle)) && !owes_record
     }
 
     /// Whether it has stopped, and all its output is where it goes.
@@ -215,6 +226,12 @@ impl Container {
     }
 }
 
+/// Whether a path leads nowhere; one that can't be looked at may be there.
+fn is_gone(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 impl State {
     /// The process of a request: the first if `exec` is empty.
     pub(super) fn process(&mut self, container: &Container, exec: &str) -> Result<&mut Process, TaskError> {
@@ -225,5 +242,35 @@ impl State {
             container: container.id.clone(),
             exec: exec.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_whose_record_is_not_written_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let exits = folder.path().join("exits");
+        std::fs::create_dir(&exits).unwrap();
+        let notes = serde_json::json!({
+            "runtime": {"program": "runc", "root": "/r", "systemdCgroup": false, "noPivotRoot": false,
+                "noNewKeyring": false},
+            "exits": &exits, "pid": 0, "cgroup": null,
+        });
+        let notes: Notes = serde_json::from_value(notes).unwrap();
+        let stopped = Phase::Stopped(Exit {
+            status: 0,
+            signal: None,
+            at: crate::clock::Clock::new().now(),
+        });
+        let init = Process::new(String::new(), String::new(), String::new(), false, stopped);
+        let container = Container::new("a".to_owned(), folder.path().join("bundle"), notes, init);
+        assert!(container.is_forgotten());
+        container.state().owes_record = true;
+        assert!(!container.is_forgotten(), "it would be lost");
+        std::fs::remove_dir(&exits).unwrap();
+        assert!(container.is_forgotten(), "nobody will read it");
     }
 }

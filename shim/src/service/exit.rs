@@ -129,6 +129,10 @@ impl Shim {
         };
         let _record = container.record.lock().unwrap_or_else(PoisonError::into_inner);
         let written = records::write(folder, record);
+        if record.exec.is_none() {
+            // One with undead processes is not the last.
+            container.state().owes_record = written.is_err() || !record.undead.is_empty();
+        }
         if let Err(error) = &written {
             self.logger.error("an exit is shown without its record", error);
         }

@@ -117,6 +117,19 @@ fn status_text(system: &System) -> String {
     String::from_utf8(system.agent.ask("status", &[]).stdout).expect("UTF-8")
 }
 
+/// What a monitor would see.
+fn metrics(system: &System) -> String {
+    use std::io::{Read as _, Write as _};
+    let socket = system.agent.data_dir().join("admin.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("the admin socket");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n")
+        .expect("a request");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
+}
+
 /// Invariants 1, 2, 3 and 9.
 #[test]
 fn a_full_disk_stops_nothing_and_mends_by_itself() {
@@ -138,6 +151,8 @@ fn a_full_disk_stops_nothing_and_mends_by_itself() {
             text.contains("trouble ") && text.contains("agent.db can't be written"),
             "{text}"
         );
+        let seen = metrics(&system);
+        assert!(seen.contains("\nlongshore_node_healthy 0\n"), "{seen}");
 
         ends.end().await;
         system.stop(&stopped).await;
@@ -162,6 +177,8 @@ fn a_full_disk_stops_nothing_and_mends_by_itself() {
         assert_eq!(container(&told, "ends").exit_code(), Some(7));
         system.until(&late, "RUNNING").await;
         until_health(&system, &InstanceHealthCheckState::Ok).await;
+        let seen = metrics(&system);
+        assert!(seen.contains("\nlongshore_node_healthy 1\n"), "{seen}");
         system.agent.until_logs(&late, "late", "line 3\n").await;
         assert_eq!(system.agent.pid(), agent, "the agent has lived through it");
         let log = system.agent.output();

@@ -12,6 +12,7 @@
 
 mod away;
 mod aws_cli;
+mod clones;
 mod deaths;
 mod depends;
 mod disk;
@@ -27,6 +28,7 @@ mod policies;
 mod process;
 mod reboot;
 mod restarts;
+mod restore;
 mod shims;
 mod stop;
 mod system;

@@ -173,7 +173,10 @@ async fn follow(
 ) -> Result<Answered, RegistryError> {
     let first = ask.url();
     let mut url = first.clone();
+    let mut was_on_tls = false;
     for _ in 0..=REDIRECTS {
+        was_on_tls |= url.scheme() == "https";
+        let is_home = is_same_place(&first, &url, was_on_tls);
         let mut request = get(ask.method.clone(), &url).map_err(|why| answer(ask.endpoint, why))?;
         let headers = request.headers_mut();
         if let Some(accept) = ask.accept {
@@ -183,7 +186,7 @@ async fn follow(
             headers.insert(header::RANGE, range);
         }
         // What is meant for this host is for no other.
-        if url.origin() == first.origin() {
+        if is_home {
             headers.extend(ask.endpoint.headers.clone());
             if let Some(login) = login {
                 headers.insert(header::AUTHORIZATION, login.clone());
@@ -192,7 +195,7 @@ async fn follow(
         let response = client.send(request, ask.deadline).await?;
         match moved(&url, response.status(), response.headers()) {
             None => {
-                let led_to = (url.origin() != first.origin()).then(|| url.authority().to_owned());
+                let led_to = (!is_home).then(|| url.authority().to_owned());
                 return Ok(Answered { response, led_to });
             }
             Some(Err(why)) => return Err(answer(ask.endpoint, why)),
@@ -208,6 +211,19 @@ async fn follow(
         ask.endpoint,
         format!("it leads on more than {REDIRECTS} times"),
     ))
+}
+
+/// Whether what is meant for whom was asked first may go to `url`: the same host and port, and also the same host by TLS
+/// where it was asked in plain text, on the same port or the usual ones. Never in plain text once there was TLS.
+fn is_same_place(first: &Url, url: &Url, was_on_tls: bool) -> bool {
+    if first.origin() == url.origin() {
+        return url.scheme() == "https" || !was_on_tls;
+    }
+    let ports = (first.port_or_known_default(), url.port_or_known_default());
+    first.scheme() == "http"
+        && url.scheme() == "https"
+        && first.host() == url.host()
+        && (ports.0 == ports.1 || ports == (Some(80), Some(443)))
 }
 
 /// Where an answer leads, if it does.
@@ -284,6 +300,32 @@ mod tests {
             &HeaderMap::new(),
         );
         assert!(here.is_none());
+    }
+
+    #[test]
+    fn a_login_goes_to_the_same_host_and_never_from_tls_to_plain_text() {
+        let kept = [
+            ("http://r/", "http://r/x", false, true),
+            ("http://r/", "https://r/x", true, true),
+            ("http://r:80/", "https://r:443/x", true, true),
+            ("http://r:5000/", "https://r:5000/x", true, true),
+            ("http://r:5000/", "https://r/x", true, false),
+            ("http://r/", "https://r:5000/x", true, false),
+            ("http://r/", "https://other/x", true, false),
+            ("http://r/", "http://r:81/x", false, false),
+            ("http://r/", "http://r/x", true, false),
+            ("https://r/", "https://r/x", true, true),
+            ("https://r/", "http://r/x", true, false),
+            ("https://r:5000/", "http://r:5000/x", true, false),
+        ];
+        for (first, to, was_on_tls, may) in kept {
+            let url = |text: &str| Url::parse(text).unwrap();
+            assert_eq!(
+                is_same_place(&url(first), &url(to), was_on_tls),
+                may,
+                "{first} to {to}"
+            );
+        }
     }
 
     proptest! {

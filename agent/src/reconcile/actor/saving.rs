@@ -70,6 +70,9 @@ impl Actor {
             writes.push(Write::Adopted(assignment.clone()));
         }
         writes.push(Write::Record(assignment.arn.clone(), self.state.record.clone()));
+        if std::mem::take(&mut self.ordered) {
+            writes.push(Write::KnowsOfOrders(assignment.arn.clone()));
+        }
         self.saving = Some(Saving {
             late: self.shared.clock().since_boot() + PATIENCE,
             known: self.state.known(),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::PollResponse;
 use longshore_protocol::status::DesiredStatus;
 
 use crate::intake::{Arrival, Judged};
-use crate::model::{Fact, Report, TaskState};
-use crate::store::StoreError;
+use crate::model::{Fact, KnownStatus, Report, TaskState};
+use crate::store::{StoreError, Write};
 
 use super::super::TaskView;
 use super::super::actor::PATIENCE;
@@ -41,7 +42,8 @@ impl Engine {
             self.taken(judged, Some(reply)).await;
             return;
         }
-        let (store, writes) = (self.shared.store.clone(), judged.writes.clone());
+        let (store, mut writes) = (self.shared.store.clone(), judged.writes.clone());
+        writes.extend(self.told_again(&judged));
         let news = judged.news().cloned().collect();
         self.commits
             .spawn(async move { store.take_in(writes, news).await });
@@ -50,6 +52,16 @@ impl Engine {
             judged,
             reply: Some(reply),
         });
+    }
+
+    /// Once the cursor is stored, an order does not come again: that its task's end is to be told again is stored with it.
+    fn told_again(&self, judged: &Judged) -> Vec<Write> {
+        let has_ended = |arn: &&TaskArn| {
+            let view = self.shared.view(&arn.id);
+            view.is_some_and(|view| view.state.known() == KnownStatus::Stopped)
+        };
+        let ended = judged.ordered().filter(has_ended).cloned();
+        ended.map(Write::TellAgain).collect()
     }
 
     pub(super) async fn stored(

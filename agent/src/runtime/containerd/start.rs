@@ -247,17 +247,20 @@ impl ContainerdRuntime {
             }),
             Err(error) => {
                 let never_ran = matches!(error.class, Class::Failed | Class::NotFound | Class::Invalid);
-                if never_ran && !is_longshore(made_with(record)) {
-                    self.write_asked(name, None).await?;
-                }
+                let mut is_gone = true;
                 if error.class == Class::Failed {
                     // Nothing ran, and nothing must be left that looks as if it could still be started.
                     let deleted = self.delete_task(name).await;
+                    is_gone = deleted.is_ok();
                     tracing::debug!(
                         container = name,
                         ?deleted,
                         "removed a task that could not be started"
                     );
+                }
+                // Only now: a task that is still there must not look as if nobody had asked for its start.
+                if never_ran && is_gone && !is_longshore(made_with(record)) {
+                    self.write_asked(name, None).await?;
                 }
                 self.forget_failed_start(id, &error).await?;
                 Err(error.into())

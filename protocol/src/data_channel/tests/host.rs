@@ -178,7 +178,7 @@ impl Stage {
     }
 }
 
-fn at(since: Duration) -> Now {
+pub(super) fn at(since: Duration) -> Now {
     Now {
         since,
         wall: jiff::Timestamp::UNIX_EPOCH + since,
@@ -287,10 +287,17 @@ fn input_waits_for_room_and_acknowledgements_do_not() {
     let mut stage = Stage::new().started();
     stage.write(Output::Stdout, "out");
     stage.deliver();
-    stage.send_as(2, PayloadType::OUTPUT, b"full", false);
+    let full = message(MessageType::InputStreamData, 2, b"full").encode();
+    stage.client.unacknowledged.push(2);
+    stage.host.receive(stage.now(), &full, false);
+    stage.deliver();
     assert_eq!((stage.events(), stage.client.unacknowledged.len()), (vec![], 1));
-    stage.send_as(2, PayloadType::OUTPUT, b"full", true);
-    assert_eq!(stage.events(), [Event::Input(b"full".to_vec())]);
+    stage.send_as(3, PayloadType::OUTPUT, b"later", true);
+    assert_eq!((stage.events(), &stage.client.unacknowledged), (vec![], &vec![2]));
+    stage.host.receive(stage.now(), &full, true);
+    stage.deliver();
+    let input = |text: &str| Event::Input(text.into());
+    assert_eq!(stage.events(), [input("full"), input("later")]);
     assert!(stage.client.unacknowledged.is_empty());
 }
 

@@ -24,11 +24,13 @@ struct Network {
     delay: u64,
     /// Messages between two breaks of the socket, with all that is on its way; 0 for none.
     break_every: u64,
+    /// In a hundred, for want of room.
+    refused: u64,
     /// The receiver acknowledges once, as the clients in use do.
     acknowledged_once: bool,
 }
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// SplitMix64.
@@ -39,11 +41,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
-    fn happens(&mut self, of_a_hundred: u64) -> bool {
+    pub(super) fn happens(&mut self, of_a_hundred: u64) -> bool {
         self.below(100) < of_a_hundred
     }
 }
@@ -70,7 +72,7 @@ struct Run {
     got: Vec<u8>,
 }
 
-fn pattern(index: usize) -> u8 {
+pub(super) fn pattern(index: usize) -> u8 {
     (index.wrapping_mul(2_654_435_761) >> 13) as u8
 }
 
@@ -137,6 +139,10 @@ impl Run {
             Carried::Acknowledged(number) => self.sender.acknowledged(now, number),
             Carried::Data(bytes) => {
                 let message = Message::decode(&bytes).unwrap();
+                if self.random.happens(self.network.refused) {
+                    self.receiver.refuse(now, &message);
+                    return;
+                }
                 let Some(payloads) = self.receiver.take(now, &message) else {
                     return;
                 };
@@ -209,6 +215,14 @@ proptest! {
     fn ten_megabytes_come_whole_over_sockets_that_break(seed: u64, acknowledged_once: bool) {
         for numbering in [Numbering::Exact, Numbering::Racy] {
             let network = Network { break_every: 300, acknowledged_once, ..Network::default() };
+            Run::new(seed, numbering, network).whole();
+        }
+    }
+
+    #[test]
+    fn ten_megabytes_come_whole_though_much_of_it_is_refused(seed: u64) {
+        for numbering in [Numbering::Exact, Numbering::Racy] {
+            let network = Network { break_every: 1000, refused: 5, ..Network::default() };
             Run::new(seed, numbering, network).whole();
         }
     }

@@ -95,3 +95,68 @@ fn no_number_is_too_great() {
     assert_eq!(take(&mut receiver, T0, i64::MIN, 2, "b").as_deref(), Some("b"));
     assert_eq!(take(&mut receiver, T0, i64::MIN, 2, "b").as_deref(), Some(""));
 }
+
+fn refuse(receiver: &mut Receiver, number: i64, id: u128) {
+    let message = Message {
+        id: Uuid::from_u128(id),
+        ..message(MessageType::InputStreamData, number, b"")
+    };
+    receiver.refuse(T0, &message);
+}
+
+#[test]
+fn what_was_refused_is_waited_for_and_keeps_its_place() {
+    let mut receiver = Receiver::new(Numbering::Racy);
+    refuse(&mut receiver, 0, 1);
+    assert_eq!(take(&mut receiver, T0, 4, 2, "b").as_deref(), Some(""));
+    // The counter went back.
+    assert_eq!(take(&mut receiver, T0, 3, 3, "c").as_deref(), Some(""));
+    receiver.reconnected(T0);
+    assert!(receiver.due(T0 * 2).is_empty());
+    refuse(&mut receiver, 0, 1);
+    assert_eq!(take(&mut receiver, T0 * 2, 0, 1, "a").as_deref(), Some("abc"));
+}
+
+/// The client would take it for the acknowledgement of the one that was refused.
+#[test]
+fn what_shares_its_number_with_one_that_was_refused_is_not_acknowledged_before_it() {
+    let mut receiver = Receiver::new(Numbering::Racy);
+    refuse(&mut receiver, 0, 1);
+    assert_eq!(take(&mut receiver, T0, 0, 2, "b"), None);
+    assert_eq!(take(&mut receiver, T0, 1, 3, "c").as_deref(), Some(""));
+    assert_eq!(take(&mut receiver, T0, 0, 1, "a").as_deref(), Some("a"));
+    assert_eq!(take(&mut receiver, T0, 0, 1, "a"), None, "a copy that crossed");
+    receiver.reconnected(T0);
+    assert_eq!(
+        take(&mut receiver, T0, 0, 1, "a").as_deref(),
+        Some(""),
+        "the acknowledgement may be lost"
+    );
+    assert_eq!(take(&mut receiver, T0, 0, 2, "b").as_deref(), Some("bc"));
+}
+
+#[test]
+fn no_more_is_held_behind_what_was_refused_than_the_bound() {
+    let mut receiver = Receiver::new(Numbering::Racy);
+    refuse(&mut receiver, 0, 1);
+    for number in 1..=HELD as i64 {
+        assert!(take(&mut receiver, T0, number, 1 + number as u128, "x").is_some());
+    }
+    assert_eq!(take(&mut receiver, T0, 600, 600, "y"), None, "it comes again");
+    let all = take(&mut receiver, T0, 0, 1, "a").unwrap();
+    assert_eq!(all.len(), HELD + 1);
+    assert_eq!(take(&mut receiver, T0, 601, 601, "z").as_deref(), Some(""));
+    assert_eq!(take(&mut receiver, T0, 600, 600, "y").as_deref(), Some("yz"));
+}
+
+#[test]
+fn exact_numbers_need_no_record_of_what_was_refused() {
+    let mut receiver = Receiver::new(Numbering::Racy);
+    refuse(&mut receiver, 0, 1);
+    assert_eq!(take(&mut receiver, T0, 1, 2, "b").as_deref(), Some(""));
+    receiver.counts(Numbering::Exact);
+    assert_eq!(take(&mut receiver, T0, 0, 1, "a").as_deref(), Some("ab"));
+    refuse(&mut receiver, 2, 3);
+    assert_eq!(take(&mut receiver, T0, 3, 4, "d").as_deref(), Some(""));
+    assert_eq!(take(&mut receiver, T0, 2, 3, "c").as_deref(), Some("cd"));
+}
