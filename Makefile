@@ -15,9 +15,9 @@ test: ## install what tests need, then run every test (root, or sudo)
 	packaging/install-dependencies test
 	scripts/test
 
-chaos: ## kill everything at random under real tasks: RUNS=100 SEED=1 (root, or sudo)
+chaos: ## kill everything at random under real tasks: RUNS=100, or MINUTES=60; SEED=1 (root, or sudo)
 	packaging/install-dependencies test
-	RUNS='$(RUNS)' SEED='$(SEED)' scripts/chaos
+	RUNS='$(RUNS)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/chaos
 
 fuzz: ## decoders fed with broken input: TARGET=reference, SECONDS=60 for each, SEED=1
 	TARGET='$(TARGET)' SECONDS_EACH='$(SECONDS)' SEED='$(SEED)' scripts/fuzz

@@ -6,7 +6,7 @@ mod waiting;
 use std::collections::HashMap;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rustix::event::epoll;
@@ -119,7 +119,7 @@ fn serve_with(
         io: Io::start(clock::wall)?,
         publisher: Publisher::new(events, arguments.namespace.clone(), Arc::clone(logger)),
         logger: Arc::clone(logger),
-        mounts: Mounts::of_this_process(),
+        mounts: LazyLock::new(Mounts::of_this_process),
         calls: Pool::new("call", CALLS, WAITING_CALLS),
         kills: Pool::new("kill", KILLS, WAITING_CALLS),
         exits: Pool::new("exit", EXITS, usize::MAX),

@@ -1,7 +1,6 @@
 //! `delete`: what containerd calls when a shim has died. Kills what is left of a container and takes everything away.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::api::task::{DeleteResponse, Options};
@@ -45,7 +44,7 @@ pub fn delete(arguments: &Arguments) -> Result<Deleted, StartError> {
         bundle: &bundle,
         id: &arguments.id,
     };
-    if let Err(error) = forget(&notes.runtime, on) {
+    if let Err(error) = notes.runtime.delete(&Reaper::default(), on, true) {
         faults.push(chain(&error));
     }
     if let Err(error) = rootfs::unmount(&bundle.join("rootfs")) {
@@ -80,23 +79,6 @@ fn from_config(arguments: &Arguments, bundle: &Path) -> Notes {
         pid: 0,
         cgroup: None,
     }
-}
-
-/// Has the runtime forget the container. There is no thread here that waits for children, so one is lent.
-fn forget(runtime: &Runtime, on: On<'_>) -> Result<(), crate::runtime::RuntimeError> {
-    let reaper = Reaper::default();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                reaper.reap(|_, _, _| ());
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
-        let result = runtime.delete(&reaper, on, true);
-        done.store(true, Ordering::Relaxed);
-        result
-    })
 }
 
 fn remove_socket(bundle: &Path) {

@@ -1,7 +1,7 @@
 //! Who waits for which child. The shim is a subreaper: every orphan of its containers becomes its child.
 //!
-//! One thread calls [`Reaper::reap`], after a SIGCHLD; no other waits for a child. A child is
-//! - a program that somebody runs and waits for ([`Reaper::run`]),
+//! One thread calls [`Reaper::reap`], after a SIGCHLD. A child is
+//! - a program that somebody runs ([`Reaper::run`]), who waits for it and reaps it, unless the other thread was faster,
 //! - a process of a container ([`Watch::claim`]), whose exit goes to whoever calls `reap`, or
 //! - nobody's: an orphan. It is reaped and forgotten; but while a [`Watch`] is held, its exit is kept for a little, since
 //!   it may be a process that ended before anyone knew its pid.
@@ -9,18 +9,24 @@
 //! Invariant: no signal goes to a pid that was reaped, since both need the same lock.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitedAt;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, pidfd_open, waitid,
+};
 
 use crate::clock::{self, Clock};
 
 /// How many exits of nobody's children are kept while a [`Watch`] is held; older ones are forgotten. A storm of forks
 /// must not become memory, and whoever holds a watch claims within milliseconds of the exit.
 const UNCLAIMED: usize = 16 * 1024;
+/// How often it is looked whether a program has ended where the kernel does not tell.
+const UNTOLD: Duration = Duration::from_millis(5);
 /// The status of a process whose end somebody else saw: containerd's own for what is unknown.
 const UNKNOWN: u32 = 255;
 
@@ -98,6 +104,7 @@ impl Reaper {
             let (pid, exit) = (pid.as_raw_nonzero().get(), self.exit(status));
             if let Some(slot) = table.programs.get_mut(&pid) {
                 *slot = Some(exit.status);
+                drop(table);
                 self.ended.notify_all();
             } else if let Some(owner) = table.processes.remove(&pid) {
                 drop(table);
@@ -124,7 +131,8 @@ impl Reaper {
         }
     }
 
-    /// Runs a program and waits for its end; its exit status.
+    /// Runs a program and waits for its end; its exit status. The thread that waits reaps the program itself where the
+    /// kernel tells it of the end, which is a change of threads less than by [`Reaper::reap`]; and it needs nobody else to.
     ///
     /// # Errors
     /// [`RunError`]. What the program has started may still run.
@@ -141,11 +149,10 @@ impl Reaper {
         // Whatever of its pipes is on our side is not used here.
         drop(child);
         table.programs.insert(pid, None);
+        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let deadline = clock::monotonic() + within;
         loop {
-            if let Some(Some(status)) = table.programs.get(&pid) {
-                let status = *status;
-                table.programs.remove(&pid);
+            if let Some(status) = self.status(&mut table, pid) {
                 return Ok(status);
             }
             let left = deadline.saturating_sub(clock::monotonic());
@@ -159,12 +166,43 @@ impl Reaper {
                     within,
                 });
             }
-            table = self
-                .ended
-                .wait_timeout(table, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            table = self.wait(table, handle.as_ref(), left);
         }
+    }
+
+    /// How a program has ended that [`Reaper::run`] waits for; none if it runs.
+    fn status(&self, table: &mut Table, pid: i32) -> Option<u32> {
+        let mut status = table.programs.get(&pid).copied().flatten();
+        if status.is_none() {
+            // Not reaped yet, so that the number is its own.
+            let ended = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+            status = ended.ok().flatten().map(|(_, status)| self.exit(status).status);
+        }
+        status.inspect(|_| {
+            table.programs.remove(&pid);
+        })
+    }
+
+    /// Waits until the program of a handle may have ended.
+    fn wait<'a>(
+        &'a self,
+        table: MutexGuard<'a, Table>,
+        handle: Option<&OwnedFd>,
+        left: Duration,
+    ) -> MutexGuard<'a, Table> {
+        let Some(handle) = handle else {
+            // A kernel before 5.3, or no descriptor is left.
+            let waited = self.ended.wait_timeout(table, left.min(UNTOLD));
+            return waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(table);
+        let left = Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        // A signal ends it early, SIGCHLD above all.
+        let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
+        self.table()
     }
 
     /// From now on, exits of unknown children are kept, until the watch is dropped.

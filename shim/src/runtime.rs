@@ -6,6 +6,7 @@ mod console;
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,6 +229,21 @@ impl Runtime {
     }
 }
 
+/// Where a program is. Else it would be executed in each folder of `PATH` in turn, while this thread waits.
+fn found(program: &Path) -> PathBuf {
+    let is_program = |path: &PathBuf| {
+        let metadata = std::fs::metadata(path);
+        path.is_absolute() && metadata.is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+    };
+    let path = std::env::var_os("PATH").filter(|_| program.components().count() == 1);
+    let found = path.and_then(|path| {
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(program))
+            .find(is_program)
+    });
+    found.unwrap_or_else(|| program.to_owned())
+}
+
 fn read_pid(operation: &'static str, path: &Path) -> Result<i32, RuntimeError> {
     let text = std::fs::read_to_string(path);
     let pid = text.and_then(|text| text.trim().parse().map_err(std::io::Error::other));
@@ -257,7 +273,7 @@ impl<'a> Call<'a> {
         let number = CALLS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("{operation}-{}-{number}", std::process::id());
         let log = on.bundle.join(format!("{prefix}.log"));
-        let mut command = Command::new(&runtime.program);
+        let mut command = Command::new(found(&runtime.program));
         // runc would tell the service manager about the container.
         command.env_remove("NOTIFY_SOCKET").current_dir("/");
         limits::give(&mut command);

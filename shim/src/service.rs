@@ -9,6 +9,8 @@
 //! - An exit is shown to nobody, by State, Wait or event, before its record is on disk (a full disk apart, which is
 //!   logged), and a container's not before its cgroup is empty, or SIGKILL has been in vain for [`UNDEAD`].
 //! - What a process has written is where it goes before its exit is shown, unless that takes more than a second.
+//! - Create is answered before its container's cgroup is found and noted; Start lets nothing run before, and fails if it
+//!   can't be noted. Delete waits for it too, so that nothing is written into a bundle that has gone.
 //! - A start is published before its exit, however fast that is; a container's exit after those of its execs.
 //! - No lock of a container's state is held while anything is waited for, so State and Wait always answer.
 //! - A container's request that hangs holds up no other container.
@@ -25,7 +27,7 @@ mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::Message;
@@ -82,7 +84,7 @@ pub struct Shim {
     /// Events.
     pub publisher: Publisher,
     /// Where cgroups are.
-    pub mounts: Mounts,
+    pub mounts: LazyLock<Mounts>,
     /// Does what was asked for.
     pub calls: Pool,
     /// Sends signals: apart, so that no calls that hang keep anybody from killing.
@@ -181,7 +183,13 @@ impl Shim {
 
     fn dispatch(self: &Arc<Self>, method: &str, payload: &[u8], responder: Responder) {
         match method {
-            "Create" => answer(responder, with(payload, |request| self.create(request))),
+            "Create" => match with(payload, |request| self.create(request)) {
+                Ok((message, created)) => {
+                    responder.answer(&message);
+                    self.settle(created);
+                }
+                Err(error) => answer::<Empty>(responder, Err(error)),
+            },
             "Start" => answer(responder, with(payload, |request| self.start(&request))),
             "Delete" => answer(responder, with(payload, |request| self.delete(&request))),
             "Exec" => answer(responder, with(payload, |request| self.exec(request))),

@@ -16,6 +16,8 @@ use rustix::process::Signal;
 
 /// One test at a time: they share the process's children.
 static ALONE: Mutex<()> = Mutex::new(());
+/// How long anything may take.
+const LONG: Duration = Duration::from_secs(60);
 
 fn owner() -> Owner {
     Owner {
@@ -86,8 +88,24 @@ fn an_exit_that_nobody_watched_for_is_unknown() {
     assert_eq!((exit.status, exit.signal), (255, None));
 }
 
+fn run(reaper: &Reaper, script: &str, within: Duration) -> Result<u32, RunError> {
+    reaper.run(Command::new("/bin/sh").args(["-c", script]), within)
+}
+
 #[test]
 fn a_program_is_waited_for_but_not_for_ever() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let reaper = Reaper::default();
+    assert_eq!(run(&reaper, "exit 4", LONG).expect("a status"), 4);
+    assert_eq!(run(&reaper, "kill -9 $$", LONG).expect("a status"), 137);
+    let late = run(&reaper, "exec sleep 1000", Duration::from_millis(50));
+    assert!(matches!(late, Err(RunError::Deadline { .. })), "{late:?}");
+    let none = reaper.run(&mut Command::new("/nowhere/runc"), LONG);
+    assert!(matches!(&none, Err(RunError::Spawn { program, .. }) if program == "/nowhere/runc"));
+}
+
+#[test]
+fn a_programs_status_is_the_same_whoever_reaps_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let reaper = Reaper::default();
     let done = AtomicBool::new(false);
@@ -95,16 +113,12 @@ fn a_program_is_waited_for_but_not_for_ever() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 reaper.reap(|_, _, _| ());
-                std::thread::sleep(Duration::from_millis(1));
             }
         });
-        let run = |script: &str, within| reaper.run(Command::new("/bin/sh").args(["-c", script]), within);
-        assert_eq!(run("exit 4", Duration::from_secs(60)).expect("a status"), 4);
-        assert_eq!(run("kill -9 $$", Duration::from_secs(60)).expect("a status"), 137);
-        let late = run("exec sleep 1000", Duration::from_millis(50));
-        assert!(matches!(late, Err(RunError::Deadline { .. })), "{late:?}");
-        let none = reaper.run(&mut Command::new("/nowhere/runc"), Duration::from_secs(60));
-        assert!(matches!(&none, Err(RunError::Spawn { program, .. }) if program == "/nowhere/runc"));
+        for status in 0..100 {
+            let script = format!("exit {status}");
+            assert_eq!(run(&reaper, &script, LONG).expect("a status"), status);
+        }
         done.store(true, Ordering::Relaxed);
     });
 }

@@ -159,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<S> {
     pub async fn begin(&mut self) {
         self.until("the handshake", |viewer| viewer.ready).await;
         self.size(80, 24);
+        self.flush().await;
     }
 
     /// Forgets what was shown.

@@ -251,3 +251,6 @@ fn is_id(id: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=64).contains(&id.len()) && id.bytes().all(good)
 }
+
+#[cfg(test)]
+mod tests;

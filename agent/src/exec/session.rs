@@ -414,6 +414,7 @@ impl Session {
 
     /// When something is to be done though nothing happens.
     fn due(&self) -> Duration {
+        let now = self.now().since;
         let host = self
             .host
             .as_ref()
@@ -424,8 +425,8 @@ impl Session {
             self.idle_until().map(|(until, _)| until),
             self.ending
                 .as_ref()
-                .filter(|_| !self.abandoned)
-                .map(|ending| ending.at_last),
+                .map(|ending| ending.at_last)
+                .filter(|at_last| !self.abandoned || *at_last > now),
             self.told.map(|told| told + ACKNOWLEDGE),
             self.tell_until(),
         ];

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+mod broken_off;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod contracts;

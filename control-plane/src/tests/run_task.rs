@@ -215,7 +215,6 @@ async fn what_cannot_work_is_refused_by_name() {
             json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}),
             "Network Configuration",
         ),
-        (json!({"enableExecuteCommand": true}), "enableExecuteCommand"),
         (json!({"platformVersion": "LATEST"}), "platformVersion"),
         (json!({"referenceId": "x"}), "referenceId"),
         (
@@ -247,12 +246,11 @@ async fn what_cannot_work_is_refused_by_name() {
         ("ClientException".into(), "TaskDefinition not found.".into())
     );
     assert_eq!(run(json!({"cluster": "x"})).await.0, "ClusterNotFoundException");
-    let start =
-        json!({"taskDefinition": "f", "containerInstances": [node.arn], "enableExecuteCommand": true});
+    let start = json!({"taskDefinition": "f", "containerInstances": [node.arn], "referenceId": "x"});
     assert!(
         refusal(world.ecs("StartTask", start).await)
             .1
-            .contains("enableExecuteCommand")
+            .contains("referenceId")
     );
 }
 

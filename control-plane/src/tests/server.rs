@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use longshore_protocol::arn::Scope;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
@@ -152,14 +155,29 @@ async fn it_speaks_tls_by_its_own_certificate() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let stream = TcpStream::connect(address).await.unwrap();
-        let name = "127.0.0.1".try_into().unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
-            .connect(name, stream)
-            .await
-            .unwrap();
+        let name: rustls::pki_types::ServerName<'static> = "127.0.0.1".try_into().unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let stream = connector.connect(name.clone(), stream).await.unwrap();
         let answer = health(stream).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = connector.connect(name.clone(), stream).await.unwrap();
+        let url = format!("wss://{address}/v1/data-channel/x?role=publish_subscribe");
+        let (mut socket, _) = client_async(url, stream).await.unwrap();
+        socket.send(Message::text(r#"{"TokenValue":"x"}"#)).await.unwrap();
+        let refused = socket.next().await.unwrap().unwrap();
+        assert!(refused.is_binary(), "{refused:?}");
+        drop(socket);
+
+        // One that is open does not hold up the end.
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = connector.connect(name, stream).await.unwrap();
+        let url = format!("wss://{address}/v1/data-channel/x?role=publish_subscribe");
+        let (mut socket, _) = client_async(url, stream).await.unwrap();
         end.cancel();
+        let closed = socket.next().await.unwrap().unwrap();
+        assert!(closed.is_close(), "{closed:?}");
     };
     let (served, ()) = tokio::join!(served, client);
     served.unwrap();

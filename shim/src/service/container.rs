@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::error::TaskError;
@@ -11,7 +11,7 @@ use crate::api::task::Status;
 use crate::bundle::Notes;
 use crate::cgroup::Cgroup;
 use crate::io::ProcessIo;
-use crate::reaper::Exit;
+use crate::reaper::{Exit, Owner};
 use crate::runtime::{On, Runtime};
 use crate::ttrpc::server::Responder;
 
@@ -23,8 +23,10 @@ pub(super) struct Container {
     pub(super) runtime: Runtime,
     /// The folder for exit records.
     pub(super) exits: Option<PathBuf>,
-    /// None if it has none of its own.
-    pub(super) cgroup: Option<Cgroup>,
+    /// None inside if it has none of its own. Found after Create has been answered.
+    cgroup: OnceLock<Option<Cgroup>>,
+    /// Whether the cgroup is in the bundle's notes, for whoever cleans up after this shim. Known after `cgroup`.
+    noted: OnceLock<Result<(), Arc<std::io::Error>>>,
     /// Held while the OCI runtime changes the container as a whole.
     pub(super) operation: Mutex<()>,
     /// Held while a record of the first process is written, so that the last word is the end's.
@@ -132,13 +134,14 @@ impl Process {
 }
 
 impl Container {
-    pub(super) fn new(id: String, bundle: PathBuf, notes: Notes, init: Process) -> Self {
+    pub(super) fn new(id: String, bundle: PathBuf, notes: &Notes, init: Process) -> Self {
         Self {
             id,
             bundle,
-            runtime: notes.runtime,
-            exits: notes.exits,
-            cgroup: notes.cgroup,
+            runtime: notes.runtime.clone(),
+            exits: notes.exits.clone(),
+            cgroup: OnceLock::new(),
+            noted: OnceLock::new(),
             operation: Mutex::new(()),
             record: Mutex::new(()),
             state: Mutex::new(State {
@@ -153,6 +156,14 @@ impl Container {
                 owes_record: false,
                 death_watched: false,
             }),
+        }
+    }
+
+    /// Whose its first process is.
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            container: self.id.clone(),
+            exec: None,
         }
     }
 
@@ -172,9 +183,37 @@ impl Container {
         self.operation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cgroup, if the container is alone in it.
+    /// The cgroup. Waits until it has been found, which takes reading some files of the kernel: not for the thread that
+    /// waits, nor with the state locked.
+    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.wait().as_ref()
+    }
+
+    /// The cgroup, if the container is alone in it. Waits as [`Container::cgroup`] does.
     pub(super) fn own_cgroup(&self) -> Option<&Cgroup> {
-        self.cgroup.as_ref().filter(|cgroup| cgroup.is_own())
+        self.cgroup().filter(|cgroup| cgroup.is_own())
+    }
+
+    /// The same without waiting: none while it has not been found.
+    pub(super) fn own_cgroup_so_far(&self) -> Option<&Cgroup> {
+        self.cgroup.get()?.as_ref().filter(|cgroup| cgroup.is_own())
+    }
+
+    pub(super) fn found(&self, cgroup: Option<Cgroup>) {
+        // It is looked for once.
+        let _ = self.cgroup.set(cgroup);
+    }
+
+    pub(super) fn set_noted(&self, written: std::io::Result<()>) {
+        let _ = self.noted.set(written.map_err(Arc::new));
+    }
+
+    /// Waits until the notes are written, or could not be.
+    pub(super) fn noted(&self) -> Result<(), TaskError> {
+        self.noted.wait().clone().map_err(|source| TaskError::Notes {
+            id: self.id.clone(),
+            source,
+        })
     }
 
     pub(super) fn has_stopped(&self) -> bool {
@@ -248,25 +287,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::task::Options;
+    use crate::bundle::Config;
 
     #[test]
     fn a_container_whose_record_is_not_written_is_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let exits = folder.path().join("exits");
         std::fs::create_dir(&exits).unwrap();
-        let notes = serde_json::json!({
-            "runtime": {"program": "runc", "root": "/r", "systemdCgroup": false, "noPivotRoot": false,
-                "noNewKeyring": false},
-            "exits": &exits, "pid": 0, "cgroup": null,
-        });
-        let notes: Notes = serde_json::from_value(notes).unwrap();
+        let notes = Notes {
+            runtime: Runtime::new("ns", &Config::default(), &Options::default()),
+            exits: Some(exits.clone()),
+            pid: 0,
+            cgroup: None,
+        };
         let stopped = Phase::Stopped(Exit {
             status: 0,
             signal: None,
             at: crate::clock::Clock::new().now(),
         });
         let init = Process::new(String::new(), String::new(), String::new(), false, stopped);
-        let container = Container::new("a".to_owned(), folder.path().join("bundle"), notes, init);
+        let container = Container::new("a".to_owned(), folder.path().join("bundle"), &notes, init);
         assert!(container.is_forgotten());
         container.state().owes_record = true;
         assert!(!container.is_forgotten(), "it would be lost");

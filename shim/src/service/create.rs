@@ -12,7 +12,7 @@ use crate::api::task::{CreateTaskRequest, CreateTaskResponse, Options};
 use crate::bundle::{Config, Notes};
 use crate::cgroup::Cgroup;
 use crate::io::{ProcessIo, ProcessName, StdioRequest};
-use crate::reaper::Owner;
+use crate::reaper::Exit;
 use crate::rootfs;
 use crate::runtime::{Console, On, Runtime, options};
 
@@ -27,6 +27,15 @@ impl Drop for Creating<'_> {
         self.shim.table().creating.remove(&self.id);
         self.shim.waiting.container_gone();
     }
+}
+
+/// What is left to do once Create has been answered.
+pub(super) struct Created {
+    container: Arc<Container>,
+    notes: Notes,
+    event: TaskCreate,
+    /// How it ended, if it has already.
+    ended: Option<Exit>,
 }
 
 /// A process that the OCI runtime has made.
@@ -59,10 +68,11 @@ impl Shim {
         })
     }
 
+    /// Makes a container. Whoever calls answers, and then has [`Shim::settle`] do the rest, which Start waits for.
     pub(super) fn create(
-        self: &Arc<Self>,
+        &self,
         request: CreateTaskRequest,
-    ) -> Result<CreateTaskResponse, TaskError> {
+    ) -> Result<(CreateTaskResponse, Created), TaskError> {
         if !request.checkpoint.is_empty() || !request.parent_checkpoint.is_empty() {
             return Err(TaskError::NoCheckpoints);
         }
@@ -72,34 +82,23 @@ impl Shim {
         let options = options(request.options.as_ref())?;
         let runtime = Runtime::new(&self.namespace, &config, &options);
         self.logger.attach(&bundle);
-        let mut notes = Notes {
+        let notes = Notes {
             runtime: runtime.clone(),
             exits: config.exits().map(Path::to_owned),
             pid: 0,
             cgroup: None,
         };
-        let noted = |notes: &Notes| {
-            notes.write(&bundle).map_err(|source| TaskError::Notes {
-                id: request.id.clone(),
-                source,
-            })
-        };
-        noted(&notes)?;
+        notes.write(&bundle).map_err(|source| TaskError::Notes {
+            id: request.id.clone(),
+            source: Arc::new(source),
+        })?;
         let rootfs = bundle.join("rootfs");
         rootfs::mount(&request.rootfs, &rootfs)?;
         let on = On {
             bundle: &bundle,
             id: &request.id,
         };
-        let created = self
-            .make(&request, on, &runtime, &options)
-            .and_then(|(made, watch)| {
-                notes.cgroup = self.cgroup(&request.id, made.pid);
-                notes.pid = made.pid.cast_unsigned();
-                noted(&notes)?;
-                Ok((made, watch))
-            });
-        let (made, watch) = match created {
+        let (made, watch) = match self.make(&request, on, &runtime, &options) {
             Ok(created) => created,
             Err(error) => {
                 // The runtime has cleaned up, if it could; it may not know that it failed.
@@ -110,9 +109,9 @@ impl Shim {
                 return Err(error);
             }
         };
-        let answer = self.created(request, bundle, notes, made, watch);
+        let created = self.created(request, bundle, notes, made, watch);
         drop(creating);
-        Ok(answer)
+        Ok(created)
     }
 
     /// Has the runtime make the container.
@@ -164,16 +163,17 @@ impl Shim {
         }
     }
 
-    /// Puts a container that was made into the table, and tells.
+    /// Puts a container that was made into the table.
     fn created(
-        self: &Arc<Self>,
+        &self,
         request: CreateTaskRequest,
         bundle: PathBuf,
-        notes: Notes,
+        mut notes: Notes,
         made: Made,
         watch: crate::reaper::Watch<'_>,
-    ) -> CreateTaskResponse {
+    ) -> (CreateTaskResponse, Created) {
         let pid = made.pid.cast_unsigned();
+        notes.pid = pid;
         let event = TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle,
@@ -198,30 +198,43 @@ impl Shim {
         init.io = Some(Arc::new(made.io));
         init.console = made.console;
         let id = request.id;
-        let container = Container::new(id.clone(), bundle, notes, init);
+        let container = Container::new(id.clone(), bundle, &notes, init);
         let container = Arc::new(container);
         {
             let mut table = self.table();
             table.expected.remove(&id);
             table.containers.insert(id.clone(), Arc::clone(&container));
         }
-        self.publisher.publish(&event);
-        self.watch_oom(&container);
-        let owner = Owner {
-            container: id,
-            exec: None,
+        let created = Created {
+            ended: watch.claim(made.pid, container.owner()),
+            container,
+            notes,
+            event,
         };
-        if let Some(exit) = watch.claim(made.pid, owner.clone()) {
-            self.ended(owner, made.pid, exit);
+        (CreateTaskResponse { pid }, created)
+    }
+
+    /// Finds a new container's cgroup, and notes it. Nothing runs in it before: its process waits for Start, and Start waits
+    /// for this. So does an end, which must not be told before the container's beginning is.
+    pub(super) fn settle(self: &Arc<Self>, created: Created) {
+        let Created {
+            container,
+            mut notes,
+            event,
+            ended,
+        } = created;
+        self.publisher.publish(&event);
+        notes.cgroup = self.cgroup(&container.id, notes.pid.cast_signed());
+        container.found(notes.cgroup.clone());
+        self.watch_oom(&container);
+        container.set_noted(notes.write(&container.bundle));
+        if let Some(exit) = ended {
+            self.ended(container.owner(), notes.pid.cast_signed(), exit);
         }
-        CreateTaskResponse { pid }
     }
 
     fn watch_oom(self: &Arc<Self>, container: &Arc<Container>) {
-        let watch = container
-            .cgroup
-            .as_ref()
-            .and_then(|cgroup| cgroup.watch_oom().ok());
+        let watch = container.cgroup().and_then(|cgroup| cgroup.watch_oom().ok());
         let Some(watch) = watch else {
             return;
         };
@@ -237,7 +250,7 @@ impl Shim {
 
     /// Publishes that the kernel has killed for want of memory, if it has since the last time.
     pub(super) fn publish_oom(&self, container: &Container) {
-        let memory = container.cgroup.as_ref().and_then(Cgroup::memory);
+        let memory = container.cgroup().and_then(Cgroup::memory);
         let kills = memory.map_or(0, |memory| memory.oom_kills);
         let mut state = container.state();
         if kills > state.oom_kills {

@@ -42,7 +42,7 @@ pub(super) enum TaskError {
     Notes {
         id: String,
         #[source]
-        source: std::io::Error,
+        source: std::sync::Arc<std::io::Error>,
     },
     #[error("can't set the size of the console of {what}")]
     Resize {

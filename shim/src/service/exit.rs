@@ -257,7 +257,7 @@ fn execs_run(container: &Container) -> bool {
 
 fn record(container: &Container, exec: Option<&str>, exit: &Exit) -> ExitRecord {
     let memory = match exec {
-        None => container.cgroup.as_ref().and_then(Cgroup::memory),
+        None => container.cgroup().and_then(Cgroup::memory),
         Some(_) => None,
     };
     ExitRecord {

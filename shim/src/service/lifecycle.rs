@@ -28,6 +28,8 @@ impl Shim {
             return self.start_exec(&container, &request.exec_id);
         }
         let _operation = container.operation();
+        // If this shim is killed, what runs is found by the notes.
+        container.noted()?;
         let pid = {
             let mut state = container.state();
             if state.init.phase != Phase::Created || state.ending {
@@ -84,6 +86,8 @@ impl Shim {
         let _operation = container.operation();
         // Somebody else may have deleted it meanwhile.
         self.container(&request.id)?;
+        // What could not be noted was never started, and Start has said so.
+        let _ = container.noted();
         let phase = container.state().init.phase.clone();
         let (pid, exit) = match phase {
             Phase::Stopped(exit) => {

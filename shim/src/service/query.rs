@@ -57,7 +57,7 @@ impl Shim {
         };
         known.extend(init.map(|pid| (pid, None)));
         let mut processes = container
-            .own_cgroup()
+            .own_cgroup_so_far()
             .map(crate::cgroup::Cgroup::processes)
             .unwrap_or_default();
         processes.extend(known.iter().map(|(pid, _)| *pid));
@@ -90,7 +90,7 @@ impl Shim {
 
     pub(super) fn stats(&self, request: &StatsRequest) -> Result<StatsResponse, TaskError> {
         let container = self.container(&request.id)?;
-        let Some(cgroup) = &container.cgroup else {
+        let Some(cgroup) = container.cgroup() else {
             return Err(TaskError::State {
                 what: container.name(""),
                 is: "in no cgroup of its own",

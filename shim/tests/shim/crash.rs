@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use longshore_shim::api::Message as _;
-use longshore_shim::api::task::DeleteResponse;
+use longshore_shim::api::task::{DeleteResponse, Status};
 use longshore_tests::process::run;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -55,6 +55,58 @@ fn after_a_killed_shim_delete_knows_an_exit_that_was_recorded() {
         );
         // Again, and with nothing there at all: what is wanted is so already.
         clean_up(&shims, &container);
+    });
+}
+
+/// An OCI runtime that does something in the bundle before one of its operations.
+fn before(shims: &Shims, container: &mut Container, operation: &str, script: &str) {
+    let bundle = container.bundle.display();
+    let script = format!("case \" $* \" in *\" {operation} \"*) cd '{bundle}' && {script};; esac");
+    container.config["annotations"]["longshore.runtime"] = shims.runtime(&script).to_str().unwrap().into();
+}
+
+#[test]
+fn what_runs_is_in_the_notes_with_its_cgroup() {
+    on_a_host(|shims| {
+        let mut container = shims.container("c", "exec sleep 1000");
+        before(&shims, &mut container, "start", "cp longshore-shim.json at-start");
+        let mut shim = shims.shim(&container);
+        let pid = shim.create(&container).unwrap();
+        shim.begin("c", "").unwrap();
+        let notes = std::fs::read(container.bundle.join("at-start")).unwrap();
+        let notes: serde_json::Value = serde_json::from_slice(&notes).unwrap();
+        assert_eq!(notes["pid"], pid);
+        assert_eq!(notes["cgroup"]["own"], true);
+        shim.kill("c", 9, false).unwrap();
+        shim.wait("c", "");
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn nothing_runs_that_could_not_be_noted() {
+    on_a_host(|shims| {
+        let mut container = shims.container("c", "echo > /tmp/ran; exec sleep 1000");
+        // The first notes are written by then.
+        before(
+            &shims,
+            &mut container,
+            "create",
+            "mkdir longshore-shim.unfinished",
+        );
+        let mut shim = shims.shim(&container);
+        shim.create(&container).unwrap();
+        for _ in 0..2 {
+            let error = shim.begin("c", "").unwrap_err().to_string();
+            assert!(error.contains("can't note container c in its bundle"), "{error}");
+        }
+        assert!(shim.is("c", Status::Created));
+        assert!(!shims.host.dir().join("rootfs/tmp/ran").exists());
+        shim.delete("c", "").unwrap();
+        let processes = shims.host.cgroup_file("memory", "c", "cgroup.procs");
+        assert_eq!(processes.unwrap_or_default(), "");
+        shim.end();
     });
 }
 

@@ -312,7 +312,7 @@ fn a_hundred_megabytes_go_through_a_slow_reader_whole_and_in_bounded_memory() {
             assert!(viewer.step().await);
             steps += 1;
             // Slower than it comes: everything before the client fills up.
-            if steps % 64 == 0 {
+            if steps.is_multiple_of(64) {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
                 most = most.max(memory(system.agent.pid()));
             }
@@ -324,6 +324,27 @@ fn a_hundred_megabytes_go_through_a_slow_reader_whole_and_in_bounded_memory() {
             viewer.errors
         );
         assert!(most < before + (24 << 20), "{before} became {most}");
+        system
+    });
+}
+
+#[test]
+fn an_idle_session_costs_the_agent_little() {
+    system::with(|system| async move {
+        let task = run(&system, sleeper(&system)).await;
+        let mut viewers = Vec::new();
+        let mut before = 0;
+        // The first ones bring in what all of them use.
+        for number in 0..16 {
+            if number == 4 {
+                before = memory(system.agent.pid());
+            }
+            let mut viewer = begin(&system, &task, "sh", true).await;
+            viewer.until_shown("# ").await;
+            viewers.push(viewer);
+        }
+        let each = memory(system.agent.pid()).saturating_sub(before) / 12;
+        assert!(each <= 128 << 10, "{each} bytes");
         system
     });
 }

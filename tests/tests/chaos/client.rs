@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_ecs::types::{
     ContainerDefinition, HostVolumeProperties, MountPoint, NetworkMode, PortMapping, Task, Volume,
@@ -24,6 +24,8 @@ pub struct Run {
     pub kind: Kind,
     /// Whether the client has asked for its end before it was told of it.
     pub stopped: bool,
+    /// When it first asked.
+    pub stop_asked: Option<SystemTime>,
     /// Whether its shim was killed, so that codes may be unknown.
     pub shim_killed: bool,
     /// Where its containers witness that they started, a line each time.
@@ -114,6 +116,7 @@ impl Client<'_> {
         let arn = match self.runs.borrow_mut().get_mut(place) {
             Some(run) if !run.arn.is_empty() => {
                 run.stopped |= !run.has_ended();
+                run.stop_asked.get_or_insert_with(now);
                 run.arn.clone()
             }
             _ => return,
@@ -180,6 +183,14 @@ impl Client<'_> {
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "held against the times of files, which are the machine's"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Asks until there is an answer: the control plane may be away.
@@ -251,6 +262,7 @@ impl Run {
             arn: String::new(),
             kind,
             stopped: false,
+            stop_asked: None,
             shim_killed: false,
             witness,
             last: None,

@@ -1,6 +1,8 @@
 //! What has to be true when everything is at rest: what the client was told, the control plane, the agent, and containerd
 //! with the host.
 
+use std::time::{Duration, SystemTime};
+
 use aws_sdk_ecs::types::{Container, Resource};
 use serde_json::Value;
 
@@ -8,6 +10,11 @@ use crate::client::{LINES, Run};
 use crate::ends::{Seen, lie};
 use crate::leftovers;
 use crate::system::System;
+
+/// How long after it began the container ends by which others are told to stop.
+const ENDS_AFTER: Duration = Duration::from_secs(1);
+/// What times of files lag behind the clock.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What is not yet at rest; empty when everything is.
 pub async fn unrest(system: &System, runs: &[Run]) -> Vec<String> {
@@ -82,7 +89,7 @@ fn values(resources: &[Resource]) -> Vec<String> {
 }
 
 /// The tasks that the agent has, by its own account.
-fn agents_tasks(system: &System) -> Value {
+pub fn agents_tasks(system: &System) -> Value {
     let output = system.agent.ask("tasks", &["--json"]);
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }
@@ -129,6 +136,7 @@ pub fn lies(system: &System, run: &Run) -> Vec<String> {
             stopped: run.stopped,
             shim_killed: run.shim_killed,
             started: starts(run, Some(name)),
+            stopped_early: stopped_early(run, name),
             code: container.exit_code(),
             reason: container.reason().unwrap_or_default(),
         };
@@ -149,6 +157,20 @@ fn starts(run: &Run, name: Option<&str>) -> usize {
         text.lines().count()
     })
     .sum()
+}
+
+/// Whether a container may have been told to stop before it began, by its own witness: the client had asked for that, or its
+/// neighbour, which ends a second after it began, had not begun or may have ended.
+fn stopped_early(run: &Run, name: &str) -> bool {
+    let began = |name: &str| std::fs::metadata(run.witness.join(name)).and_then(|file| file.modified());
+    let Ok(own) = began(name) else { return true };
+    let neighbour = || match began("app") {
+        Ok(began) => began + ENDS_AFTER,
+        Err(_) => SystemTime::UNIX_EPOCH,
+    };
+    let neighbour = (run.kind == crate::plan::Kind::Several && name != "app").then(neighbour);
+    let told = run.stop_asked.into_iter().chain(neighbour).min();
+    told.is_some_and(|told| told <= own + TICK)
 }
 
 /// The lines of a writer: all of them if it came to its end, else the first ones, each once and in order.

@@ -18,6 +18,9 @@ pub struct Seen<'a> {
     pub shim_killed: bool,
     /// How often it said itself that it began.
     pub started: usize,
+    /// Whether it may have been told to stop before it said that it began. The kernel drops a SIGTERM for the first process
+    /// of a PID namespace that has no handler yet, so that one may never hear of it.
+    pub stopped_early: bool,
     pub code: Option<i32>,
     pub reason: &'a str,
 }
@@ -36,7 +39,8 @@ pub fn lie(seen: &Seen<'_>) -> Option<&'static str> {
             (!unborn).then_some("an exit code of what never ran")
         }
         (_, Some(code)) => {
-            let known = own == Some(code) || told_to_stop && by_stop == code;
+            let unheard = seen.stopped_early && code == 137;
+            let known = own == Some(code) || told_to_stop && (by_stop == code || unheard);
             (!known).then_some("no such exit code")
         }
         (_, None) if shim_died && !seen.shim_killed => Some("nobody has killed its shim"),
@@ -75,6 +79,7 @@ mod tests {
         stopped: false,
         shim_killed: false,
         started: 1,
+        stopped_early: false,
         code: Some(3),
         reason: "",
     };
@@ -112,13 +117,21 @@ mod tests {
             }),
             None
         );
-        assert_eq!(
-            lie(&Seen {
-                code: Some(137),
-                ..polite
-            }),
-            Some("no such exit code")
-        );
+        let killed = Seen {
+            code: Some(137),
+            ..polite
+        };
+        assert_eq!(lie(&killed), Some("no such exit code"));
+        let unheard = Seen {
+            stopped_early: true,
+            ..killed
+        };
+        assert_eq!(lie(&unheard), None);
+        let unasked = Seen {
+            stopped: false,
+            ..unheard
+        };
+        assert_eq!(lie(&unasked), Some("no such exit code"));
     }
 
     #[test]

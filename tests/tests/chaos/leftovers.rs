@@ -4,11 +4,13 @@
 //! may stay until it expires. containerd's folders of tasks that it gave up while it was killed are its own.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use longshore_tests::{binaries, wait};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::compare::agents_tasks;
 use crate::strikes::shims;
 use crate::system::{System, id_of, shell};
 
@@ -100,8 +102,10 @@ pub async fn at_the_end(system: &mut System) {
     system.agent.set("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", "1s");
     system.agent.start();
     let logs = system.agent.data_dir().join("logs");
-    wait::until_some("the logs of all tasks are removed", || {
-        entries(&logs).next().is_none().then_some(())
+    // A task that never had a container has no log, and may be the last to go.
+    wait::until_some("all tasks and their logs are removed", || {
+        let known = agents_tasks(system)["tasks"].as_array().map(Vec::len);
+        (known == Some(0) && entries(&logs).next().is_none()).then_some(())
     })
     .await;
     // The store's file is the agent's alone while it runs.
@@ -126,11 +130,40 @@ async fn shims_end(system: &System) {
         return;
     }
     let namespace = system.host.containerd_namespace();
-    wait::until_within(UNUSED + wait::patience(), "shims that nobody called end", || {
-        let left = shims(&namespace);
-        std::future::ready(left.is_empty().then_some(()))
-    })
-    .await;
+    let end = async {
+        while !shims(&namespace).is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let ended = tokio::time::timeout(UNUSED + wait::patience(), end).await;
+    assert!(
+        ended.is_ok(),
+        "shims that nobody calls do not end: {:#?}",
+        shims(&namespace).iter().map(about).collect::<Vec<_>>()
+    );
+}
+
+/// What there is to know of a shim from outside: since when it is there, what it has open, whose bundles are left.
+fn about((pid, words): &(i32, String)) -> String {
+    let open = PathBuf::from(format!("/proc/{pid}/fd"));
+    let fds = entries(&open).filter_map(|fd| std::fs::read_link(fd).ok());
+    let fds: Vec<_> = fds.map(|fd| fd.display().to_string()).collect();
+    let sockets = Command::new("ss").args(["-xapH"]).output();
+    let sockets = sockets.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let listed = sockets.unwrap_or_default();
+    let sockets: Vec<_> = listed
+        .lines()
+        .filter(|line| line.contains(&format!("pid={pid},")))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let id = words.split(" -id ").nth(1).unwrap_or_default();
+    let id = id.split(' ').next().unwrap_or_default();
+    let bundles = entries(Path::new("/run/containerd-test/io.containerd.runtime.v2.task"))
+        .flat_map(|namespace| entries(&namespace).collect::<Vec<_>>())
+        .filter(|bundle| bundle.to_string_lossy().contains(id))
+        .map(|bundle| format!("{}: {:?}", bundle.display(), entries(&bundle).collect::<Vec<_>>()));
+    let bundles: Vec<_> = bundles.collect();
+    format!("{words}: open {fds:?}; sockets {sockets:?}; bundles {bundles:?}")
 }
 
 /// Runs a task with nobody disturbing it.

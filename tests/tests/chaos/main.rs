@@ -2,7 +2,7 @@
 //! and at the agent's fail points; then everything has to come to rest, and nobody may have been told anything untrue.
 //!
 //! A round's seed decides what it does, not when a process is scheduled: the same seed does the same things, and mostly,
-//! not always, meets the same state. `make chaos RUNS=… SEED=…`; without them a short form, bounded in time.
+//! not always, meets the same state. `make chaos RUNS=… SEED=… MINUTES=…`; without them a short form, bounded in time.
 
 #![allow(
     clippy::expect_used,
@@ -53,7 +53,13 @@ fn number(name: &str) -> Option<u64> {
     reason = "it bounds its own time, which is the machine's"
 )]
 fn nothing_is_lost_whoever_is_killed() {
-    let asked = number("LONGSHORE_TEST_CHAOS_RUNS");
+    let runs = number("LONGSHORE_TEST_CHAOS_RUNS");
+    let minutes = number("LONGSHORE_TEST_CHAOS_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let is_short = runs.is_none() && minutes.is_none();
+    let (most, time) = match is_short {
+        true => (ROUNDS, TIME),
+        false => (runs.unwrap_or(u64::MAX), minutes.unwrap_or(Duration::MAX)),
+    };
     let first = number("LONGSHORE_TEST_CHAOS_SEED").unwrap_or(1);
     // Exit codes and output outlive everything by Longshore's shim only; logs are compared before they are cleaned.
     let settings = &[
@@ -66,7 +72,7 @@ fn nothing_is_lost_whoever_is_killed() {
         system.agent.start();
         system.until_connected().await;
         let (mut kills, mut rounds, begun) = (Kills::new(), 0, Instant::now());
-        while rounds < asked.unwrap_or(ROUNDS) && (asked.is_some() || begun.elapsed() < TIME) {
+        while rounds < most && begun.elapsed() < time {
             round(&mut system, &points, &mut kills, first + rounds).await;
             rounds += 1;
             eprintln!(
@@ -74,19 +80,19 @@ fn nothing_is_lost_whoever_is_killed() {
                 first + rounds - 1,
                 begun.elapsed().as_secs()
             );
-            if asked.is_some() && rounds % 10 == 0 {
+            if !is_short && rounds % 10 == 0 {
                 tell(rounds, begun.elapsed(), &kills, &points);
             }
         }
         tell(rounds, begun.elapsed(), &kills, &points);
         leftovers::at_the_end(&mut system).await;
-        let died = points.deaths();
+        let died = || points.figures().into_values().map(|(_, died)| died);
         assert!(
-            rounds < 10 || died.iter().sum::<usize>() > 0 && !kills.is_empty(),
+            rounds < 10 || died().sum::<usize>() > 0 && !kills.is_empty(),
             "nothing was killed: the fail points or the strikes do nothing"
         );
         assert!(
-            rounds < MANY || died.iter().all(|died| *died >= 5),
+            rounds < MANY || died().all(|died| died >= 5),
             "the agent did not die five times at each of its fail points"
         );
         system
@@ -95,8 +101,12 @@ fn nothing_is_lost_whoever_is_killed() {
 
 fn tell(rounds: u64, time: Duration, kills: &Kills, points: &FailPoints) {
     eprintln!("{rounds} rounds in {} s; killed: {kills:?}", time.as_secs());
-    for (name, (crossed, died)) in points.figures() {
+    let figures = points.figures();
+    for (name, (crossed, died)) in &figures {
         eprintln!("  {name}: crossed {crossed}, died there {died}");
+    }
+    if let Some((name, (_, died))) = figures.iter().min_by_key(|(_, (_, died))| *died) {
+        eprintln!("  the least: {name}, died there {died}");
     }
 }
 

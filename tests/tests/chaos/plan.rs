@@ -53,7 +53,9 @@ const VICTIMS: [Victim; 5] = [
     Victim::ContainerdAndAgent,
 ];
 
-/// The agent's fail points: two for each of these calls.
+/// The agent's fail points: on each side of each of the calls.
+pub const SIDES: [&str; 2] = ["before", "after"];
+/// The calls.
 pub const CALLS: [&str; 10] = [
     "commit",
     "attach",
@@ -126,9 +128,7 @@ fn strike(chance: &mut Rng, number: u64) -> Strike {
     let fault = if chance.u8(..3) == 0 {
         Fault::Kill(VICTIMS[chance.usize(..VICTIMS.len())])
     } else {
-        let places = CALLS
-            .iter()
-            .flat_map(|call| [("before", *call), ("after", *call)]);
+        let places = CALLS.iter().flat_map(|call| SIDES.map(|side| (side, *call)));
         let all = 2 * CALLS.len();
         let (side, call) = places
             .cycle()

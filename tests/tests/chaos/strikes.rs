@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Runs;
-use crate::plan::{CALLS, Fault, Strike, Victim};
+use crate::plan::{CALLS, Fault, SIDES, Strike, Victim};
 use crate::system::System;
 
 /// How long a fail point is waited for: not every round crosses each.
@@ -36,10 +36,13 @@ impl FailPoints {
         points
     }
 
-    /// By name, how often each was crossed, and how often the agent died there.
+    /// Of each fail point, by name, how often it was crossed, and how often the agent died there.
     pub fn figures(&self) -> BTreeMap<String, (usize, usize)> {
+        let names = CALLS
+            .iter()
+            .flat_map(|call| SIDES.map(|side| format!("{side}-{call}")));
+        let mut figures: BTreeMap<_, _> = names.map(|name| (name, (0, 0))).collect();
         let text = std::fs::read_to_string(&self.counts).unwrap_or_default();
-        let mut figures = BTreeMap::<String, (usize, usize)>::new();
         for line in text.lines() {
             match line.strip_prefix("killed ") {
                 Some(name) => figures.entry(name.to_owned()).or_default().1 += 1,
@@ -47,20 +50,6 @@ impl FailPoints {
             }
         }
         figures
-    }
-
-    /// How often the agent died at each of all fail points.
-    pub fn deaths(&self) -> Vec<usize> {
-        let figures = self.figures();
-        let died = |side: &str, call: &str| {
-            figures
-                .get(&format!("{side}-{call}"))
-                .map_or(0, |(_, died)| *died)
-        };
-        CALLS
-            .iter()
-            .flat_map(|call| [died("before", call), died("after", call)])
-            .collect()
     }
 
     fn arm(&self, name: &str, times: u32) {

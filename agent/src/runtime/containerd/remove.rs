@@ -14,7 +14,7 @@ impl ContainerdRuntime {
         let name = id.to_string();
         let (record, process) = tokio::join!(self.record(&name), self.process(&name));
         let (record, process) = (record?, process?);
-        if let Some(process) = process {
+        if let Some(process) = &process {
             let ended = match process.status() {
                 Status::Stopped => Ok(()),
                 Status::Created | Status::Running | Status::Paused | Status::Pausing | Status::Unknown => {
@@ -30,6 +30,8 @@ impl ContainerdRuntime {
                 self.end_hung_shim_if_idle(id).await;
                 return Err(error);
             }
+        } else if record.is_some() {
+            self.delete_unlisted_task(&name).await?;
         }
         // Independent of containerd's word: with a shim that died, processes may be left that it knows nothing of.
         self.empty_cgroup(&name, &cgroup(id)).await?;
@@ -48,6 +50,19 @@ impl ContainerdRuntime {
         }
         self.watch.forget(id);
         Ok(())
+    }
+
+    /// containerd 1.6 may have a shim that never had its container, which it does not call a task; see `make_task`. Whatever
+    /// is wrong with it, containerd has let go of it when it has answered.
+    async fn delete_unlisted_task(&self, name: &str) -> Result<(), RuntimeError> {
+        match self.delete_task(name).await {
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::debug!(container = name, %error, "removed what is left of a task");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Removes a writable layer, if it is there.

@@ -37,21 +37,8 @@ impl ContainerdRuntime {
         }
         // Before the task is there, so that no event of this run comes too early.
         self.watch.begin(id);
-        match self.create_task_with_patience(&task).await {
-            Ok(()) => {}
-            Err(error) if error.class == Class::AlreadyExists => match self.settled(&name).await? {
-                Some(process) if process.status() == Status::Created => {}
-                Some(process) if never_ran(&process) => {
-                    self.delete_task(&name).await?;
-                    return Err(taken_down(name));
-                }
-                Some(process) => return Ok(self.already_started(id, &process)),
-                None => return Err(taken_down(name)),
-            },
-            Err(error) => {
-                self.forget_failed_start(id, &error).await?;
-                return Err(error.into());
-            }
+        if let Some(process) = self.make_task(id, &name, &task).await? {
+            return Ok(self.already_started(id, &process));
         }
         // Only now: what is made and not started stays made if the agent dies.
         if !is_longshore(made_with(&record)) {
@@ -62,6 +49,37 @@ impl ContainerdRuntime {
         let started = self.start_task(id, &name, &record).await?;
         self.watch.started(id, started.pid);
         Ok(started)
+    }
+
+    /// Has containerd make a task; the one that is there, if that has been started already.
+    async fn make_task(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        task: &CreateTaskRequest,
+    ) -> Result<Option<Process>, RuntimeError> {
+        let until = self.clock.since_boot() + CLEAN_UP;
+        loop {
+            match self.create_task_with_patience(task).await {
+                Ok(()) => return Ok(None),
+                Err(error) if error.class == Class::AlreadyExists => {}
+                Err(error) => {
+                    self.forget_failed_start(id, &error).await?;
+                    return Err(error.into());
+                }
+            }
+            match self.settled(name).await? {
+                Some(process) if process.status() == Status::Created => return Ok(None),
+                Some(process) if !never_ran(&process) => return Ok(Some(process)),
+                None if self.clock.since_boot() < until => {}
+                // One of containerd 1.6 that died before the shim had its container finds the shim, and says of the task
+                // that it exists and that it does not, until it is told to delete it.
+                Some(_) | None => {
+                    self.delete_task(name).await?;
+                    return Err(taken_down(name.to_owned()));
+                }
+            }
+        }
     }
 
     /// Writes down that another run is to come. The one before is known to whoever asks for it, so nothing is kept of it:

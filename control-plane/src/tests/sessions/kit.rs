@@ -13,8 +13,9 @@ use longshore_protocol::{Timestamp, ecs};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -106,7 +107,9 @@ impl Kit {
     pub(super) async fn dial(&self, id: &str) -> Side {
         let url = format!("ws://{HOST}{}?role=publish_subscribe", path(id));
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (socket, _) = soon(client_async(url, stream)).await.unwrap();
+        let (socket, _) = soon(client_async_with_config(url, stream, Some(small())))
+            .await
+            .unwrap();
         Side(socket)
     }
 
@@ -150,7 +153,7 @@ impl Kit {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         let stream = TcpStream::connect(self.address).await.unwrap();
-        match soon(client_async(request, stream)).await {
+        match soon(client_async_with_config(request, stream, Some(small()))).await {
             Ok((socket, _)) => Ok(Side(socket)),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
@@ -202,6 +205,14 @@ impl Kit {
         })
         .await
     }
+}
+
+/// Far ends are in this process, which is measured.
+fn small() -> WebSocketConfig {
+    let mut config = WebSocketConfig::default();
+    config.read_buffer_size = 4096;
+    config.write_buffer_size = 0;
+    config
 }
 
 /// Runs a task of family `f` on the node, which reports that it runs.

@@ -1,5 +1,6 @@
 //! Sessions, over sockets: who is let in, what flows, what happens when a side is lost, how they end.
 
+mod audit;
 mod door;
 mod execute;
 mod kit;
