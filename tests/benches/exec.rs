@@ -130,7 +130,9 @@ fn keys(system: &System, task: &str) {
     for pty in [&mut ours, &mut theirs] {
         // Echo is the terminal's: it is there once the whole way is.
         pty.types(b"ready\r");
-        pty.expect("ready\r\nready\r\n");
+        for text in ["ready", "\n", "ready", "\n"] {
+            pty.expect(text);
+        }
     }
     let mut key = 0;
     let (our_times, their_times) = in_turn(KEYS, |is_ours| {
@@ -140,8 +142,8 @@ fn keys(system: &System, task: &str) {
         // A line that gets too long is not taken any more.
         if key % 200 < 2 {
             pty.types(b"\r");
-            pty.expect("\r\n");
-            pty.expect("\r\n");
+            pty.expect("\n");
+            pty.expect("\n");
         }
         let begun = Instant::now();
         pty.types(text.as_bytes());
