@@ -114,8 +114,9 @@ fn a_shell_by_the_crate() {
         bridge.expect("/ # ");
         bridge.types("busybox stty size\r");
         bridge.expect("37 101\r\n");
-        bridge.types("sleep 1000; echo slept-$?\r");
-        bridge.expect("slept-$?\r\n");
+        // While it edits a line, the shell takes Ctrl-C for itself.
+        bridge.types("echo $((6*7)); sleep 1000\r");
+        bridge.expect("42\r\n");
         bridge.types("\u{3}");
         bridge.expect("/ # ");
         bridge.types("busybox seq 1 100000\r");
