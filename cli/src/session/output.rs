@@ -1,6 +1,6 @@
 //! Standard output and standard error, written by a thread of its own, in the order in which they came.
 //!
-//! Invariants: at most [`QUEUE`] pieces wait, and [`Writer::room`] is waited for before more is read from the network: a
+//! Invariants: at most [`QUEUE`] pieces wait, and [`Writer::put`] is waited for before more is read from the network: a
 //! slow reader slows the command down, and takes no memory here. A thread that is held by a reader who never reads ends
 //! with the program.
 
