@@ -1,5 +1,7 @@
 //! The client of the public API: awsJson1_1, signed, with a deadline.
 
+mod stream;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +11,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use longshore_protocol::error::{ErrorBody, Retry, is_clock_skew, retry_class};
 use longshore_protocol::sigv4::Call;
-use longshore_protocol::{AWS_JSON, ECS_TARGET, SSM_TARGET};
+use longshore_protocol::{AWS_JSON, ECS_TARGET, SSM_TARGET, session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::settings::Settings;
 use crate::{clock, tls};
+
+pub use stream::Stream;
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -113,16 +117,19 @@ fn hint(code: &str) -> &'static str {
     }
 }
 
-/// Which of the two APIs of an endpoint.
+/// Which API of an endpoint.
 #[derive(Clone, Copy, Debug)]
 enum Service {
     Ecs,
     Ssm,
+    /// Longshore's own.
+    Longshore,
 }
 
 /// Makes calls.
 #[derive(Debug)]
 pub struct Client {
+    connector: HttpsConnector<HttpConnector>,
     http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     settings: Settings,
 }
@@ -149,8 +156,12 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https);
-        Ok(Self { http, settings })
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https.clone());
+        Ok(Self {
+            connector: https,
+            http,
+            settings,
+        })
     }
 
     /// What it was made with.
@@ -183,9 +194,21 @@ impl Client {
         self.call(Service::Ssm, operation, request).await
     }
 
+    /// Calls an operation of Longshore's own API.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn longshore<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: &Q,
+    ) -> Result<A, ApiError> {
+        self.call(Service::Longshore, operation, request).await
+    }
+
     fn endpoint(&self, service: Service) -> &url::Url {
         match service {
-            Service::Ecs => &self.settings.ecs,
+            Service::Ecs | Service::Longshore => &self.settings.ecs,
             Service::Ssm => &self.settings.ssm,
         }
     }
@@ -304,6 +327,7 @@ impl Client {
         let (name, prefix) = match service {
             Service::Ecs => ("ecs", ECS_TARGET),
             Service::Ssm => ("ssm", SSM_TARGET),
+            Service::Longshore => ("ecs", session::TARGET),
         };
         let endpoint = self.endpoint(service);
         let target = format!("{prefix}.{operation}");

@@ -28,8 +28,10 @@ pub enum Command {
     Ps(Ps),
     /// Show everything about tasks.
     Describe(Tasks),
-    /// Show the output of a task that runs on this machine.
+    /// Show the output of a task, wherever it runs.
     Logs(Logs),
+    /// Run a command in a container of a task: in a terminal if this is one, else with pipes.
+    Exec(Exec),
     /// Stop tasks.
     Stop(Stop),
     /// List the machines of the cluster.
@@ -104,6 +106,9 @@ pub struct Run {
     #[arg(long = "override", value_name = "WHAT", help = format!("What to change for this run; may be repeated. {OVERRIDE_FORMS}"))]
     /// What to change.
     pub overrides: Vec<String>,
+    /// Let `longshore exec` run commands in the tasks' containers.
+    #[arg(long)]
+    pub enable_execute_command: bool,
     /// Wait until the tasks have stopped.
     #[arg(long)]
     pub wait: bool,
@@ -143,16 +148,58 @@ pub struct Logs {
     /// Go on with what is written from now on.
     #[arg(short, long)]
     pub follow: bool,
-    /// The folder of a `longshore up` whose agent to ask [default: LONGSHORE_UP_DIR, else up's own default folder,
-    /// else the installed agent].
+    /// Nothing older: a time like 2026-01-31T12:00:00Z, or how long ago, like 90s, 10m or 2h30m.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<jiff::Timestamp>,
+    /// The cluster [default: LONGSHORE_CLUSTER, else `default`].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["env", "socket"])]
+    pub cluster: Option<String>,
+    /// Ask the agent of the `longshore up` in this folder, which must run on this machine, not its control plane.
     #[arg(long, value_name = "DIR", conflicts_with = "socket")]
     pub env: Option<PathBuf>,
-    /// The agent's admin socket.
+    /// Ask the agent with this admin socket, which must run on this machine, not the control plane.
     #[arg(long, value_name = "SOCKET")]
     pub socket: Option<PathBuf>,
     /// Records as JSON lines, with their times.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A time, or how long ago it was.
+fn since(text: &str) -> Result<jiff::Timestamp, String> {
+    since_by(crate::clock::now(), text)
+}
+
+fn since_by(now: jiff::Timestamp, text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(time);
+    }
+    let ago = text
+        .parse::<jiff::SignedDuration>()
+        .map_err(|_| "neither a time like 2026-01-31T12:00:00Z nor a duration like 10m".to_owned())?;
+    let time = now.checked_sub(ago.abs());
+    time.map_err(|_| "that is too long ago".to_owned())
+}
+
+/// `exec`.
+#[derive(Debug, ClapArgs)]
+pub struct Exec {
+    /// The folder of a `longshore up` whose endpoint and keys to use [default: the AWS_* variables, else up's own
+    /// default folder].
+    #[arg(long, value_name = "DIR")]
+    pub env: Option<PathBuf>,
+    /// The cluster [default: LONGSHORE_CLUSTER, else `default`].
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// An id or ARN.
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// The container; needed where the task has several.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The program and its arguments, run as they are: for more than one command, `sh -c '…'`.
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub command: Vec<String>,
 }
 
 /// `stop`.
@@ -203,17 +250,34 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
+    fn since_is_a_time_or_how_long_ago() {
+        let now = "2026-01-31T12:00:00Z".parse::<jiff::Timestamp>().unwrap();
+        let by = |text: &str| since_by(now, text).unwrap().to_string();
+        assert_eq!(by("2026-01-31T13:00:00+02:00"), "2026-01-31T11:00:00Z");
+        assert_eq!(by("2h30m"), "2026-01-31T09:30:00Z");
+        assert_eq!(by("90s"), "2026-01-31T11:58:30Z");
+        assert!(since_by(now, "10").is_err());
+    }
+
+    #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
         let parse = |line: &str| Args::try_parse_from(line.split(' '));
         parse("longshore run -f t.json --count 2 --override web:cpu=1 --override cpu=2 --wait").unwrap();
+        parse("longshore run web --enable-execute-command").unwrap();
         parse("longshore run web:3 --json").unwrap();
+        parse("longshore exec 0a -c web -- sh -c x --help").unwrap();
+        parse("longshore logs 0a --since 10m --cluster c -f").unwrap();
         parse("longshore up --listen 127.0.0.1:0 --keep-tasks").unwrap();
         for wrong in [
             "longshore run",
             "longshore run web -f t.json",
             "longshore run web --count 11",
             "longshore stop",
+            "longshore exec 0a",
+            "longshore exec 0a sh",
+            "longshore logs 0a --since yesterday",
+            "longshore logs 0a --socket s --cluster c",
             "longshore up --clean --keep-tasks",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");

@@ -35,6 +35,9 @@ pub enum InputError {
         /// Their paths.
         members: String,
     },
+    /// A command can't be written as one line.
+    #[error("the command can't be quoted: {0}")]
+    Unquotable(shlex::QuoteError),
     /// An override can't be read.
     #[error("--override {text:?}: {why}. {OVERRIDE_FORMS}")]
     Override {

@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod out;
 mod progress;
+mod session;
 mod settings;
 mod table;
 mod tls;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if !error.is_broken_pipe() {
                 out::note(format_args!("longshore: {error}"));

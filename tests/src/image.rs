@@ -82,13 +82,28 @@ pub fn busybox(dir: &Path, architecture: &str, config: &Value) -> Image {
 /// When it can't be made.
 #[must_use]
 pub fn busybox_with(dir: &Path, architecture: &str, config: &Value, folders: &[PathBuf]) -> Image {
+    let first = busybox_files(dir);
+    let folders: Vec<_> = std::iter::once(&first).chain(folders).collect();
+    of_folders(dir, architecture, config, &folders)
+}
+
+/// Makes an image that has one file, `/busybox`, for `architecture`.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn one_static_program(dir: &Path, architecture: &str) -> Image {
+    let root = dir.join("rootfs");
+    std::fs::create_dir_all(&root).expect("a folder");
+    std::fs::copy(programs::busybox(), root.join("busybox")).expect("a program in the image");
+    of_folders(dir, architecture, &json!({}), &[&root])
+}
+
+/// An image with a layer for each of these folders.
+fn of_folders(dir: &Path, architecture: &str, config: &Value, folders: &[&PathBuf]) -> Image {
     std::fs::create_dir_all(dir).expect("a folder");
     let layout = dir.join("layout");
-    let first = busybox_files(dir);
-    let (layers, diff_ids): (Vec<_>, Vec<_>) = std::iter::once(&first)
-        .chain(folders)
-        .map(|folder| layer(&layout, folder))
-        .unzip();
+    let (layers, diff_ids): (Vec<_>, Vec<_>) = folders.iter().map(|folder| layer(&layout, folder)).unzip();
     let mut all = json!({
         "architecture": architecture, "os": "linux",
         "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},

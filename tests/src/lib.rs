@@ -25,6 +25,7 @@ pub mod host;
 pub mod image;
 pub mod process;
 pub mod programs;
+pub mod pty;
 pub mod registry;
 pub mod seeds;
 pub mod viewer;

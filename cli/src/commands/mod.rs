@@ -2,11 +2,15 @@
 
 mod activate;
 mod describe;
+mod exec;
 mod logs;
 mod nodes;
 mod ps;
 mod run;
 mod stop;
+
+use std::path::Path;
+use std::process::ExitCode;
 
 pub(crate) use activate::ROLE;
 use longshore_protocol::ecs;
@@ -18,13 +22,14 @@ use crate::args::{Command, Common};
 use crate::error::Error;
 use crate::settings::{Settings, default_up_dir};
 
-/// Carries a command out.
+/// Carries a command out, with the exit code if nothing is wrong with it.
 ///
 /// # Errors
 /// What the exit code tells; see [`crate::error::EXIT_CODES`].
-pub async fn carry_out(command: Command) -> Result<(), Error> {
-    match command {
-        Command::Up(options) => Ok(crate::up::up(options).await?),
+pub async fn carry_out(command: Command) -> Result<ExitCode, Error> {
+    let done = match command {
+        Command::Exec(options) => return exec::exec(&options).await,
+        Command::Up(options) => crate::up::up(options).await.map_err(Error::from),
         Command::Run(options) => run::run(options).await,
         Command::Ps(options) => ps::ps(&options).await,
         Command::Describe(options) => describe::describe(&options).await,
@@ -32,7 +37,8 @@ pub async fn carry_out(command: Command) -> Result<(), Error> {
         Command::Stop(options) => stop::stop(&options).await,
         Command::Nodes(options) => nodes::nodes(&options).await,
         Command::Activate(options) => activate::activate(&options).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The folder that `up` takes where nobody says.
@@ -43,8 +49,12 @@ pub fn up_dir() -> std::path::PathBuf {
 
 /// A client and the cluster that is meant.
 fn connect(common: &Common) -> Result<(Client, String), Error> {
-    let settings = Settings::find(common.env.as_deref(), &up_dir(), |name| std::env::var(name).ok())?;
-    let cluster = common.cluster.clone().unwrap_or_else(|| settings.cluster.clone());
+    connect_to(common.env.as_deref(), common.cluster.as_deref())
+}
+
+fn connect_to(folder: Option<&Path>, cluster: Option<&str>) -> Result<(Client, String), Error> {
+    let settings = Settings::find(folder, &up_dir(), |name| std::env::var(name).ok())?;
+    let cluster = cluster.unwrap_or(&settings.cluster).to_owned();
     Ok((Client::new(settings)?, cluster))
 }
 

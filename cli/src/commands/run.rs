@@ -28,6 +28,7 @@ pub(super) async fn run(options: Run) -> Result<(), Error> {
         count: Some(options.count),
         launch_type: Some("EXTERNAL".to_owned()),
         overrides,
+        enable_execute_command: options.enable_execute_command.then_some(true),
         // A call that is made again must not start the tasks again.
         client_token: Some(uuid::Uuid::new_v4().to_string()),
         ..Default::default()

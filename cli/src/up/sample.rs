@@ -60,6 +60,8 @@ impl Sample {
             cluster: Some(cluster.to_owned()),
             task_definition: Some(revision),
             launch_type: Some("EXTERNAL".to_owned()),
+            // Whoever tries the system looks inside.
+            enable_execute_command: Some(true),
             client_token: Some(uuid::Uuid::new_v4().to_string()),
             ..Default::default()
         };

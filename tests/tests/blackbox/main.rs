@@ -18,6 +18,8 @@ mod depends;
 mod disk;
 mod errors;
 mod exec;
+mod exec_cli;
+mod exec_clients;
 mod gpu;
 mod images;
 mod life;

@@ -250,6 +250,11 @@ impl System {
 
     /// Runs the real AWS CLI.
     pub fn aws(&self, args: &[&str]) -> std::process::Output {
+        self.aws_command(args).output().expect("the AWS CLI")
+    }
+
+    /// The real AWS CLI, for this system.
+    pub fn aws_command(&self, args: &[&str]) -> Command {
         let venv =
             std::env::var("LONGSHORE_TEST_VENV").expect("LONGSHORE_TEST_VENV names the venv with awscli");
         let mut command = Command::new(format!("{venv}/bin/aws"));
@@ -261,7 +266,7 @@ impl System {
             .envs(self.plane.environment())
             .args(args)
             .args(["--output", "json"]);
-        command.output().expect("the AWS CLI")
+        command
     }
 }
 

@@ -16,8 +16,8 @@ const ON_CGROUP_V2: &[&str] = &[
     "stop::a_process_left_by_its_parent_does_not_outlive_the_task",
 ];
 
-/// The rest, in the long form: everything but what needs AWS CLI or other hardware.
-const LEFT_OUT: &[&str] = &["aws_cli::"];
+/// The rest, in the long form: everything but what needs AWS CLI, other clients, or other hardware.
+const LEFT_OUT: &[&str] = &["aws_cli::", "exec_clients::"];
 
 /// The test binary that was built beside this one: the newest, if others are left of earlier builds.
 fn blackbox() -> PathBuf {
