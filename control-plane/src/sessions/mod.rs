@@ -54,7 +54,7 @@ pub(crate) struct Limits {
     pub(crate) ping: Duration,
     /// Until a silent peer is lost: two pings and their answers.
     pub(crate) silence: Duration,
-    /// Until a client that was told that it is over has closed its socket.
+    /// Until a client that was told that it is over, and says nothing, has closed its socket.
     pub(crate) part: Duration,
     /// Until an agent that is to end a session has said how it ended: it may have to kill.
     pub(crate) last_words: Duration,

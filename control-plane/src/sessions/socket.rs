@@ -32,6 +32,8 @@ const READ: usize = 8 * 1024;
 const UNREAD: u32 = 300_000;
 /// How long a few bytes may take to be written that are not the peers' own.
 const SAY: Duration = Duration::from_secs(5);
+/// How long a peer that was told that it is over may go on reading what it has still to get.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Either of what a connection is.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -104,12 +106,12 @@ impl Leg {
         matches!(timeout(SAY, said).await, Ok(Ok(())))
     }
 
-    /// Waits some time for the peer to close, then closes.
-    pub(super) async fn part(mut self, wait: Duration, code: CloseCode, reason: &'static str) {
-        let peer = async { while self.input.next().await.is_some() {} };
-        if timeout(wait, peer).await.is_err() {
-            self.close(code, reason).await;
-        }
+    /// Waits some time for the peer to close, then closes. While it says something it is still reading what it got.
+    pub(super) async fn part(mut self, quiet: Duration, code: CloseCode, reason: &'static str) {
+        let peer = async { while let Ok(Some(_)) = timeout(quiet, self.input.next()).await {} };
+        // However long it talks.
+        let _ = timeout(LINGER, peer).await;
+        self.close(code, reason).await;
     }
 
     /// Closes at once, and gives the peer a moment to take it.

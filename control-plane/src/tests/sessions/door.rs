@@ -101,7 +101,7 @@ async fn another_node_s_session_is_as_one_that_is_not_there() {
     for unknown in [id.as_str(), "ecs-execute-command-0"] {
         assert_eq!(kit.agent_as(&other.credentials, unknown).await.err(), Some(404));
     }
-    assert_eq!(kit.offered().await, [id.clone()], "it is still for its own node");
+    assert_eq!(kit.offered().await, [id.as_str()], "it is still for its own node");
     let _client = kit.join(&session).await;
     let mut agent = kit.agent(&id).await;
     assert_eq!(agent.frame().await.0, StartPublication);

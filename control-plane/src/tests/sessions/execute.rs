@@ -205,8 +205,8 @@ async fn an_offer_wakes_the_poll_that_waits_and_is_repeated_until_the_agent_has_
     assert_eq!(offer.task_arn.to_string(), kit.task);
     assert_eq!(response.instance, InstanceStatus::Active);
     // As if that answer had been lost.
-    assert_eq!(kit.offered().await, [id.clone()]);
-    assert_eq!(kit.offered().await, [id.clone()]);
+    assert_eq!(kit.offered().await, [id.as_str()]);
+    assert_eq!(kit.offered().await, [id.as_str()]);
     let _agent = kit.agent(&id).await;
     assert!(kit.offered().await.is_empty());
 }
@@ -320,6 +320,23 @@ async fn the_calls_of_a_session_s_client_are_taken_in_either_service_s_name() {
         .send(&kit.world.operator, "s3", "/", target, body.as_bytes())
         .await;
     assert_eq!(code(other), "InvalidSignatureException");
+}
+
+#[tokio::test]
+async fn a_restored_control_plane_learns_from_the_node_which_tasks_take_sessions() {
+    let mut world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.obey(&world).await;
+    world.define("f", 128, 64).await;
+    world.back_up().await;
+    let body = json!({"taskDefinition": "f", "enableExecuteCommand": true});
+    let answer = world.ecs("RunTask", body).await.unwrap();
+    let task = member(&answer["tasks"][0], "taskArn");
+    node.obey(&world).await;
+    world.restore().await;
+    node.obey(&world).await;
+    assert_eq!(world.task(&task).await["enableExecuteCommand"], true);
+    world.ecs("ExecuteCommand", request(&task)).await.unwrap();
 }
 
 async fn configured(world: &World, configuration: Value) -> Result<Value, String> {

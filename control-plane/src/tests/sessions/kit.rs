@@ -12,6 +12,7 @@ use longshore_protocol::sigv4::{Call, Credentials};
 use longshore_protocol::{Timestamp, ecs};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -39,7 +40,7 @@ pub(super) struct Kit {
     pub(super) task: String,
     address: SocketAddr,
     end: CancellationToken,
-    served: Option<tokio::task::JoinHandle<()>>,
+    served: JoinSet<()>,
 }
 
 impl Kit {
@@ -59,7 +60,7 @@ impl Kit {
             task,
             address: ([127, 0, 0, 1], 0).into(),
             end: CancellationToken::new(),
-            served: None,
+            served: JoinSet::new(),
         };
         kit.serve().await;
         kit
@@ -70,16 +71,16 @@ impl Kit {
         self.address = listener.local_addr().unwrap();
         self.end = CancellationToken::new();
         let (plane, end) = (Arc::clone(&self.world.plane), self.end.clone());
-        self.served = Some(tokio::spawn(async move {
+        self.served.spawn(async move {
             crate::server::accept(&plane, &listener, None, end.cancelled_owned()).await;
             plane.sessions.ended().await;
-        }));
+        });
     }
 
     /// Ends the control plane in order.
     pub(super) async fn end(&mut self) {
         self.end.cancel();
-        soon(self.served.take().unwrap()).await.unwrap();
+        soon(self.served.join_next()).await.unwrap().unwrap();
     }
 
     /// Ends the control plane and starts it again.

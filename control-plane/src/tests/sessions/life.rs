@@ -18,7 +18,7 @@ async fn what_both_sides_say_goes_through_as_it_is_and_the_end_is_stored() {
     let mut kit = Kit::new().await;
     let session = kit.execute().await;
     let id = session.session_id.clone().unwrap();
-    assert_eq!(kit.offered().await, [id.clone()]);
+    assert_eq!(kit.offered().await, [id.as_str()]);
     let url = session.stream_url.clone().unwrap();
     let host = crate::testing::HOST;
     assert_eq!(
@@ -229,7 +229,7 @@ async fn a_session_outlives_the_control_plane_s_run() {
     kit.node.poll(&kit.world).await;
     let offered = kit.offered().await;
     let other = waiting.session_id.clone().unwrap();
-    assert_eq!(offered, [other.clone()], "only what has not begun");
+    assert_eq!(offered, [other.as_str()], "only what has not begun");
 
     let mut agent = kit.agent(&id).await;
     let token = kit.resume(&id).await.unwrap();

@@ -6,6 +6,8 @@ use std::time::Duration;
 use longshore_protocol::data_channel::MessageType::StartPublication;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use tokio::task::JoinSet;
+
 use super::kit::Side;
 use super::{Kit, soon};
 use crate::sessions::Limits;
@@ -111,13 +113,13 @@ async fn the_other_way_is_free_while_one_side_does_not_read() {
     let mut kit = Kit::new().await;
     let (_, mut client, agent) = kit.both().await;
     let (mut send, mut receive) = agent.split();
-    let flood = tokio::spawn(async move { while Side::pushed(&mut send, vec![0; 16 * 1024]).await {} });
+    let mut flood = JoinSet::new();
+    flood.spawn(async move { while Side::pushed(&mut send, vec![0; 16 * 1024]).await {} });
     // It is blocked, or will be: what the client says gets through either way.
     for number in 0..100_u32 {
         client.binary(&number.to_be_bytes()).await;
         assert_eq!(Side::read(&mut receive).await, number.to_be_bytes());
     }
-    flood.abort();
 }
 
 #[tokio::test]
