@@ -20,6 +20,7 @@ fn tasks_that_a_backup_has_not_come_back_from_their_node_and_can_be_stopped() {
         let kept = system.run_container(kept).await;
         system.until(&kept, "RUNNING").await;
         system.plane.back_up().await;
+        system.until_connected().await;
         let forgotten = system.run_container(forgotten).await;
         let before = system.until(&forgotten, "RUNNING").await;
         system.plane.restore().await;
