@@ -65,9 +65,58 @@ pub fn check(json: &[u8], most: usize) -> Result<(), InvalidShape> {
     Ok(())
 }
 
+/// Room in one message for values that are written one after the other, cut where its reader would cut it off.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    bytes: usize,
+    nodes: usize,
+    is_empty: bool,
+}
+
+impl Room {
+    /// Room for so many bytes, separators included, and so many objects and lists.
+    #[must_use]
+    pub fn new(bytes: usize, nodes: usize) -> Self {
+        Self {
+            bytes,
+            nodes,
+            is_empty: true,
+        }
+    }
+
+    /// Takes a value if it fits with those before it; says whether it did. The first always does.
+    pub fn take(&mut self, json: &[u8]) -> bool {
+        let (bytes, nodes) = (json.len() + 1, count(json));
+        let fits = bytes <= self.bytes && nodes <= self.nodes;
+        if !fits && !self.is_empty {
+            return false;
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.nodes = self.nodes.saturating_sub(nodes);
+        self.is_empty = false;
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_has_room_whatever_its_size_and_others_while_there_is_some() {
+        let mut room = Room::new(0, 0);
+        assert!(room.take(b"[{}]") && !room.take(b"1"));
+        let mut room = Room::new(8, 9);
+        assert!(
+            room.take(b"[1]") && room.take(b"[2]") && !room.take(b""),
+            "by bytes"
+        );
+        let mut room = Room::new(99, 3);
+        assert!(
+            room.take(b"[[]]") && !room.take(b"[[]]") && room.take(b"[]"),
+            "by objects"
+        );
+    }
 
     #[test]
     fn the_shape_is_judged_by_what_is_not_quoted() {

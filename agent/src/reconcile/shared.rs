@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_protocol::arn::{ResourceId, TaskArn};
 use longshore_protocol::poll::{Cursor, HeldTask, InventoryTask, NodeStatus};
-use longshore_protocol::shape;
+use longshore_protocol::shape::{self, Room};
 use longshore_protocol::status::InstanceStatus;
 use tokio::sync::{Notify, watch};
 
@@ -187,19 +187,16 @@ impl Shared {
 
 /// The first of them, and those after it that fit with it into `most` bytes and what a control plane reads.
 fn fitting(all: impl Iterator<Item = HeldTask>, most: usize) -> Vec<HeldTask> {
-    let (mut bytes, mut nodes) = (most, shape::MAX_NODES);
+    let mut room = Room::new(most, shape::MAX_NODES);
     let mut some = Vec::new();
     for held in all {
         // What can't be written can't be sent either.
         let Ok(json) = serde_json::to_vec(&held) else {
             continue;
         };
-        let (size, count) = (json.len() + 1, shape::count(&json));
-        if (size > bytes || count > nodes) && !some.is_empty() {
+        if !room.take(&json) {
             break;
         }
-        bytes = bytes.saturating_sub(size);
-        nodes = nodes.saturating_sub(count);
         some.push(held);
     }
     some

@@ -1,21 +1,17 @@
 //! What of a list of assignments goes into one answer.
 
 use longshore_protocol::poll::{Assignment, MAX_RESPONSE_BYTES};
-use longshore_protocol::shape;
+use longshore_protocol::shape::{self, Room};
 
 /// Cuts a list to what fits into one response that its node reads, the first always; says whether something was cut.
 pub(super) fn cut(rows: &mut Vec<Assignment>) -> Result<bool, serde_json::Error> {
     // Room for the other members.
-    let (mut bytes, mut nodes) = (MAX_RESPONSE_BYTES - 4096, shape::MAX_NODES - 4096);
+    let mut room = Room::new(MAX_RESPONSE_BYTES - 4096, shape::MAX_NODES - 4096);
     for (index, row) in rows.iter().enumerate() {
-        let json = serde_json::to_vec(row)?;
-        let (size, count) = (json.len() + 1, shape::count(&json));
-        if (size > bytes || count > nodes) && index > 0 {
+        if !room.take(&serde_json::to_vec(row)?) {
             rows.truncate(index);
             return Ok(true);
         }
-        bytes = bytes.saturating_sub(size);
-        nodes = nodes.saturating_sub(count);
     }
     Ok(false)
 }

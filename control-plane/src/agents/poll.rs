@@ -25,7 +25,8 @@ const MAX_VERSION: usize = 255;
 ///
 /// # Errors
 /// `AccessDeniedException` for another node's instance; `InactiveInstanceException` when the instance was
-/// deregistered or never was, or has become another machine (register again); `StalePollException` for a poll that was overtaken by a later one;
+/// deregistered or never was, or has become another machine (register again); `StalePollException` for a poll that was
+/// overtaken by a later one;
 /// `ClientException` for another protocol version; `ServerException`.
 pub async fn serve(
     plane: &ControlPlane,
