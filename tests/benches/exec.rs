@@ -21,7 +21,6 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_sdk_ecs::types::LaunchType;
 use longshore_tests::binaries;
 use longshore_tests::pty::Pty;
 use system::{System, shell};
@@ -53,14 +52,7 @@ fn main() {
 async fn run(system: &System) -> String {
     let container = shell("app", &system.busybox, "sleep 100000").build();
     let definition = system.define("exec", vec![container]).await;
-    let request = system.ecs.run_task().task_definition(definition);
-    let request = request
-        .launch_type(LaunchType::External)
-        .enable_execute_command(true);
-    let answer = request.send().await.expect("a task");
-    let task = answer.tasks()[0].task_arn().expect("an ARN").to_owned();
-    system.until(&task, "RUNNING").await;
-    task
+    system.run_open(&definition).await
 }
 
 /// A command in the container by Longshore.

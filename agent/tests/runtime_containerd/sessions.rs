@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use longshore_agent::clock::SystemClock;
 use longshore_agent::exec::{self, Containers, Deps, Records, Settings};
-use longshore_agent::link::{Connection, DialError, SessionLink};
+use longshore_agent::http::Connection;
+use longshore_agent::link::{DialError, SessionLink};
 use longshore_agent::model::ContainerId;
 use longshore_agent::runtime::Runtime;
 use longshore_agent::runtime::exec::Execs;
@@ -111,6 +112,14 @@ impl Sessions {
         viewer
     }
 
+    /// A shell in a terminal that has shown its prompt.
+    async fn shell(&mut self, stage: &Stage) -> Viewer<DuplexStream> {
+        let mut viewer = self.open(stage, 1, "sh", true).await;
+        viewer.begin().await;
+        viewer.until_shown("# ").await;
+        viewer
+    }
+
     async fn end(mut self) {
         self.token.cancel();
         let ended = tokio::time::timeout(PATIENCE, self.parts.join_next()).await;
@@ -153,9 +162,7 @@ async fn a_shell_is_shown_typed_into_resized_interrupted_and_left() {
     let stage = Stage::new(&["sleep", "1000"]);
     stage.run(0).await.unwrap();
     let mut sessions = Sessions::start(&stage);
-    let mut viewer = sessions.open(&stage, 1, "sh", true).await;
-    viewer.begin().await;
-    viewer.until_shown("# ").await;
+    let mut viewer = sessions.shell(&stage).await;
     viewer.types("stty size\r");
     viewer.until_shown("24 80").await;
     viewer.size(132, 43);
@@ -283,9 +290,7 @@ async fn the_end_of_the_container_ends_the_session_with_a_word() {
     let mut events = stage.runtime.events().await.unwrap();
     stage.run(0).await.unwrap();
     let mut sessions = Sessions::start(&stage);
-    let mut viewer = sessions.open(&stage, 1, "sh", true).await;
-    viewer.begin().await;
-    viewer.until_shown("# ").await;
+    let mut viewer = sessions.shell(&stage).await;
     let signal = nix::sys::signal::Signal::SIGKILL as i32;
     let scope = longshore_agent::runtime::SignalScope::Init;
     stage.runtime.kill(&stage.id(0), signal, scope).await.unwrap();
@@ -304,9 +309,7 @@ async fn an_agent_that_was_killed_leaves_a_session_that_the_next_one_ends() {
     let stage = Stage::new(&["sleep", "1000"]);
     stage.run(0).await.unwrap();
     let mut sessions = Sessions::start(&stage);
-    let mut viewer = sessions.open(&stage, 1, "sh", true).await;
-    viewer.begin().await;
-    viewer.until_shown("# ").await;
+    let mut viewer = sessions.shell(&stage).await;
     viewer.types("setsid sleep 991 & sleep 992 & echo be''gun\r");
     viewer.until_shown("begun").await;
     sessions.parts.abort_all();
@@ -332,9 +335,7 @@ async fn an_agent_that_is_told_to_end_tells_the_client_and_leaves_nothing() {
     let stage = Stage::new(&["sleep", "1000"]);
     stage.run(0).await.unwrap();
     let mut sessions = Sessions::start(&stage);
-    let mut viewer = sessions.open(&stage, 1, "sh", true).await;
-    viewer.begin().await;
-    viewer.until_shown("# ").await;
+    let mut viewer = sessions.shell(&stage).await;
     sessions.token.cancel();
     viewer.until("the end", |viewer| viewer.closed.is_some()).await;
     let why = "the agent on the node ends, and with it the session";

@@ -1,7 +1,7 @@
 //! Sessions in containers: ExecuteCommand, the relay, the agent, and what is left when they end.
 
 use aws_sdk_ecs::error::ProvideErrorMetadata;
-use aws_sdk_ecs::types::{ContainerDefinition, LaunchType};
+use aws_sdk_ecs::types::ContainerDefinition;
 use longshore_protocol::data_channel::payload::OpenDataChannel;
 use longshore_tests::viewer::Viewer;
 use longshore_tests::wait;
@@ -15,19 +15,7 @@ use crate::system::{self, System, shell, variable};
 async fn run(system: &System, container: ContainerDefinition) -> String {
     let family = container.name().unwrap().to_owned();
     let definition = system.define(&family, vec![container]).await;
-    let request = system
-        .ecs
-        .run_task()
-        .task_definition(definition)
-        .launch_type(LaunchType::External)
-        .enable_execute_command(true);
-    let answer = request
-        .send()
-        .await
-        .unwrap_or_else(|error| panic!("{:?}", error.message()));
-    let task = answer.tasks()[0].task_arn().unwrap().to_owned();
-    system.until(&task, "RUNNING").await;
-    task
+    system.run_open(&definition).await
 }
 
 /// Opens the client's side of a session.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use aws_sdk_ecs::types::{ContainerDefinition, LaunchType};
+use aws_sdk_ecs::types::ContainerDefinition;
 use longshore_tests::pty::Pty;
 use longshore_tests::{binaries, image, wait};
 use rustix::process::Signal;
@@ -20,14 +20,7 @@ pub fn longshore(system: &System, args: &[&str]) -> Command {
 /// Runs one task of these containers in which commands may be run, and waits until it runs.
 pub async fn run_open(system: &System, containers: Vec<ContainerDefinition>) -> String {
     let definition = system.define("open", containers).await;
-    let request = system.ecs.run_task().task_definition(definition);
-    let request = request
-        .launch_type(LaunchType::External)
-        .enable_execute_command(true);
-    let answer = request.send().await.expect("a task");
-    let task = answer.tasks()[0].task_arn().expect("an ARN").to_owned();
-    system.until(&task, "RUNNING").await;
-    task
+    system.run_open(&definition).await
 }
 
 /// A task of one container, `app`, that waits.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use aws_sdk_ecs::error::ProvideErrorMetadata;
+use aws_sdk_ecs::operation::run_task::builders::RunTaskFluentBuilder;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, KeyValuePair, LaunchType, Task, TaskOverride};
 use longshore_tests::agent::Agent;
 use longshore_tests::containerd::Containerd;
@@ -164,12 +165,25 @@ impl System {
 
     /// Runs one task of a definition with overrides.
     pub async fn run_with(&self, definition: &str, overrides: Option<TaskOverride>) -> String {
-        let request = self
-            .ecs
-            .run_task()
-            .task_definition(definition)
-            .launch_type(LaunchType::External);
-        let answer = request.set_overrides(overrides).send().await;
+        let request = self.run_request(definition);
+        self.run_by(request.set_overrides(overrides)).await
+    }
+
+    /// Runs one task of a definition in which commands may be run, and waits until it runs.
+    pub async fn run_open(&self, definition: &str) -> String {
+        let request = self.run_request(definition);
+        let task = self.run_by(request.enable_execute_command(true)).await;
+        self.until(&task, "RUNNING").await;
+        task
+    }
+
+    fn run_request(&self, definition: &str) -> RunTaskFluentBuilder {
+        let request = self.ecs.run_task().task_definition(definition);
+        request.launch_type(LaunchType::External)
+    }
+
+    async fn run_by(&self, request: RunTaskFluentBuilder) -> String {
+        let answer = request.send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{:?}", error.message()));
         assert!(answer.failures().is_empty(), "{:?}", answer.failures());
         let task = answer.tasks().first().expect("a task");
