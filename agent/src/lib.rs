@@ -10,8 +10,8 @@
 //! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
-//! | 4 | `secrets`, `image` |
-//! | 5 | `intake`, `executor`, `events`, `report`, `log`, `exec`, `admin`, `janitor` |
+//! | 4 | `secrets`, `image`, `log` |
+//! | 5 | `intake`, `executor`, `events`, `report`, `exec`, `admin`, `janitor` |
 //! | 6 | `reconcile` |
 //! | 7 | `app` |
 //! | 8 | `commands` |

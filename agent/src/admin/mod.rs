@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/tasks` | [`Tasks`] |
-//! | `GET /v1/logs?task=ID&container=NAME&follow=true&tail=N` | [`Record`]s, one JSON object a line, as they come |
+//! | `GET /v1/logs?task=ID&container=NAME&follow=true&tail=N` | [`Records`], one JSON object a line, as they come |
 //! | `GET /metrics` | OpenMetrics text; also at the TCP address that `LONGSHORE_METRICS_ADDRESS` names |
 //!
 //! An error is `{"message":…}` with a 4xx or 5xx status. Whoever may open the socket may read everything: it lies in a
@@ -16,16 +16,15 @@ mod query;
 mod server;
 
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 
 use async_trait::async_trait;
-use futures_util::Stream;
-use longshore_protocol::json_file::Record;
 use serde::{Deserialize, Serialize};
 
 pub use client::{AdminClient, AdminError, Lines};
 pub use query::LogQuery;
 pub use server::{Server, ServerError};
+
+pub use crate::log::Records;
 
 /// The socket of an agent with this data folder.
 #[must_use]
@@ -126,9 +125,6 @@ pub enum Refusal {
     #[error("{0}")]
     Unavailable(String),
 }
-
-/// Records as they come.
-pub type Records = Pin<Box<dyn Stream<Item = Record> + Send>>;
 
 /// Who answers.
 #[async_trait]

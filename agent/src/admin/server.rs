@@ -15,12 +15,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, LogQuery, Records, Refusal, metrics};
+use crate::http::Connection;
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
 const MAX_CONNECTIONS: usize = 32;
@@ -96,16 +96,21 @@ enum Door {
 impl Door {
     async fn accept(&self) -> std::io::Result<Caller> {
         Ok(match self {
-            Self::Admin(listener) => Caller::Admin(listener.accept().await?.0),
-            Self::Metrics(listener) => Caller::Metrics(listener.accept().await?.0),
+            Self::Admin(listener) => Box::new(listener.accept().await?.0),
+            Self::Metrics(listener) => Box::new(listener.accept().await?.0),
         })
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Admin(_) => Scope::Everything,
+            Self::Metrics(_) => Scope::Metrics,
+        }
     }
 }
 
-enum Caller {
-    Admin(UnixStream),
-    Metrics(TcpStream),
-}
+/// Whatever the door: the server is there once, not once for each.
+type Caller = Box<dyn Connection>;
 
 /// What may be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,11 +137,8 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
             () = token.cancelled() => break,
             Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
             accepted = door.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok(Caller::Admin(stream)) => {
-                    connections.spawn(serve(stream, Scope::Everything, Arc::clone(&answers)));
-                }
-                Ok(Caller::Metrics(stream)) => {
-                    connections.spawn(serve(stream, Scope::Metrics, Arc::clone(&answers)));
+                Ok(caller) => {
+                    connections.spawn(serve(caller, door.scope(), Arc::clone(&answers)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -147,15 +149,12 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
     }
 }
 
-async fn serve<S>(stream: S, scope: Scope, answers: Arc<dyn Answers>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve(caller: Caller, scope: Scope, answers: Arc<dyn Answers>) {
     let service = service_fn(move |request| answer(Arc::clone(&answers), scope, request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(DEADLINE)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(caller), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection broke");
     }

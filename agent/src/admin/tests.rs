@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use longshore_protocol::json_file::Stream;
+use longshore_protocol::json_file::{Record, Stream};
 use tokio_util::sync::CancellationToken;
 
 use super::*;

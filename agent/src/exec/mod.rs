@@ -18,13 +18,10 @@ mod words;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
 use longshore_protocol::arn::TaskArn;
-use longshore_protocol::json_file::Record;
 use longshore_protocol::session::{SessionKind, SessionOffer};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::link::SessionLink;
+pub use crate::log::Records;
 use crate::model::ContainerId;
 use crate::runtime::RuntimeError;
 use crate::runtime::exec::{ExecId, Execs};
@@ -46,9 +44,6 @@ const REFUSED: usize = OFFERS;
 /// How often what an earlier agent left is tried to be ended.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// Records as they come.
-pub type Records = Pin<Box<dyn Stream<Item = Record> + Send>>;
 
 /// The node's containers, for sessions. Errors are for clients to read.
 pub trait Containers: Send + Sync + 'static {

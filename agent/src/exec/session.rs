@@ -7,13 +7,15 @@
 //! One loop has all of it, so nothing is shared. It reads of the program only what the host and the socket can take, and
 //! takes from the socket only what the program can.
 
+mod deadlines;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_protocol::data_channel::host::{Event, Host, Now};
 use longshore_protocol::data_channel::payload::Size;
 use longshore_protocol::data_channel::{Message as Frame, MessageType};
-use longshore_protocol::session::{CONNECT_SECONDS, RESUME_SECONDS, SessionEnd, SessionKind, SessionOffer};
+use longshore_protocol::session::{SessionEnd, SessionKind, SessionOffer};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -30,16 +32,8 @@ const USUAL: TerminalSize = TerminalSize {
     columns: 80,
     rows: 24,
 };
-/// How much longer than the relay a session waits for what the relay should have said.
-const ALLOWANCE: Duration = Duration::from_secs(30);
-/// How long a client has to take what was written, when a session is ended before its process has.
-const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The same, where the agent itself ends.
 const SHORT_WORDS: Duration = Duration::from_secs(4);
-/// How long a relay may take to close the socket after the end was told; then it is dialled again.
-const ACKNOWLEDGE: Duration = Duration::from_secs(10);
-/// How long it is tried to tell the relay; then that ends the session by its own time-out.
-const TELL: Duration = Duration::from_secs(300);
 
 /// Why a session ends before its process does.
 struct Ending {
@@ -410,91 +404,5 @@ impl Session {
             self.end.reason.get_or_insert_with(|| why.to_owned());
             self.program.hang_up();
         }
-    }
-
-    /// When something is to be done though nothing happens.
-    fn due(&self) -> Duration {
-        let now = self.now().since;
-        let host = self
-            .host
-            .as_ref()
-            .filter(|_| self.client && self.uplink.is_clear());
-        let own = [
-            host.and_then(Host::next_due),
-            self.alone_until(),
-            self.idle_until().map(|(until, _)| until),
-            self.ending
-                .as_ref()
-                .map(|ending| ending.at_last)
-                .filter(|at_last| !self.abandoned || *at_last > now),
-            self.told.map(|told| told + ACKNOWLEDGE),
-            self.tell_until(),
-        ];
-        let farthest = self.begun + Duration::from_secs(u64::from(u32::MAX));
-        own.into_iter().flatten().min().unwrap_or(farthest)
-    }
-
-    fn tick(&mut self) {
-        let now = self.now();
-        if self.client
-            && self.uplink.is_clear()
-            && let Some(host) = &mut self.host
-        {
-            host.tick(now);
-            self.host_events();
-        }
-        if self.alone_until().is_some_and(|until| now.since >= until) {
-            self.abandon("nobody was there");
-        }
-        if let Some((until, why)) = self.idle_until()
-            && now.since >= until
-        {
-            self.end_for(&why, LAST_WORDS);
-        }
-        if self
-            .ending
-            .as_ref()
-            .is_some_and(|ending| now.since >= ending.at_last)
-        {
-            self.abandon("its client took nothing");
-        }
-        if self.told.is_some_and(|told| now.since >= told + ACKNOWLEDGE) {
-            self.told = None;
-            self.uplink.redial();
-        }
-    }
-
-    /// The relay says when a session has lost its client for good. This is for a relay that has gone itself.
-    fn alone_until(&self) -> Option<Duration> {
-        let seconds = match self.host {
-            None => CONNECT_SECONDS,
-            Some(_) => RESUME_SECONDS,
-        };
-        let patience = Duration::from_secs(u64::from(seconds)) + ALLOWANCE;
-        (!self.client && !self.abandoned).then_some(self.alone_since + patience)
-    }
-
-    /// How long a relay that can't be reached is tried to be told of the end.
-    fn tell_until(&self) -> Option<Duration> {
-        self.over_since.map(|since| since + TELL)
-    }
-
-    fn idle_until(&self) -> Option<(Duration, String)> {
-        if self.ending.is_some() || !matches!(self.program, Program::Process(_)) {
-            return None;
-        }
-        let minutes = |limit: Duration| format!("{} s", limit.as_secs());
-        let idle = self.settings.idle.map(|limit| {
-            let why = format!("the session was idle for {}", minutes(limit));
-            (self.active + limit, why)
-        });
-        let longest = self.settings.longest.map(|limit| {
-            let why = format!(
-                "the session has lasted {}, which is the longest here",
-                minutes(limit)
-            );
-            (self.begun + limit, why)
-        });
-        idle.into_iter().chain(longest).min_by_key(|(until, _)| *until)
     }
 }

@@ -18,7 +18,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::clock::{Backoff, Clock};
-use crate::link::{Connection, DialError, SessionLink};
+use crate::http::Connection;
+use crate::link::{DialError, SessionLink};
 
 /// Between two tries. A client waits for its session meanwhile.
 const FIRST: Duration = Duration::from_millis(100);

@@ -14,11 +14,17 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::ProxyConfig;
 
 pub use time::CertificateClock;
 pub use tls::{Fingerprint, InvalidFingerprint, Trust, certificates, client_config, system_roots};
+
+/// A connection as whoever reads and writes it has it, whatever is below.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A request that got no answer, or half of one.
 #[derive(Debug, thiserror::Error)]

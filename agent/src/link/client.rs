@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_protocol::error::Retry;
 use longshore_protocol::poll::{self, PollRequest, PollResponse};
+use longshore_protocol::sigv4::Credentials;
 use longshore_protocol::{ecs, ssm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,22 +163,34 @@ impl Link {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if !matches!(
-            &error,
-            CallError::Service {
-                retry: Retry::WithNewCredentials,
-                ..
-            }
-        ) {
+        let Some(credentials) = self.instead_of(&credentials, &error).await? else {
             return Err(link_error(operation.name, error));
-        }
-        self.credentials.refused(&credentials);
-        let credentials = self.credentials.get(&self.caller).await?;
+        };
         let answer = self
             .caller
             .call(operation, input, Signer::Credentials(&credentials))
             .await;
         answer.map_err(|error| link_error(operation.name, error))
+    }
+
+    /// New credentials, if a call failed because these are of no use any more.
+    pub(super) async fn instead_of(
+        &self,
+        credentials: &Credentials,
+        error: &CallError,
+    ) -> Result<Option<Credentials>, LinkError> {
+        let refused = matches!(
+            error,
+            CallError::Service {
+                retry: Retry::WithNewCredentials,
+                ..
+            }
+        );
+        if !refused {
+            return Ok(None);
+        }
+        self.credentials.refused(credentials);
+        self.credentials.get(&self.caller).await.map(Some)
     }
 
     async fn poll_endpoint(&self, instance: &str) -> Result<String, LinkError> {

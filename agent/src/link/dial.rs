@@ -10,13 +10,13 @@ use longshore_protocol::error::Retry;
 use longshore_protocol::session;
 use longshore_protocol::sigv4::{self, Credentials};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::failure;
 use super::call::{CallError, Caller, authority};
 use super::client::{Link, link_error};
 use super::{LinkError, SessionLink};
+use crate::http::Connection;
 
 const NAME: &str = "data channel";
 /// What the agent's side of a session asks for.
@@ -25,11 +25,6 @@ const QUERY: &str = "role=agent";
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The most bytes of a refusal.
 const LIMIT: usize = 16 * 1024;
-
-/// A connection that carries a websocket, whose opening is over.
-pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A session that can't be dialled.
 #[derive(Debug, thiserror::Error)]
@@ -53,22 +48,14 @@ impl SessionLink for Link {
         };
         let again = match &error.error {
             CallError::Service {
-                retry: Retry::WithNewCredentials,
-                ..
-            } => {
-                self.credentials.refused(&credentials);
-                true
-            }
-            CallError::Service {
                 retry: Retry::WithServerTime,
                 ..
-            } => true,
-            _ => false,
+            } => Some(credentials),
+            refused => self.instead_of(&credentials, refused).await?,
         };
-        if !again {
+        let Some(credentials) = again else {
             return Err(error.judged());
-        }
-        let credentials = self.credentials.get(&self.caller).await?;
+        };
         let socket = upgrade(&self.caller, &endpoint, session_id, &credentials).await;
         socket.map_err(Refusal::judged)
     }

@@ -18,7 +18,7 @@ mod register;
 mod server_time;
 
 pub use client::{Link, LinkParts};
-pub use dial::{Connection, DialError};
+pub use dial::DialError;
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
 pub use outage::Outage;
@@ -132,7 +132,7 @@ pub trait ControlLink: Send + Sync + 'static {
 #[async_trait]
 pub trait SessionLink: Send + Sync + 'static {
     /// Opens the agent's side of a session.
-    async fn dial(&self, session_id: &str) -> Result<Box<dyn Connection>, DialError>;
+    async fn dial(&self, session_id: &str) -> Result<Box<dyn crate::http::Connection>, DialError>;
 }
 
 #[cfg(test)]

@@ -9,5 +9,13 @@ mod paths;
 mod position;
 mod reader;
 
+use std::pin::Pin;
+
+use futures_util::Stream;
+use longshore_protocol::json_file::Record;
+
+/// Records as they come.
+pub type Records = Pin<Box<dyn Stream<Item = Record> + Send>>;
+
 pub use paths::{Logs, PathsError};
 pub use reader::{LogError, ReadOptions, read};

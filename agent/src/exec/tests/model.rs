@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::link::{Connection, DialError, LinkError};
+use crate::http::Connection;
+use crate::link::{DialError, LinkError};
 use crate::model::sample;
 use crate::runtime::exec::{ExecEnd, ExecRequest, ExecStreams, TerminalSize};
 
