@@ -39,8 +39,9 @@ use crate::{api, files};
 
 /// How long requests under way may take at the end.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a client may take for its TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may take for its TLS handshake: as long as agents and `longshore` give a call. Small machines that are
+/// overloaded, or lose packets, have taken more than ten seconds; a request's head may take longer still.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a connection may sit without a whole request head.
 const IDLE: Duration = Duration::from_secs(90);
 /// The most connections: a few a node. Each costs some ten KiB.
