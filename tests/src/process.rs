@@ -5,11 +5,15 @@ use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::wait;
+
+/// Of what /proc counts: the same on every Linux that has these tests.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// A program in the background; killed when it is dropped. Its output is in a file.
 #[derive(Debug)]
@@ -51,6 +55,20 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("pids fit")
+    }
+
+    /// What it has used of processors, itself and in the kernel.
+    ///
+    /// # Panics
+    /// When it is gone.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // proc(5): the name may have spaces; `utime` and `stime` are the 12th and 13th after it.
+        let (_, after) = stat.rsplit_once(')').expect("a name");
+        let ticks = after.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
     }
 
     /// Everything it said.

@@ -72,14 +72,18 @@ async fn all_is_well(time: &str, trust: Trust) {
     let machine = machine_at(time).await;
     let mut node = Node::of(Plane::start().await, machine, trust, &[]).await;
     runs_what_it_is_told(&mut node).await;
+    node.machine.step_is_over("registration, and a task");
     the_difference_is_said(&mut node).await;
     // A new process knows nothing of the other clock, but what is written down.
     node.machine.ok("systemctl restart longshore-agent").await;
     runs_what_it_is_told(&mut node).await;
+    node.machine.step_is_over("a new agent, and a task");
     let now = machine_time("now");
     a_step_changes_no_grace(&mut node, &format!("{now}Z")).await;
+    node.machine.step_is_over("a step within a grace");
     runs_what_it_is_told(&mut node).await;
     node.until_clean().await;
+    node.machine.step_is_over("one more task, and nothing is left");
 }
 
 #[tokio::test]

@@ -15,3 +15,4 @@ mod plane;
 mod power;
 mod scenarios;
 mod services;
+mod sessions;

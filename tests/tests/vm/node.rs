@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use crate::plane::{Plane, Trust};
 
 /// Generous, as all patience here: what an emulated processor does in seconds, a loaded one does in minutes.
-pub const LONG: Duration = Duration::from_secs(300);
+pub const LONG: Duration = Duration::from_secs(600);
 
 /// The node.
 pub struct Node {
     pub machine: Machine,
     /// Where the control plane is another machine's.
-    plane: Option<Plane>,
+    pub plane: Option<Plane>,
+    /// How many were registered.
+    families: u32,
 }
 
 /// Writes an image for the node's registry, `127.0.0.1:5000/NAME:1`: busybox, with a layer for each folder.
@@ -53,16 +55,21 @@ impl Node {
         Machine::new(&Image::build(), &programs)
     }
 
-    /// A node that is up and connected, with these settings of the agent (`NAME=VALUE`); its control plane is a service
-    /// beside the agent.
-    pub async fn up(settings: &[&str]) -> Self {
-        Self::up_on(Self::machine(&[]), settings).await
+    /// A node that is up and connected, with these settings of the agent (`NAME=VALUE`). The machine that it was was off.
+    /// Its control plane and its operator are elsewhere, where processors are not emulated.
+    pub async fn up(mut machine: Machine, settings: &[&str]) -> Self {
+        machine.boot().await;
+        Self::of(Plane::start().await, machine, Trust::Fingerprint, settings).await
     }
 
-    /// As [`Node::up`], of a machine that is off.
-    pub async fn up_on(mut machine: Machine, settings: &[&str]) -> Self {
+    /// As [`Node::up`], with the control plane as a service beside the agent.
+    pub async fn with_plane(mut machine: Machine, settings: &[&str]) -> Self {
         machine.boot().await;
-        let mut node = Self { machine, plane: None };
+        let mut node = Self {
+            machine,
+            plane: None,
+            families: 0,
+        };
         node.install("", settings).await;
         node
     }
@@ -74,6 +81,7 @@ impl Node {
         let mut node = Self {
             machine,
             plane: Some(plane),
+            families: 0,
         };
         node.install(&registration, settings).await;
         node.until_connected().await;
@@ -90,6 +98,7 @@ impl Node {
         if answer.status != 0 {
             panic!("{}\n{}", answer.output, self.machine.journal().await);
         }
+        self.machine.step_is_over("installation of a node");
     }
 
     /// Waits until the control plane hears from the agent.
@@ -115,8 +124,8 @@ impl Node {
         }
     }
 
-    /// As [`Node::longshore`], for what may be asked twice: a handshake has ten seconds, and a machine that others keep
-    /// busy may need more.
+    /// As [`Node::longshore`], for what may be asked twice: a call has half a minute, and a machine that others keep busy
+    /// may need more.
     async fn ask(&mut self, words: &str) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
@@ -146,6 +155,19 @@ impl Node {
 
     /// Runs a task with one container, and gives its id.
     pub async fn run(&mut self, container: &Value, task: &Value) -> String {
+        self.run_with("", container, task).await
+    }
+
+    /// As [`Node::run`], of a task in which commands may be run, and waits until it runs.
+    pub async fn run_open(&mut self, container: &Value) -> String {
+        let task = self
+            .run_with(" --enable-execute-command", container, &json!({}))
+            .await;
+        self.until(&task, "RUNNING").await;
+        task
+    }
+
+    async fn run_with(&mut self, flag: &str, container: &Value, task: &Value) -> String {
         let mut container = container.clone();
         let fill = json!({"name": "app", "image": "127.0.0.1:5000/busybox:1", "memory": 64});
         for (name, value) in fill.as_object().unwrap() {
@@ -155,7 +177,10 @@ impl Node {
                 .entry(name)
                 .or_insert(value.clone());
         }
-        let mut definition = json!({"family": "vm", "containerDefinitions": [container]});
+        // By its family a task is found whose placement was not answered in time.
+        let family = format!("vm-{}", self.families);
+        self.families += 1;
+        let mut definition = json!({"family": family, "containerDefinitions": [container]});
         definition
             .as_object_mut()
             .unwrap()
@@ -168,10 +193,30 @@ impl Node {
                 "/root/task.json".into()
             }
         };
-        let answer = self.longshore(&format!("run -f {}", file.display())).await;
-        let arn = answer["tasks"][0]["taskArn"].as_str();
-        let arn = arn.unwrap_or_else(|| panic!("nothing was placed: {answer}"));
+        let run = format!("run -f {}{flag}", file.display());
+        let task = match self.try_longshore(&run).await {
+            Ok(answer) => answer["tasks"][0].clone(),
+            Err(why) => {
+                println!("{why}");
+                match self.placed(&family).await {
+                    Some(task) => task,
+                    None => self.longshore(&run).await["tasks"][0].clone(),
+                }
+            }
+        };
+        let arn = task["taskArn"].as_str();
+        let arn = arn.unwrap_or_else(|| panic!("nothing was placed: {task}"));
         arn.rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// A task of this family.
+    async fn placed(&mut self, family: &str) -> Option<Value> {
+        let all = self.ask("ps --all").await;
+        let of_family = |task: &&Value| {
+            let definition = task["taskDefinitionArn"].as_str().unwrap_or_default();
+            definition.contains(&format!("/{family}:"))
+        };
+        all["tasks"].as_array()?.iter().find(of_family).cloned()
     }
 
     pub async fn describe(&mut self, task: &str) -> Value {
@@ -180,15 +225,25 @@ impl Node {
 
     /// Waits until a task has a status, and gives the task.
     pub async fn until(&mut self, task: &str, status: &str) -> Value {
+        self.until_status(task, |seen| seen == status).await
+    }
+
+    /// Waits until a task runs, or has run.
+    pub async fn until_begun(&mut self, task: &str) {
+        let before = ["PROVISIONING", "PENDING", "ACTIVATING"];
+        self.until_status(task, |seen| !before.contains(&seen)).await;
+    }
+
+    async fn until_status(&mut self, task: &str, is_awaited: impl Fn(&str) -> bool) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
             let seen = self.describe(task).await;
-            if seen["lastStatus"] == status {
+            if is_awaited(seen["lastStatus"].as_str().unwrap_or_default()) {
                 return seen;
             }
             if begun.elapsed() > LONG {
                 panic!(
-                    "{task} is not {status}: {seen:#}\n{}",
+                    "{task} has another status: {seen:#}\n{}",
                     self.machine.journal().await
                 );
             }

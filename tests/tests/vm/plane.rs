@@ -54,6 +54,16 @@ impl Plane {
 
     /// What `longshore` prints, or why it failed.
     pub fn longshore(&self, words: &[&str]) -> Result<String, String> {
+        let output = self.command(words).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr)),
+        }
+    }
+
+    /// `longshore`, for its operator.
+    pub fn command(&self, words: &[&str]) -> Command {
         let url = format!("https://127.0.0.1:{}", self.port);
         let credentials = std::fs::read_to_string(self.dir.path().join("data/credentials")).unwrap();
         let value = |name: &str| {
@@ -69,12 +79,7 @@ impl Plane {
         command.env("AWS_ACCESS_KEY_ID", value("aws_access_key_id"));
         command.env("AWS_SECRET_ACCESS_KEY", value("aws_secret_access_key"));
         command.env("AWS_CA_BUNDLE", self.certificate());
-        let output = command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => Err(text(&output.stderr)),
-        }
+        command
     }
 
     /// A file beside it, for its operator.

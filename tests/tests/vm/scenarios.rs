@@ -49,7 +49,6 @@ async fn machine() -> Machine {
 
 /// Runs a scenario in it, with more variables in its environment.
 async fn run(machine: &mut Machine, variables: &str, scenario: &str) -> Result<(), String> {
-    let begun = tokio::time::Instant::now();
     let script = format!(
         "export LONGSHORE_TEST_BIN_DIR=/opt/longshore/bin LONGSHORE_TEST_PATIENCE=300 {variables}\n\
          /opt/longshore/bin/blackbox --exact {scenario}"
@@ -57,10 +56,7 @@ async fn run(machine: &mut Machine, variables: &str, scenario: &str) -> Result<(
     let answer = machine.run_for(SCENARIO, &script).await;
     let passed = answer.status == 0 && answer.output.contains("1 passed");
     let word = if passed { "passed" } else { "FAILED" };
-    println!(
-        "{word} after {} s: {scenario} {variables}",
-        begun.elapsed().as_secs()
-    );
+    machine.step_is_over(&format!("{word}: {scenario} {variables}"));
     match passed {
         true => Ok(()),
         false => Err(format!("{scenario} {variables}\n{}", answer.output)),

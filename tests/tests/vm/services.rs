@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::node::{LONG, Node};
+use crate::sessions;
 
 /// Says a number each second, and on a signal ends with 7.
 fn counter() -> serde_json::Value {
@@ -13,7 +14,7 @@ fn counter() -> serde_json::Value {
 #[tokio::test]
 #[ignore = "takes two minutes: make vm-long"]
 async fn tasks_outlive_restarts_of_every_service() {
-    let mut node = Node::up(&["ECS_CONTAINER_STOP_TIMEOUT=20s"]).await;
+    let mut node = Node::with_plane(Node::machine(&[]), &["ECS_CONTAINER_STOP_TIMEOUT=20s"]).await;
     let task = node
         .run(&counter(), &json!({"cpu": "512", "memory": "128"}))
         .await;
@@ -81,10 +82,15 @@ async fn no_line_is_missing(node: &mut Node, task: &str) {
 
 #[tokio::test]
 async fn ends_are_told_whatever_a_container_does_to_its_cgroup() {
-    let mut node = Node::up(&["ECS_CONTAINER_STOP_TIMEOUT=1s"]).await;
+    let mut node = Node::up(Node::machine(&[]), &["ECS_CONTAINER_STOP_TIMEOUT=1s"]).await;
     the_kernel_is_asked_to_empty_a_cgroup_at_once(&mut node).await;
+    node.machine.step_is_over("a cgroup is emptied at once");
     a_container_without_memory_is_told_as_such(&mut node).await;
+    node.machine.step_is_over("a container without memory");
     threads_of_their_own_group_do_not_outlive_their_container(&mut node).await;
+    node.machine.step_is_over("threads of their own group");
+    sessions::end_with_all_that_is_in_their_cgroup(&mut node).await;
+    node.machine.step_is_over("sessions");
     node.until_clean().await;
 }
 
@@ -147,7 +153,8 @@ async fn threads_of_their_own_group_do_not_outlive_their_container(node: &mut No
 #[tokio::test]
 #[ignore = "takes five minutes: make vm-long"]
 async fn crun_makes_containers_as_well() {
-    let mut node = Node::up(&["LONGSHORE_OCI_RUNTIME=crun", "ECS_CONTAINER_STOP_TIMEOUT=20s"]).await;
+    let settings = ["LONGSHORE_OCI_RUNTIME=crun", "ECS_CONTAINER_STOP_TIMEOUT=20s"];
+    let mut node = Node::up(Node::machine(&[]), &settings).await;
     let task = node
         .run(&counter(), &json!({"cpu": "512", "memory": "128"}))
         .await;
