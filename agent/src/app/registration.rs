@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Backoff, Clock};
 use crate::config::Config;
 use crate::host::{self, HostError};
-use crate::link::{ControlLink as _, Link, LinkError, Outage};
+use crate::link::{ControlLink as _, Link, LinkError, Outage, rest};
 use crate::model::{Gpu, HostFacts};
 use crate::reconcile::LinkStatus;
 use crate::runtime::Runtime;
@@ -119,15 +119,18 @@ impl Registrar {
             };
             // Even a refusal is tried again: an operator may mend it on the other side, and the tasks that are here
             // are tended all the while.
-            let pause = match error.is_transient() {
-                true => backoff.next(self.clock.as_ref()) + error.retry_after().unwrap_or_default(),
-                false => MOST,
-            };
             self.outage.failed(self.clock.since_boot(), &error);
             self.standing.note(Some(error.to_string()));
+            let pause = async {
+                let clock = self.clock.as_ref();
+                match error.is_transient() {
+                    true => rest(clock, &mut backoff, error.retry_after(), self.link.new_way()).await,
+                    false => clock.sleep(MOST).await,
+                }
+            };
             tokio::select! {
                 () = token.cancelled() => return None,
-                () = self.clock.sleep(pause) => {}
+                () = pause => {}
             }
         }
     }

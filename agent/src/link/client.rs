@@ -16,6 +16,7 @@ use super::call::{CallError, Caller, Operation, Signer};
 use super::credentials::NodeCredentials;
 use super::identity::{Identity, IdentityError, IdentityFiles};
 use super::instance::REGISTER;
+use super::routes::Ways;
 use super::server_time::ServerTime;
 use super::{ControlLink, LinkError};
 use crate::clock::Clock;
@@ -58,6 +59,7 @@ pub struct Link {
     poll_endpoint: Mutex<Option<PollEndpoint>>,
     /// Whether the control plane has said that the container instance is not registered, since it last was.
     pub(super) inactive: watch::Sender<bool>,
+    ways: Ways,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,7 @@ impl Link {
             identity: Mutex::new(parts.identity),
             poll_endpoint: Mutex::new(None),
             inactive: watch::Sender::new(false),
+            ways: Ways::default(),
         })
     }
 
@@ -317,6 +320,10 @@ impl ControlLink for Link {
         request.cluster.get_or_insert_with(|| self.cluster.clone());
         let _: ecs::SubmitTaskStateChangeResponse = self.ecs("SubmitTaskStateChange", &request).await?;
         Ok(())
+    }
+
+    async fn new_way(&self) {
+        self.ways.new_one().await;
     }
 }
 

@@ -15,6 +15,8 @@ mod instance;
 mod key;
 mod outage;
 mod register;
+mod rest;
+mod routes;
 mod server_time;
 
 pub use client::{Link, LinkParts};
@@ -23,6 +25,7 @@ pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
 pub use outage::Outage;
 pub use register::{Activation, RegisterError, register};
+pub use rest::rest;
 
 use std::time::Duration;
 
@@ -126,6 +129,11 @@ pub trait ControlLink: Send + Sync + 'static {
         &self,
         request: ecs::SubmitTaskStateChangeRequest,
     ) -> Result<(), LinkError>;
+
+    /// Waits until there may be another way than the one that failed. A link that can't tell waits for ever.
+    async fn new_way(&self) {
+        std::future::pending().await
+    }
 }
 
 /// The sockets of sessions.

@@ -1,8 +1,8 @@
 //! The long poll: asks, takes in, asks again, for ever.
 //!
-//! A failure changes nothing on the node; it is only tried again, later each time. After one, polls are short until one
-//! is answered, so that the return of the link is noticed at once; that wakes the reports that wait. A control plane that
-//! always has news is asked for them ten times a second at most.
+//! A failure changes nothing on the node; it is only tried again, later each time, or as soon as there is a new route.
+//! After one, polls are short until one is answered, so that the return of the link is noticed at once; that wakes the
+//! reports that wait. A control plane that always has news is asked for them ten times a second at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Backoff;
-use crate::link::{ControlLink, LinkError, Outage};
+use crate::link::{ControlLink, LinkError, Outage, rest};
 
 use super::shared::Shared;
 use super::{EngineHandle, TakeError};
@@ -95,7 +95,9 @@ pub(super) async fn run(
                 Err(error) => {
                     outage.failed(shared.clock().since_boot(), &error);
                     shared.note_link(|link| link.error = Some(error.to_string()));
-                    backoff.next(shared.clock()) + error.retry_after().unwrap_or_default()
+                    let new_way = polling.link.new_way();
+                    rest(shared.clock(), &mut backoff, error.retry_after(), new_way).await;
+                    Duration::ZERO
                 }
             };
             if !pause.is_zero() {

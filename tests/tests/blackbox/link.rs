@@ -1,5 +1,8 @@
 //! The link goes, and the control plane changes its mind about the node.
 
+use std::process::Command;
+
+use longshore_tests::process::run;
 use longshore_tests::wait;
 
 use crate::system::{self, container, shell};
@@ -46,6 +49,24 @@ fn what_ends_while_the_control_plane_is_away_is_told_when_it_is_back_and_the_log
             "{}",
             system.agent.output()
         );
+        system
+    });
+}
+
+/// As a machine does that has booted before its modem has.
+#[test]
+fn a_new_route_is_a_reason_to_try_at_once() {
+    let settings = &[("LONGSHORE_LOG", "info,longshore_agent::link=debug")];
+    system::with_settings(settings, |mut system| async move {
+        system.until_connected().await;
+        system.plane.kill();
+        wait::until_some("the agent sees a route", || {
+            run(Command::new("ip").args(["route", "replace", "203.0.113.0/24", "dev", "lo"]));
+            (said(&system, "there is a new route") > 0).then_some(())
+        })
+        .await;
+        system.plane.start_again().await;
+        system.until_connected().await;
         system
     });
 }
