@@ -30,16 +30,20 @@ impl Channel {
     }
 
     /// Runs a script. One that nobody waited for may still answer; its answer is passed over.
-    pub(super) async fn run(&mut self, script: &str) -> Answer {
+    ///
+    /// # Errors
+    /// When QEMU has ended, as it does when the guest's kernel panics.
+    pub(super) async fn run(&mut self, script: &str) -> std::io::Result<Answer> {
         self.last += 1;
         let line = format!("{} {}\n", self.last, encode(script.as_bytes()));
-        self.stream.write_all(line.as_bytes()).await.expect("QEMU runs");
+        self.stream.write_all(line.as_bytes()).await?;
         loop {
             let mut line = String::new();
-            let read = self.stream.read_line(&mut line).await.expect("QEMU runs");
-            assert!(read > 0, "QEMU has ended");
+            if self.stream.read_line(&mut line).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
             if let Some(answer) = parse(&line, self.last) {
-                return answer;
+                return Ok(answer);
             }
         }
     }

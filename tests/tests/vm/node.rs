@@ -237,6 +237,7 @@ impl Node {
     async fn until_status(&mut self, task: &str, is_awaited: impl Fn(&str) -> bool) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
+            let asked = tokio::time::Instant::now();
             let seen = self.describe(task).await;
             if is_awaited(seen["lastStatus"].as_str().unwrap_or_default()) {
                 return seen;
@@ -247,7 +248,8 @@ impl Node {
                     self.machine.journal().await
                 );
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // What is waited for needs the processors more than the question.
+            tokio::time::sleep(asked.elapsed().max(Duration::from_millis(500))).await;
         }
     }
 

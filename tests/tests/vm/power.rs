@@ -184,7 +184,10 @@ async fn nothing_of_the_old_boots_piles_up_over_twenty_cuts() {
         until_started(&mut node, cut + 1).await;
         node.until_connected().await;
         for task in &tasks {
-            let stopped = node.stop(task).await;
+            node.order_stop(task).await;
+        }
+        for task in &tasks {
+            let stopped = node.until(task, "STOPPED").await;
             println!("cut {cut}: {task} {}", stopped["containers"][0]);
         }
         if let Some(image) = images.get(cut / 4).filter(|_| cut % 4 == 0) {
