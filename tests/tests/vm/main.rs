@@ -10,6 +10,7 @@
 )]
 
 mod clock;
+mod disk;
 mod node;
 mod plane;
 mod power;

@@ -126,7 +126,7 @@ impl Node {
 
     /// As [`Node::longshore`], for what may be asked twice: a call has half a minute, and a machine that others keep busy
     /// may need more.
-    async fn ask(&mut self, words: &str) -> Value {
+    pub async fn ask(&mut self, words: &str) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
             match self.try_longshore(words).await {
