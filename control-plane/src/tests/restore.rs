@@ -107,6 +107,41 @@ async fn what_a_restored_backup_has_forgotten_comes_back_and_can_be_stopped() {
 }
 
 #[tokio::test]
+async fn a_forgotten_task_that_ends_while_its_node_is_not_registered_comes_back_with_its_end() {
+    let (mut world, mut node) = world_with_node().await;
+    world.back_up().await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    world.restore().await;
+    let deregister = json!({"containerInstance": node.arn, "force": true});
+    world
+        .ecs("DeregisterContainerInstance", deregister)
+        .await
+        .unwrap();
+    let early = node
+        .report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await;
+    assert_eq!(code(early), "ServerException", "asked to say it again");
+    node.arn = String::new();
+    node.register(&world, json!([])).await;
+    let early = node
+        .report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await;
+    assert_eq!(code(early), "ServerException", "until the list has come");
+    node.cursor = longshore_protocol::poll::Cursor::default();
+    node.obey(&world).await;
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await
+        .unwrap();
+    let shown = world.task(&task).await;
+    assert_eq!(
+        (&shown["lastStatus"], &shown["containers"][0]["exitCode"]),
+        (&json!("STOPPED"), &json!(4)),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn a_cursor_of_before_the_restore_never_skips_what_was_placed_after_it() {
     let (mut world, mut node) = world_with_node().await;
     world.back_up().await;

@@ -58,16 +58,16 @@ impl Oracle {
         self.forget_lost(machines);
     }
 
-    /// After a restore, what is neither in the books nor on a machine is lost: there is nobody left who knows it.
+    /// After a restore, what is neither in the books nor in the list of a machine is lost: there is nobody left who tells
+    /// of it.
     pub(super) fn forget_lost(&mut self, machines: &[Machine]) {
         if !self.restored {
             return;
         }
         let known = &self.now.books.tasks;
         let left = machines.iter().filter(|machine| machine.on);
-        self.told.retain(|arn| {
-            known.contains_key(id(arn)) || left.clone().any(|machine| machine.tasks.contains_key(arn))
-        });
+        self.told
+            .retain(|arn| known.contains_key(id(arn)) || left.clone().any(|machine| machine.lists(arn)));
     }
 
     /// After each step.
