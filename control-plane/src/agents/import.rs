@@ -107,6 +107,32 @@ pub(super) async fn take(
     Ok(Ok(()))
 }
 
+/// Brings a task that is known up to what its node says of it, in one transaction; the inner error says why it can't be.
+/// An end is left to its report, which comes until it is taken.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn catch_up(
+    plane: &ControlPlane,
+    instance: &Instance,
+    held: &HeldTask,
+) -> Result<Result<(), Unfit>, ApiError> {
+    let report = match reports::read((*held.state).clone()) {
+        Ok(report) => report,
+        Err(error) => return Ok(Err(Unfit::State(error.message))),
+    };
+    let arn = &held.task_arn;
+    let mut transaction = plane.store.write().await?;
+    let task = tasks::get(&mut transaction, &arn.cluster, arn.id.as_str()).await?;
+    let own = task.filter(|task| task.instance.id.as_str() == instance.id);
+    if let Some(task) = own.filter(|_| report.status != Some(ReportedStatus::Stopped)) {
+        settle(&mut transaction, task, &report, plane.clock.now_millis()).await?;
+        transaction.commit().await?;
+        tracing::info!(instance = instance.id, task = %arn, "a task is further on its node than was known here");
+    }
+    Ok(Ok(()))
+}
+
 /// Whether it can be assigned again: an answer with it has to be one that its node reads.
 fn fits(held: &HeldTask) -> bool {
     serde_json::to_vec(&held.task).is_ok_and(|json| shape::count(&json) < MAX_ASSIGNMENT_NODES)

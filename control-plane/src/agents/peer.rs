@@ -117,6 +117,8 @@ struct Run {
     trouble: Option<String>,
     /// The hash of the list that was taken in, and whether that was as one of several machines.
     inventory: Option<(String, bool)>,
+    /// Whether a list was taken in from it, other than as one of several machines.
+    listed: bool,
     /// The ids of the tasks of its last list.
     holds: BTreeSet<String>,
     /// The ids of the tasks whose bodies it was asked for, and how often.
@@ -205,6 +207,7 @@ impl State {
             progress: HashMap::new(),
             trouble: None,
             inventory: None,
+            listed: false,
             holds: BTreeSet::new(),
             asked: HashMap::new(),
             given_up: BTreeSet::new(),
@@ -409,9 +412,15 @@ impl Open {
         let cloned = self.is_cloned();
         self.with(|run| {
             run.holds = ids.collect();
+            run.listed |= !cloned;
             run.inventory = complete.map(|hash| (hash.to_owned(), cloned));
             run.given_up.retain(|id| run.holds.contains(id));
         });
+    }
+
+    /// Whether a list was taken in from this run before.
+    pub(super) fn has_listed(&self) -> bool {
+        self.with(|run| run.listed)
     }
 
     /// Whether the run's last list had this task.
@@ -424,9 +433,10 @@ impl Open {
         self.with(|run| run.asked = tasks);
     }
 
-    /// The bodies that the run was asked for before, and how often.
+    /// The bodies that the run was asked for before, and how often. They stay so until it is asked again: what it answers
+    /// may not find its way into the store, and come once more.
     pub(super) fn asked(&self) -> HashMap<String, u32> {
-        self.with(|run| std::mem::take(&mut run.asked))
+        self.with(|run| run.asked.clone())
     }
 
     /// Records that a task can't be taken in.

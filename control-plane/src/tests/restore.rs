@@ -372,3 +372,59 @@ async fn a_task_that_ended_since_the_backup_is_ordered_again_and_tells_its_end_a
         assert_eq!(world.task(&runs).await["desiredStatus"], "RUNNING");
     }
 }
+
+/// The node has reported it, and does not do so again.
+#[tokio::test]
+async fn a_task_that_ran_only_after_the_backup_is_running_after_the_restore() {
+    for (news, silent) in [(false, false), (true, false), (true, true)] {
+        let (mut world, mut node) = world_with_node().await;
+        let task = world.run("f").await;
+        let order = node.poll(&world).await;
+        assert_eq!(order.assignments.len(), 1);
+        node.poll(&world).await;
+        world.back_up().await;
+        if news {
+            world.run("f").await;
+        }
+        node.cursor = longshore_protocol::poll::Cursor::default();
+        node.obey(&world).await;
+        let bindings = json!([{"hostPort": 8080, "containerPort": 80}]);
+        let running = json!({"runtimeId": "r", "networkBindings": bindings});
+        node.report(&world, &task, "RUNNING", running.clone())
+            .await
+            .unwrap();
+        assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
+        world.restore().await;
+        assert_eq!(world.task(&task).await["lastStatus"], "PENDING");
+        let body = node
+            .bodies
+            .iter_mut()
+            .find(|held| held.task_arn.to_string() == task);
+        let containers = body.unwrap().state.containers.as_mut().unwrap();
+        containers[0].runtime_id = Some("r".into());
+        if silent {
+            node.bodies.clear();
+        }
+        assert_eq!(node.obey(&world).await, [""; 0]);
+        let shown = world.task(&task).await;
+        let container = &shown["containers"][0];
+        let (status, id) = match silent {
+            true => ("PENDING", &serde_json::Value::Null),
+            false => ("RUNNING", &json!("r")),
+        };
+        assert_eq!(
+            (&shown["lastStatus"], &container["runtimeId"]),
+            (&json!(status), id),
+            "{shown}"
+        );
+        // A list that comes before the report it is about asks for nothing.
+        let next = world.run("f").await;
+        node.obey(&world).await;
+        let request = node.request(true);
+        assert!(
+            node.send(&world, &request).await.unwrap().want_tasks.is_empty(),
+            "{next}"
+        );
+        stop_and_end(&world, &mut node, &task).await;
+    }
+}
