@@ -14,7 +14,8 @@ use crate::app::ControlPlane;
 use crate::definition::{self, Refusal};
 use crate::error::ApiError;
 use crate::scheduler::Demand;
-use crate::store::instances::{self, Instance, Taken};
+use crate::store::instances::{self, Instance};
+use crate::store::reservations::{self, Taken};
 use crate::store::{assignments, system, tasks};
 use crate::tasks::report::Report;
 use crate::tasks::settle::settle;
@@ -74,9 +75,9 @@ pub(super) async fn take(
     }
     let amount = |value: u64| i64::try_from(value).unwrap_or(i64::MAX >> 1);
     let (cpu, memory) = (amount(found.demand.cpu), amount(found.demand.memory));
-    let before = instances::taken(&mut transaction, &instance.id).await?;
-    let seq = instances::charge(&mut transaction, &instance.id, cpu, memory).await?;
-    instances::take_anyway(&mut transaction, &instance.id, id, &found.taken).await?;
+    let before = reservations::taken(&mut transaction, &instance.id).await?;
+    let seq = reservations::charge(&mut transaction, &instance.id, cpu, memory).await?;
+    reservations::take_anyway(&mut transaction, &instance.id, id, &found.taken).await?;
     let new = tasks::NewTask {
         task: &found.task,
         spec: &held.task,
@@ -95,7 +96,7 @@ pub(super) async fn take(
     transaction.commit().await?;
     tracing::warn!(instance = instance.id, task = %held.task_arn, "a task that was not known here was taken in from its node");
     let over_committed = after.is_some_and(|after| after.free_cpu < 0 || after.free_memory < 0);
-    let shared = instances::shared(&before, &found.taken);
+    let shared = reservations::shared(&before, &found.taken);
     if !over && (over_committed || shared.is_some()) {
         tracing::error!(
             instance = instance.id,
