@@ -37,6 +37,21 @@ async fn a_token_works_once() {
     shown_out(kit.client(&id, &new).await).await;
 }
 
+/// Whoever is let in has the shell that somebody else has opened, and no event would say so.
+#[tokio::test]
+async fn only_who_opened_a_session_resumes_it() {
+    let mut kit = Kit::new().await;
+    let (id, _client, _agent) = kit.both().await;
+    assert!(kit.resume(&id).await.is_some());
+    let mut transaction = kit.world.plane.store.write().await.unwrap();
+    sqlx::query("UPDATE sessions SET opened_by = 'AKIAANOTHERONE'")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(kit.resume(&id).await, None);
+}
+
 #[tokio::test]
 async fn a_wrong_token_opens_nothing_and_uses_nothing_up() {
     let kit = Kit::new().await;
