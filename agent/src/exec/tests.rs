@@ -248,3 +248,22 @@ async fn what_an_earlier_agent_left_is_ended_and_nothing_that_is_new() {
     told(&mut viewer).await;
     world.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_panics_keeps_no_place_and_its_client_hears_of_it() {
+    let mut world = World::new(Settings { most: 1, ..BOUNDS });
+    world.containers.breaks();
+    let mut viewer = world.open(1).await;
+    world.execs.left(offer(1));
+    world.again(&mut viewer).await;
+    let why = closed(&mut viewer).await;
+    assert!(why.contains("the agent has failed"), "{why}");
+    told(&mut viewer).await;
+    let mut viewer = world.open(2).await;
+    viewer.begin().await;
+    world.execs.begun().await.exits(0);
+    assert_eq!(closed(&mut viewer).await, "");
+    assert_eq!(world.execs.removed()[0], offer(1).session_id);
+    told(&mut viewer).await;
+    world.end().await;
+}
