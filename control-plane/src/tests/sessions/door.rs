@@ -174,3 +174,22 @@ async fn what_is_no_websocket_is_refused_by_name() {
     let no_path = kit.world.deliver("/v1/data-channel/x", None, b"", vec![]).await;
     assert_eq!(crate::testing::code(no_path), "UnknownOperationException");
 }
+
+/// One that has no token at all must not decide when the control plane ends.
+#[tokio::test]
+async fn a_client_that_was_shown_out_and_talks_on_does_not_hold_up_the_end() {
+    let mut kit = Kit::new().await;
+    let mut client = kit.client("ecs-execute-command-0", "wrong").await;
+    client.closed().await;
+    let (mut send, mut receive) = client.split();
+    let talk = async {
+        while Side::pushed(&mut send, b"and another thing".to_vec()).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let listen = async { while futures_util::StreamExt::next(&mut receive).await.is_some() {} };
+    tokio::select! {
+        () = kit.end() => {}
+        ((), ()) = async { tokio::join!(talk, listen) } => kit.end().await,
+    }
+}

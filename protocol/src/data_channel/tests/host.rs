@@ -270,6 +270,16 @@ fn an_end_has_a_reason_for_the_user() {
     assert_eq!(stage.client.closed.unwrap().output, "the task was stopped");
 }
 
+/// What the runtime says, or a program is called, may be longer than a message may be.
+#[test]
+fn a_reason_is_no_longer_than_it_may_be() {
+    let mut stage = Stage::new();
+    stage.host.fail(stage.now(), &"\u{1}ü".repeat(20_000));
+    stage.deliver();
+    let said = stage.client.closed.unwrap().output;
+    assert!((1000..=1024).contains(&said.len()), "{}", said.len());
+}
+
 #[test]
 fn a_client_that_is_gone_does_not_keep_the_session() {
     let mut stage = Stage::new().started();
