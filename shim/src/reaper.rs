@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitedAt;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, pidfd_open, waitid,
 };
@@ -196,10 +196,7 @@ impl Reaper {
             return waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         drop(table);
-        let left = Timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
+        let left = clock::timespec(left);
         // A signal ends it early, SIGCHLD above all.
         let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
         self.table()
@@ -210,6 +207,15 @@ impl Reaper {
     pub fn watch(&self) -> Watch<'_> {
         self.table().watches += 1;
         Watch(self)
+    }
+
+    /// A handle by which the end of a container's process is seen; none if it was reaped, or if the kernel has no such handles.
+    #[must_use]
+    pub fn handle(&self, pid: i32) -> Option<OwnedFd> {
+        let table = self.table();
+        let known = table.processes.contains_key(&pid);
+        let pid = Pid::from_raw(pid).filter(|_| known);
+        pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
     }
 
     /// Sends a signal to a container's process; false if it was reaped.
