@@ -94,12 +94,12 @@ impl Reaper {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps every child that has ended, and tells of those that were processes of containers.
-    pub fn reap(&self, mut each: impl FnMut(Owner, i32, Exit)) {
-        loop {
+    /// Reaps children that have ended, and tells of those that were processes of containers. Whether there may be more.
+    pub fn reap(&self, most: usize, mut each: impl FnMut(Owner, i32, Exit)) -> bool {
+        for _ in 0..most {
             let mut table = self.table();
             let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) else {
-                return;
+                return false;
             };
             let (pid, exit) = (pid.as_raw_nonzero().get(), self.exit(status));
             if let Some(slot) = table.programs.get_mut(&pid) {
@@ -116,6 +116,7 @@ impl Reaper {
                 table.unclaimed.push_back((pid, exit));
             }
         }
+        true
     }
 
     fn exit(&self, status: WaitStatus) -> Exit {
