@@ -13,7 +13,6 @@ mod dial;
 mod identity;
 mod instance;
 mod key;
-mod outage;
 mod register;
 mod rest;
 mod routes;
@@ -23,7 +22,6 @@ pub use client::{Link, LinkParts};
 pub use dial::DialError;
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
-pub use outage::Outage;
 pub use register::{Activation, RegisterError, register};
 pub use rest::rest;
 
