@@ -168,7 +168,8 @@ async fn nothing_of_the_old_boots_piles_up_over_twenty_cuts() {
     for cut in 1..=20_usize {
         let mut tasks = disturb(&mut node).await;
         // Each fourth in or after a pull, the others at any moment.
-        match images.get(cut / 4).filter(|_| cut % 4 == 0) {
+        let image = (cut % 4 == 0).then(|| &images[cut / 4 - 1]);
+        match image {
             Some(image) => {
                 node.machine.ok("systemctl start registry").await;
                 let later = Duration::from_millis(fastrand::u64(0..2000));
@@ -190,7 +191,7 @@ async fn nothing_of_the_old_boots_piles_up_over_twenty_cuts() {
             let stopped = node.until(task, "STOPPED").await;
             println!("cut {cut}: {task} {}", stopped["containers"][0]);
         }
-        if let Some(image) = images.get(cut / 4).filter(|_| cut % 4 == 0) {
+        if let Some(image) = image {
             image.is_whole_or_pulled_again(&mut node).await;
         }
         node.until_only_one_task_has_anything().await;
