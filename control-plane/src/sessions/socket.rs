@@ -218,10 +218,9 @@ impl Shared {
     }
 
     /// Whether the peer may not have read all of the other side's messages, and its machine is there.
-    fn is_held(&self, lately: Duration) -> bool {
+    fn is_held(&self) -> bool {
         let wire = self.lock();
-        let answers = |tcp| alive::answers(tcp, lately);
-        wire.read != wire.written && wire.socket.get_ref().tcp().is_some_and(answers)
+        wire.read != wire.written && wire.socket.get_ref().tcp().is_some_and(alive::answers)
     }
 }
 
@@ -272,7 +271,7 @@ impl Input {
         loop {
             let next = std::future::poll_fn(|context| self.wire.lock().socket.poll_next_unpin(context));
             let Ok(next) = timeout_at(self.heard + self.silence, next).await else {
-                if self.may_hold && self.wire.is_held(self.silence) {
+                if self.may_hold && self.wire.is_held() {
                     self.heard = Instant::now();
                     continue;
                 }
@@ -310,7 +309,7 @@ impl Output {
             let sending = std::future::poll_fn(|context| self.wire.lock().poll_send(context, slot));
             match timeout(self.silence, sending).await {
                 Ok(sent) => return sent.is_ok(),
-                Err(_) if self.may_hold && !self.wire.is_held(self.silence) => return false,
+                Err(_) if self.may_hold && !self.wire.is_held() => return false,
                 // An agent that takes nothing is the kernel's business.
                 Err(_) => {}
             }

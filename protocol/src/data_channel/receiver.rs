@@ -194,7 +194,13 @@ impl Receiver {
 
     /// Whether a message can be held, or delivered at once.
     fn has_room(&self, now: Duration, place: (i64, u64), message: &Message<'_>) -> bool {
-        let number = message.sequence;
+        let first = self
+            .waiting
+            .first_key_value()
+            .is_none_or(|(first, _)| place <= *first);
+        if first && (message.sequence <= self.expected || !self.waits(now)) {
+            return true;
+        }
         let held = self
             .waiting
             .values()
@@ -202,12 +208,7 @@ impl Receiver {
         let (count, bytes) = held.fold((0, 0), |(count, bytes), held| {
             (count + 1, bytes + held.bytes.len())
         });
-        let first = self
-            .waiting
-            .first_key_value()
-            .is_none_or(|(first, _)| place <= *first);
-        let at_once = first && (number <= self.expected || !self.waits(now));
-        at_once || count < HELD && bytes + message.payload.len() <= HELD_BYTES
+        count < HELD && bytes + message.payload.len() <= HELD_BYTES
     }
 
     /// Whether one that was refused earlier has the same number.

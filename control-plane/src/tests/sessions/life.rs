@@ -165,6 +165,14 @@ fn hasty() -> Limits {
     }
 }
 
+/// Both have come, however long a busy machine took for that; then nobody is waited for.
+fn hasty_later() -> Limits {
+    Limits {
+        connect: Limits::default().connect,
+        ..hasty()
+    }
+}
+
 #[tokio::test]
 async fn a_session_to_which_no_client_comes_ends() {
     let kit = Kit::with(hasty()).await;
@@ -180,7 +188,7 @@ async fn a_session_to_which_no_client_comes_ends() {
 
 #[tokio::test]
 async fn a_session_to_which_no_client_comes_back_ends() {
-    let mut kit = Kit::with(hasty()).await;
+    let mut kit = Kit::with(hasty_later()).await;
     let (id, client, mut agent) = kit.both().await;
     drop(client);
     assert_eq!(agent.frame().await.0, PausePublication);
@@ -208,7 +216,7 @@ async fn a_client_whose_agent_does_not_come_is_told_so() {
 
 #[tokio::test]
 async fn a_client_whose_agent_does_not_come_back_is_told_so() {
-    let mut kit = Kit::with(hasty()).await;
+    let mut kit = Kit::with(hasty_later()).await;
     let (id, mut client, agent) = kit.both().await;
     drop(agent);
     let said = client.closed().await;
@@ -265,7 +273,7 @@ async fn what_is_on_its_way_arrives_before_a_planned_end() {
 
 #[tokio::test]
 async fn a_session_whose_task_is_over_ends_without_its_agent_s_word() {
-    let mut kit = Kit::with(hasty()).await;
+    let mut kit = Kit::with(hasty_later()).await;
     let (id, mut client, mut agent) = kit.both().await;
     let stopped = json!({"exitCode": 0});
     kit.node
