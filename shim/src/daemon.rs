@@ -6,7 +6,7 @@ mod waiting;
 use std::collections::HashMap;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use rustix::event::epoll;
@@ -126,6 +126,7 @@ fn serve_with(
         exec_exits: Pool::new("exec exit", EXEC_EXITS, usize::MAX),
         waiting: Arc::clone(&waiting) as _,
         table: Mutex::new(Table::default()),
+        created: Condvar::new(),
     });
     waiting
         .add(listener, LISTENER)
