@@ -301,8 +301,8 @@ impl ContainerdRuntime {
     /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
     /// anybody knew that it would.
     fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
-        self.watch.started(id, process.pid);
-        if process.status() == Status::Stopped {
+        let ended = self.watch.started(id, process.pid);
+        if ended || process.status() == Status::Stopped {
             self.tell_exit(id);
         }
         self.started(process.pid)
