@@ -6,7 +6,7 @@
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | `clock`, `config`, `failpoint`, `files` |
+//! | 0 | `clock`, `config`, `failpoint`, `files`, `outage` |
 //! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
@@ -36,6 +36,7 @@ pub mod link;
 pub mod log;
 pub mod model;
 pub mod network;
+pub mod outage;
 pub mod plan;
 pub mod reconcile;
 pub mod report;

@@ -51,6 +51,15 @@ impl Default for Clock {
     }
 }
 
+/// A time-out for calls of the system.
+#[must_use]
+pub fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs().cast_signed(),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
+
 fn duration(time: Timespec) -> Duration {
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())

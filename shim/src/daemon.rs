@@ -1,5 +1,6 @@
 //! The shim itself: the one thread that waits, for calls, for children, for the kernel, for time.
 
+mod door;
 mod unused;
 mod waiting;
 
@@ -22,6 +23,7 @@ use crate::reaper::Reaper;
 use crate::service::{Shim, Table};
 use crate::ttrpc::server::{Progress, Reader};
 use crate::{clock, limits, sockets};
+use door::Door;
 use unused::{Look, Unused};
 use waiting::{LISTENER, Loop, SIGNALS, WAKE};
 
@@ -39,6 +41,9 @@ const EXITS: usize = 16;
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often it is looked whether a shim that was asked to end may: output does not tell when all of it is written.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How many children are reaped before calls are looked at again: a storm of forks must not keep Kill waiting.
+const REAPED_AT_ONCE: usize = 256;
 
 /// A shim that can't be.
 #[derive(Debug, thiserror::Error)]
@@ -128,15 +133,13 @@ fn serve_with(
         table: Mutex::new(Table::default()),
         created: Condvar::new(),
     });
-    waiting
-        .add(listener, LISTENER)
-        .map_err(system("wait for calls"))?;
+    let mut door = Door::open(&waiting, listener).map_err(system("wait for calls"))?;
     waiting
         .add(&signals, SIGNALS)
         .map_err(system("wait for signals"))?;
     // The first call comes soon, and finds a thread.
     let _ = shim.calls.submit(Box::new(|| ()));
-    run(&shim, &waiting, listener, &signals, &asked).map_err(system("wait"))?;
+    run(&shim, &waiting, &mut door, &signals, &asked).map_err(system("wait"))?;
     shim.io.stop();
     if !shim.publisher.flush(FLUSH) {
         shim.logger
@@ -192,13 +195,14 @@ fn signals() -> std::io::Result<(UnixStream, Arc<std::sync::atomic::AtomicBool>)
 fn run(
     shim: &Arc<Shim>,
     waiting: &Loop,
-    listener: &UnixListener,
+    door: &mut Door<'_>,
     signals: &UnixStream,
     asked: &std::sync::atomic::AtomicBool,
 ) -> std::io::Result<()> {
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut events = Vec::with_capacity(32);
     let mut unused = Unused::default();
+    let mut to_reap = false;
     while !waiting.is_ending() {
         let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
         let is_unused = readers.is_empty() && shim.is_idle();
@@ -210,52 +214,59 @@ fn run(
                 continue;
             }
         };
-        let most = asked.then_some(LOOK).into_iter().chain(forgotten).min();
+        let most = [
+            asked.then_some(LOOK),
+            forgotten,
+            door.reopen(),
+            to_reap.then_some(Duration::ZERO),
+        ];
+        let most = most.into_iter().flatten().min();
         waiting.wait(&mut events, most)?;
         for event in events.drain(..) {
             match event.data.u64() {
-                LISTENER => accept(waiting, listener, &mut readers),
+                LISTENER => door.accept(&mut readers),
                 SIGNALS => {
                     drain(signals);
-                    shim.reaper.reap(|owner, pid, exit| shim.ended(owner, pid, exit));
+                    to_reap = true;
                 }
                 WAKE => waiting.woken(),
                 id => read(shim, waiting, &mut readers, id),
             }
         }
-        for job in waiting.due() {
-            // Without room, it is done late, by this thread.
-            if let Err(job) = shim.exits.submit(job) {
-                job();
-            }
+        if to_reap {
+            let each = |owner, pid, exit| shim.ended(owner, pid, exit);
+            to_reap = shim.reaper.reap(REAPED_AT_ONCE, each);
         }
+        do_what_is_due(shim, waiting);
         if asked {
-            // As when a machine goes down: what runs is seen to its end, so that exit and output are on disk.
-            let done = || shim.is_done();
-            if done() {
-                // This thread must not wait: the lock's holder may wait for an answer of ours.
-                crate::service::Waiting::end(waiting, Duration::ZERO, &done);
-            }
+            end_if_done(shim, waiting);
         }
     }
     Ok(())
+}
+
+fn do_what_is_due(shim: &Shim, waiting: &Loop) {
+    for job in waiting.due() {
+        // Without room, it is done late, by this thread.
+        if let Err(job) = shim.exits.submit(job) {
+            job();
+        }
+    }
+}
+
+/// As when a machine goes down: what runs is seen to its end, so that exit and output are on disk.
+fn end_if_done(shim: &Shim, waiting: &Loop) {
+    let done = || shim.is_done();
+    if done() {
+        // This thread must not wait: the lock's holder may wait for an answer of ours.
+        crate::service::Waiting::end(waiting, Duration::ZERO, &done);
+    }
 }
 
 fn drain(mut signals: &UnixStream) {
     use std::io::Read as _;
     let mut bytes = [0; 64];
     while signals.read(&mut bytes).is_ok_and(|count| count > 0) {}
-}
-
-fn accept(waiting: &Loop, listener: &UnixListener, readers: &mut HashMap<u64, Reader>) {
-    while let Ok((stream, _)) = listener.accept() {
-        let id = waiting.id();
-        if let Ok(reader) = Reader::new(stream)
-            && waiting.add(&reader, id).is_ok()
-        {
-            readers.insert(id, reader);
-        }
-    }
 }
 
 fn read(shim: &Arc<Shim>, waiting: &Loop, readers: &mut HashMap<u64, Reader>, id: u64) {

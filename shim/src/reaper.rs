@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_protocol::exit_record::ExitedAt;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, pidfd_open, waitid,
 };
@@ -94,12 +94,12 @@ impl Reaper {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps every child that has ended, and tells of those that were processes of containers.
-    pub fn reap(&self, mut each: impl FnMut(Owner, i32, Exit)) {
-        loop {
+    /// Reaps children that have ended, and tells of those that were processes of containers. Whether there may be more.
+    pub fn reap(&self, most: usize, mut each: impl FnMut(Owner, i32, Exit)) -> bool {
+        for _ in 0..most {
             let mut table = self.table();
             let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) else {
-                return;
+                return false;
             };
             let (pid, exit) = (pid.as_raw_nonzero().get(), self.exit(status));
             if let Some(slot) = table.programs.get_mut(&pid) {
@@ -116,6 +116,7 @@ impl Reaper {
                 table.unclaimed.push_back((pid, exit));
             }
         }
+        true
     }
 
     fn exit(&self, status: WaitStatus) -> Exit {
@@ -196,10 +197,7 @@ impl Reaper {
             return waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         drop(table);
-        let left = Timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
+        let left = clock::timespec(left);
         // A signal ends it early, SIGCHLD above all.
         let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left));
         self.table()
@@ -210,6 +208,15 @@ impl Reaper {
     pub fn watch(&self) -> Watch<'_> {
         self.table().watches += 1;
         Watch(self)
+    }
+
+    /// A handle by which the end of a container's process is seen; none if it was reaped, or if the kernel has no such handles.
+    #[must_use]
+    pub fn handle(&self, pid: i32) -> Option<OwnedFd> {
+        let table = self.table();
+        let known = table.processes.contains_key(&pid);
+        let pid = Pid::from_raw(pid).filter(|_| known);
+        pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
     }
 
     /// Sends a signal to a container's process; false if it was reaped.

@@ -3,6 +3,8 @@
 //! Invariants: every run has a deadline; what went wrong is said in the runtime's own words, from its log.
 
 mod console;
+mod exec_fifo;
+mod options;
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -14,14 +16,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::task::{OPTIONS, Options};
-use crate::api::{Any, Message as _};
+use crate::api::task::Options;
 use crate::bundle::Config;
 use crate::io::ChildStdio;
 use crate::limits;
 use crate::reaper::{Reaper, RunError};
 
 pub use console::{Console, ConsoleError};
+use exec_fifo::ExecFifo;
+pub use exec_fifo::FifoError;
+pub use options::{OptionsError, options};
 
 /// Where state is kept if nobody says otherwise: as containerd's own shim has it.
 const ROOT: &str = "/run/containerd/runc";
@@ -42,6 +46,9 @@ pub struct Runtime {
     systemd_cgroup: bool,
     no_pivot_root: bool,
     no_new_keyring: bool,
+    /// Whether there are hooks that its `start` runs. Notes of older shims are without.
+    #[serde(default)]
+    poststart_hooks: bool,
 }
 
 /// Which container a call is about.
@@ -86,33 +93,15 @@ pub enum RuntimeError {
         #[source]
         source: std::io::Error,
     },
-}
-
-/// Options that can't be followed. Trying again does not help.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// They are of another runtime.
-    #[error("runtime options of type {0} are unknown: use {OPTIONS}")]
-    Type(String),
-    /// They can't be read.
-    #[error("runtime options are not {OPTIONS}")]
-    Parse(#[source] prost::DecodeError),
-}
-
-/// Reads containerd's options for runc; none are the defaults.
-///
-/// # Errors
-/// [`OptionsError`].
-pub fn options(any: Option<&Any>) -> Result<Options, OptionsError> {
-    match any {
-        None => Ok(Options::default()),
-        Some(any) if any.type_url.is_empty() && any.value.is_empty() => Ok(Options::default()),
-        // Clients may put a host in front.
-        Some(any) if any.type_url.rsplit('/').next() == Some(OPTIONS) => {
-            Options::decode(any.value.as_slice()).map_err(OptionsError::Parse)
-        }
-        Some(any) => Err(OptionsError::Type(any.type_url.clone())),
-    }
+    /// A container that runc had made did not begin to run.
+    #[error("can't start {id}")]
+    Fifo {
+        /// The container.
+        id: String,
+        /// Why.
+        #[source]
+        source: FifoError,
+    },
 }
 
 impl Runtime {
@@ -129,6 +118,7 @@ impl Runtime {
             systemd_cgroup: options.systemd_cgroup,
             no_pivot_root: options.no_pivot_root,
             no_new_keyring: options.no_new_keyring,
+            poststart_hooks: config.has_poststart_hooks(),
         }
     }
 
@@ -184,12 +174,20 @@ impl Runtime {
         pid
     }
 
-    /// Lets a container's first process run.
+    /// Lets a container's first process run: without the runtime's program, where it is known how.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub fn start(&self, reaper: &Reaper, on: On<'_>) -> Result<(), RuntimeError> {
-        Call::new(self, "start", on).run(reaper, LONG)
+    pub fn start(&self, reaper: &Reaper, on: On<'_>, pid: i32) -> Result<(), RuntimeError> {
+        let process = reaper.handle(pid).filter(|_| !self.poststart_hooks);
+        let fifo = |process| ExecFifo::open(&self.root.join(on.id)).map(|fifo| (fifo, process));
+        let Some((fifo, process)) = process.and_then(fifo) else {
+            return Call::new(self, "start", on).run(reaper, LONG);
+        };
+        fifo.wait(&process, LONG).map_err(|source| RuntimeError::Fifo {
+            id: on.id.to_owned(),
+            source,
+        })
     }
 
     /// Forgets a container. With `force` its processes are killed, and one that isn't there is no error.

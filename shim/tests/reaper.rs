@@ -40,7 +40,7 @@ fn child(script: &str) -> i32 {
 fn next(reaper: &Reaper) -> (Owner, i32, Exit) {
     let mut found = None;
     while found.is_none() {
-        reaper.reap(|owner, pid, exit| found = Some((owner, pid, exit)));
+        reaper.reap(usize::MAX, |owner, pid, exit| found = Some((owner, pid, exit)));
         std::thread::sleep(Duration::from_millis(1));
     }
     found.expect("one")
@@ -57,7 +57,7 @@ fn an_exit_before_its_claim_is_kept_and_one_after_is_told() {
     let watch = reaper.watch();
     let early = child("exit 3");
     while !gone(early) {
-        reaper.reap(|_, _, _| panic!("nobody's"));
+        reaper.reap(usize::MAX, |_, _, _| panic!("nobody's"));
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(watch.claim(early, owner()).expect("its exit").status, 3);
@@ -81,11 +81,29 @@ fn an_exit_that_nobody_watched_for_is_unknown() {
     let reaper = Reaper::default();
     let lost = child("exit 3");
     while !gone(lost) {
-        reaper.reap(|_, _, _| panic!("nobody's"));
+        reaper.reap(usize::MAX, |_, _, _| panic!("nobody's"));
         std::thread::sleep(Duration::from_millis(1));
     }
     let exit = reaper.watch().claim(lost, owner()).expect("it has gone");
     assert_eq!((exit.status, exit.signal), (255, None));
+}
+
+#[test]
+fn a_storm_of_ends_is_reaped_a_part_at_a_time() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let reaper = Reaper::default();
+    let children: Vec<_> = (0..3).map(|_| child("exit 0")).collect();
+    let zombie = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.contains(") Z ")
+    };
+    while !children.iter().all(zombie) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(reaper.reap(2, |_, _, _| panic!("nobody's")), "there is one more");
+    assert_eq!(children.iter().filter(|pid| zombie(pid)).count(), 1);
+    assert!(!reaper.reap(2, |_, _, _| panic!("nobody's")));
+    assert!(children.into_iter().all(gone));
 }
 
 fn run(reaper: &Reaper, script: &str, within: Duration) -> Result<u32, RunError> {
@@ -112,7 +130,7 @@ fn a_programs_status_is_the_same_whoever_reaps_it() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                reaper.reap(|_, _, _| ());
+                reaper.reap(usize::MAX, |_, _, _| ());
             }
         });
         for status in 0..100 {
@@ -132,14 +150,14 @@ fn a_number_that_an_orphan_had_before_is_no_early_end() {
         let watch = reaper.watch();
         let orphan = child("exit 3");
         while !gone(orphan) {
-            reaper.reap(|_, _, _| panic!("nobody's"));
+            reaper.reap(usize::MAX, |_, _, _| panic!("nobody's"));
             std::thread::sleep(Duration::from_millis(1));
         }
         std::fs::write("/proc/sys/kernel/ns_last_pid", (orphan - 1).to_string()).expect("be root");
         let process = child("exec sleep 1000");
         if process != orphan {
             kill(process);
-            reaper.reap(|_, _, _| panic!("nobody's"));
+            reaper.reap(usize::MAX, |_, _, _| panic!("nobody's"));
             continue;
         }
         assert_eq!(watch.claim(process, owner()), None, "it runs");

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Backoff, Clock};
 use crate::config::Config;
 use crate::host::{self, HostError};
-use crate::link::{ControlLink as _, Link, LinkError, Outage};
+use crate::link::{ControlLink as _, Link, LinkError};
 use crate::model::{Gpu, HostFacts};
+use crate::outage::Outage;
 use crate::reconcile::LinkStatus;
 use crate::runtime::Runtime;
 

@@ -24,10 +24,11 @@ use crate::host::{self, Gpus};
 use crate::http::{CertificateClock, Client, Trust, client_config};
 use crate::image::{ContainerdImages, Node, Reach};
 use crate::intake::Rules;
-use crate::link::{Identity, IdentityFiles, Link, Outage};
+use crate::link::{Identity, IdentityFiles, Link};
 use crate::log::Logs;
 use crate::model::{Boot, HostFacts};
 use crate::network::CniNetwork;
+use crate::outage::Outage;
 use crate::plan::Policy;
 use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
 use crate::runtime::Runtime;
@@ -235,7 +236,7 @@ impl Agent {
             config: Arc::clone(&self.config),
             host: Arc::clone(&self.host),
             standing,
-            outage: Outage::new("registration"),
+            outage: Outage::new("the link", "registration"),
         }
     }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Backoff, Clock};
 use crate::model::ContainerId;
+use crate::outage::Outage;
 use crate::runtime::{Observed, Runtime, RuntimeError, RuntimeEvent};
 
 const FIRST: Duration = Duration::from_millis(100);
@@ -45,12 +46,12 @@ impl Watcher {
     /// Listens until `token` is cancelled, or nobody wants to be told any more. While the runtime is away it asks again
     /// and again.
     pub async fn run(self, token: CancellationToken) {
-        let mut backoff = Backoff::new(FIRST, MOST);
+        let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("containerd", "events"));
         let listening = async {
             loop {
-                match self.listen(&mut backoff).await {
+                match self.listen(&mut backoff, &outage).await {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(%error, "the runtime's events can't be had, asking again"),
+                    Err(error) => outage.failed(self.clock.since_boot(), &error),
                 }
                 let pause = backoff.next(self.clock.as_ref());
                 self.clock.sleep(pause).await;
@@ -65,7 +66,7 @@ impl Watcher {
 
     /// One subscription, from its beginning to its end. `Ok` when nobody wants to be told any more. Events go on while a
     /// list is on its way: a slow one delays nobody's end.
-    async fn listen(&self, backoff: &mut Backoff) -> Result<(), RuntimeError> {
+    async fn listen(&self, backoff: &mut Backoff, outage: &Outage) -> Result<(), RuntimeError> {
         let mut events = self.within("subscribe", self.runtime.events()).await?;
         let mut list = Some(Box::pin(self.list()));
         let mut next = self.clock.sleep(LIST_EVERY);
@@ -84,10 +85,12 @@ impl Watcher {
                     Some(RuntimeEvent::Lost) | None => return Err(lost()),
                 },
                 notice = listed => {
+                    let notice = notice?;
                     backoff.reset();
+                    outage.succeeded(self.clock.since_boot());
                     list = None;
                     next = self.clock.sleep(LIST_EVERY);
-                    notice?
+                    notice
                 }
                 () = self.list_now.notified(), if idle => {
                     list = Some(Box::pin(self.list()));

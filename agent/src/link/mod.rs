@@ -13,7 +13,6 @@ mod dial;
 mod identity;
 mod instance;
 mod key;
-mod outage;
 mod register;
 mod server_time;
 
@@ -21,7 +20,6 @@ pub use client::{Link, LinkParts};
 pub use dial::DialError;
 pub use identity::{Identity, IdentityError, IdentityFiles};
 pub use key::{KeyError, NodeKey};
-pub use outage::Outage;
 pub use register::{Activation, RegisterError, register};
 
 use std::time::Duration;

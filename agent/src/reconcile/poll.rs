@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Backoff;
-use crate::link::{ControlLink, LinkError, Outage};
+use crate::link::{ControlLink, LinkError};
+use crate::outage::Outage;
 
 use super::shared::Shared;
 use super::{EngineHandle, TakeError};
@@ -58,7 +59,7 @@ pub(super) async fn run(
     token: CancellationToken,
 ) -> Result<(), TakeError> {
     let endless = async {
-        let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("poll"));
+        let (mut backoff, outage) = (Backoff::new(FIRST, MOST), Outage::new("the link", "poll"));
         let (mut n, mut wanted, mut cloned) = (0_u64, Wanted::default(), false);
         let mut quick_ones = 0_u32;
         // Reports may have waited for this from before the agent was registered.

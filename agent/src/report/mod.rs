@@ -18,8 +18,9 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Backoff, Clock};
 use crate::failpoint;
-use crate::link::{ControlLink, LinkError, Outage};
+use crate::link::{ControlLink, LinkError};
 use crate::model::{ContainerReport, Fact, PortBinding, Report};
+use crate::outage::Outage;
 
 use gate::Gate;
 use signal::Signal;
@@ -61,7 +62,7 @@ impl Reporter {
             clock,
             calls: Semaphore::new(PARALLEL),
             returns: Signal::default(),
-            outage: Outage::new("reports"),
+            outage: Outage::new("the link", "reports"),
             busy_said: Mutex::new(None),
         }
     }

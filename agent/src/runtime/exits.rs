@@ -6,8 +6,8 @@
 //! Invariants: what is in the folder can't stop anything: what is no record is named in the log once and put into
 //! `aside/`, where it stays until its task's files are cleaned, or until [`ASIDE`] newer ones are there.
 //!
-//! Limits: nobody waits for executed processes yet, so their records are removed whenever the folder is listed, which
-//! keeps it as small as there are containers.
+//! Limits: of executed processes nobody reads a record. It goes with its process; one that a dead agent has left, when the
+//! folder is listed, so that it stays as small as there are containers.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

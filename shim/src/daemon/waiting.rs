@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::Event;
 use crate::cgroup::OomWatch;
@@ -85,10 +85,7 @@ impl Loop {
         let next = self.timers().keys().next().map(|(at, _)| *at);
         let left = next.map(|at| at.saturating_sub(clock::monotonic()));
         let left = left.into_iter().chain(most).min();
-        let timeout = left.map(|left| Timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        });
+        let timeout = left.map(clock::timespec);
         match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

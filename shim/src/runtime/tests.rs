@@ -1,4 +1,6 @@
 use super::*;
+use crate::api::Any;
+use crate::api::task::OPTIONS;
 
 #[test]
 fn the_runtime_is_the_annotations_then_the_options_then_runc() {

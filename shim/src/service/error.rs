@@ -85,7 +85,9 @@ impl TaskError {
             Self::StillThere(_) | Self::StillCreating(_) => Code::DeadlineExceeded,
             Self::Runtime(RuntimeError::Run { .. }) => Code::Internal,
             // As containerd's own shim has it: what the OCI runtime refuses is unknown.
-            Self::Runtime(RuntimeError::Refused { .. } | RuntimeError::File { .. }) => Code::Unknown,
+            Self::Runtime(
+                RuntimeError::Refused { .. } | RuntimeError::File { .. } | RuntimeError::Fifo { .. },
+            ) => Code::Unknown,
             Self::Notes { .. } | Self::Resize { .. } | Self::Mount(_) | Self::Io(_) | Self::Console(_) => {
                 Code::Unknown
             }

@@ -38,7 +38,7 @@ impl Shim {
             state.init.phase = Phase::Starting;
             state.init.pid
         };
-        let started = container.runtime.start(&self.reaper, container.on());
+        let started = container.runtime.start(&self.reaper, container.on(), pid);
         let early = {
             let mut state = container.state();
             state.init.phase = if started.is_ok() {

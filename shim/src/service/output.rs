@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use crate::clock;
@@ -36,10 +36,7 @@ fn is_unread(path: &Path) -> bool {
     };
     let is_fifo = fstat(&fifo).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
     let mut fds = [PollFd::new(&fifo, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let now = clock::timespec(Duration::ZERO);
     let is_read = poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().contains(PollFlags::ERR);
     is_fifo && is_read && rustix::io::ioctl_fionread(&fifo).is_ok_and(|bytes| bytes > 0)
 }

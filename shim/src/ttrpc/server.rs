@@ -15,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prost::Message;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
+
+use crate::clock;
 
 use super::frame::{self, Code, Parsed, Request, Response, Status};
 
@@ -180,10 +182,7 @@ impl Responder {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut fds = [PollFd::new(&self.connection.stream, PollFlags::empty())];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let now = clock::timespec(Duration::ZERO);
         let _ = poll(&mut fds, Some(&now));
         !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
@@ -293,10 +292,7 @@ impl Connection {
 
     fn writable(&self) -> bool {
         let mut fds = [PollFd::new(&self.stream, PollFlags::OUT)];
-        let deadline = Timespec {
-            tv_sec: WRITE_DEADLINE.as_secs().cast_signed(),
-            tv_nsec: 0,
-        };
+        let deadline = clock::timespec(WRITE_DEADLINE);
         poll(&mut fds, Some(&deadline)).is_ok_and(|ready| ready > 0)
     }
 }

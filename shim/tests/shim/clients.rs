@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
 use longshore_shim::api::task::{SERVICE, StartRequest, StateRequest, Status};
 use longshore_shim::ttrpc::frame::{self, REQUEST, Request};
+use longshore_tests::process::run;
 
-use crate::kit::{Shim, on_a_host, until};
+use crate::kit::{Shim, descriptors, on_a_host, until};
 
 /// A call as its bytes.
 fn call(stream: u32, method: &str, request: &impl longshore_shim::api::Message) -> Vec<u8> {
@@ -79,4 +81,43 @@ fn calls_that_hang_keep_nobody_from_killing() {
         drop(hanging);
         shim.end();
     });
+}
+
+/// Clock ticks of the processor that a process has had.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn more_clients_than_descriptors_wait_and_cost_nothing() {
+    on_a_host(|shims| {
+        let mut shim = shims.running(&shims.container("c", "exec sleep 1000"));
+        let pid = shim.pid();
+        let used = u64::try_from(descriptors(pid)).unwrap();
+        setrlimit(pid, used + 10);
+        let clients: Vec<_> = (0..40)
+            .map(|_| UnixStream::connect(&shim.socket).unwrap())
+            .collect();
+        until("no descriptor is left", || {
+            descriptors(pid) >= usize::try_from(used + 10).unwrap()
+        });
+        let before = ticks(pid);
+        std::thread::sleep(Duration::from_secs(1));
+        let spent = ticks(pid) - before;
+        assert!(spent < 10, "it tries all the time: {spent} ticks of a hundred");
+        assert!(shim.is("c", Status::Running), "who is connected is served");
+        drop(clients);
+        let mut another = Shim::connect(&shim.socket);
+        another.kill("c", 9, false).unwrap();
+        assert_eq!(another.wait("c", ""), 137);
+        another.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+fn setrlimit(pid: i32, descriptors: u64) {
+    let limit = format!("--nofile={descriptors}:{descriptors}");
+    run(Command::new("prlimit").args(["--pid", &pid.to_string(), &limit]));
 }

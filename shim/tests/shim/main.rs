@@ -20,6 +20,7 @@ mod kit;
 mod memory;
 mod output;
 mod rootfs;
+mod starts;
 mod storms;
 mod through_containerd;
 mod undead;

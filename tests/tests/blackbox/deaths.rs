@@ -1,5 +1,6 @@
 //! What is known of an end when the shim, containerd, the agent or several of them are dead.
 
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_ecs::types::{HostVolumeProperties, MountPoint, NetworkMode, Task, Volume};
@@ -181,6 +182,34 @@ fn a_shim_that_was_killed_while_the_agent_was_dead_is_told_as_such() {
             false => "ShimDied: ",
         };
         assert_reason(&stopped, "alone", reason);
+        system
+    });
+}
+
+// Whoever reads the log learns of it once, and not at each try.
+#[test]
+fn containerd_is_lost_and_back_in_two_lines_of_the_log() {
+    system::with(|mut system| async move {
+        let waiting = Waiting::run(&system, "goes-on", 5).await;
+        system.containerd.kill();
+        system.until_said("containerd is lost").await;
+        // In its place, somebody who hangs up on every try.
+        let socket = system.containerd.socket();
+        let _ = std::fs::remove_file(&socket);
+        let somebody = UnixListener::bind(&socket).expect("a socket");
+        tokio::task::spawn_blocking(move || {
+            for _ in 0..4 {
+                somebody.accept().expect("a try");
+            }
+        })
+        .await
+        .expect("tries");
+        std::fs::remove_file(&socket).expect("its socket");
+        system.containerd.restart().await;
+        system.until_said("containerd is back").await;
+        assert_eq!(system.said("containerd is lost"), 1, "{}", system.agent.output());
+        waiting.end().await;
+        waiting.until_known(&system).await;
         system
     });
 }

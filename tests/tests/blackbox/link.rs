@@ -4,18 +4,6 @@ use longshore_tests::wait;
 
 use crate::system::{self, container, shell};
 
-/// How often the agent's log says something.
-fn said(system: &system::System, text: &str) -> usize {
-    system.agent.output().matches(text).count()
-}
-
-async fn until_said(system: &system::System, text: &str) {
-    wait::until_some(&format!("the agent says {text:?}"), || {
-        (said(system, text) > 0).then_some(())
-    })
-    .await;
-}
-
 // Invariants 1 and 4.
 #[test]
 fn what_ends_while_the_control_plane_is_away_is_told_when_it_is_back_and_the_log_is_short() {
@@ -26,7 +14,7 @@ fn what_ends_while_the_control_plane_is_away_is_told_when_it_is_back_and_the_log
             .await;
         system.until(&task, "RUNNING").await;
         system.plane.kill();
-        until_said(&system, "the link is lost").await;
+        system.until_said("the link is lost").await;
         wait::until_some("the task has ended on the node", || {
             let tasks = system.agent.ask("tasks", &["--json"]);
             let text = String::from_utf8_lossy(&tasks.stdout).replace(' ', "");
@@ -39,13 +27,9 @@ fn what_ends_while_the_control_plane_is_away_is_told_when_it_is_back_and_the_log
         system.plane.start_again().await;
         let stopped = system.until(&task, "STOPPED").await;
         assert_eq!(container(&stopped, "ends").exit_code(), Some(33));
-        until_said(&system, "the link is back").await;
+        system.until_said("the link is back").await;
         // A line for the polls and one for the reports, whatever the number of tries.
-        assert!(
-            said(&system, "the link is lost") <= 2,
-            "{}",
-            system.agent.output()
-        );
+        assert!(system.said("the link is lost") <= 2, "{}", system.agent.output());
         system
     });
 }
@@ -79,7 +63,7 @@ fn an_instance_that_is_deregistered_behind_its_back_registers_anew_and_takes_tas
             assert_eq!(stopped.container_instance_arn(), Some(new.as_str()));
             assert_eq!(container(&stopped, name).exit_code(), Some(3));
         }
-        assert_eq!(said(&system, "registered anew"), 1, "{}", system.agent.output());
+        assert_eq!(system.said("registered anew"), 1, "{}", system.agent.output());
         system
     });
 }
@@ -108,7 +92,7 @@ fn a_node_whose_identity_is_revoked_says_what_to_do_and_goes_on() {
         assert!(status.contains("not connected since"), "{status}");
         assert!(system.agent.ask("tasks", &[]).status.success(), "it runs");
         assert!(
-            said(&system, "create an activation") <= 2,
+            system.said("create an activation") <= 2,
             "{}",
             system.agent.output()
         );

@@ -93,6 +93,16 @@ impl System {
         system
     }
 
+    /// How often the agent's log says something.
+    pub fn said(&self, text: &str) -> usize {
+        self.agent.output().matches(text).count()
+    }
+
+    pub async fn until_said(&self, text: &str) {
+        let said = || (self.said(text) > 0).then_some(());
+        wait::until_some(&format!("the agent says {text:?}"), said).await;
+    }
+
     async fn register(&self) {
         let activation = self
             .ssm

@@ -1,4 +1,4 @@
-//! What the log says of a way that is lost and found: a line per change, not per try.
+//! What the log says of somebody who is lost and found: a line per change, not per try.
 //!
 //! Limits: while it is lost, another reason is said at most every ten minutes; a way that comes and goes is named at most
 //! once a minute.
@@ -11,9 +11,10 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Between two lines about one loss, where the reason changes.
 const OTHER_REASON: Duration = Duration::from_secs(600);
 
-/// Follows one way to the control plane, such as the poll's. Times are since boot.
+/// Follows one way to the control plane or to containerd, such as the poll's. Times are since boot.
 #[derive(Debug)]
 pub struct Outage {
+    who: &'static str,
     way: &'static str,
     state: Mutex<State>,
 }
@@ -41,10 +42,11 @@ enum Line {
 }
 
 impl Outage {
-    /// Of a way that works until it is said not to; `way` is its name in the log.
+    /// Of a way that works until it is said not to; `who` is there at its end, and both are names for the log.
     #[must_use]
-    pub fn new(way: &'static str) -> Self {
+    pub fn new(who: &'static str, way: &'static str) -> Self {
         Self {
+            who,
             way,
             state: Mutex::default(),
         }
@@ -60,7 +62,8 @@ impl Outage {
                     way = self.way,
                     error = why,
                     seconds = lasted.as_secs(),
-                    "the link is lost; the tasks go on"
+                    "{} is lost; the tasks go on",
+                    self.who
                 );
             }
             Some(Line::OtherReason(lasted)) => {
@@ -68,7 +71,8 @@ impl Outage {
                     way = self.way,
                     error = why,
                     seconds = lasted.as_secs(),
-                    "the link is still lost, for another reason"
+                    "{} is still lost, for another reason",
+                    self.who
                 );
             }
             Some(Line::Back(_)) | None => tracing::debug!(way = self.way, error = why, "a try failed"),
@@ -79,7 +83,7 @@ impl Outage {
     pub fn succeeded(&self, now: Duration) -> bool {
         let (was_lost, line) = self.lock().succeeded(now);
         if let Some(Line::Back(lasted)) = line {
-            tracing::info!(way = self.way, seconds = lasted.as_secs(), "the link is back");
+            tracing::info!(way = self.way, seconds = lasted.as_secs(), "{} is back", self.who);
         }
         was_lost
     }
