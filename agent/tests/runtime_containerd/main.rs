@@ -17,6 +17,7 @@ mod in_the_way;
 mod inside;
 mod life;
 mod loss;
+mod overtaken;
 mod records;
 mod sessions;
 mod speed;
