@@ -30,10 +30,17 @@ pub const TARGET: &str = "Longshore";
 pub const MAX_OFFERS: usize = 32;
 /// The most bytes of a command, so that offers leave room for assignments.
 pub const MAX_COMMAND_BYTES: usize = 8 * 1024;
-/// The most bytes of one message on the relay, either way. Clients in use send less than 3 KiB.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// The most bytes of one message on the relay, either way. Clients in use send less than 3 KiB, Longshore's own 16 and what
+/// is around them; the relay's buffers stay as long as the longest.
+pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
+/// The most bytes of why a session has ended, which are somebody else's at times.
+pub const MAX_REASON_BYTES: usize = 1024;
 /// How long a new session waits for its client and its agent, in seconds.
 pub const CONNECT_SECONDS: u32 = 60;
+/// How often the relay pings both sides, in seconds.
+pub const PING_SECONDS: u32 = 30;
+/// After how many seconds without a word, or a ping, the relay or a side of it is lost to the other: two pings, and some.
+pub const SILENCE_SECONDS: u32 = 75;
 /// How long a session goes on without its client, or without its agent, in seconds.
 pub const RESUME_SECONDS: u32 = 60;
 

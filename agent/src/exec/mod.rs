@@ -24,7 +24,7 @@ use std::time::Duration;
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::session::{SessionKind, SessionOffer};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -109,6 +109,7 @@ pub async fn run(
         token: token.clone(),
         running: JoinSet::new(),
         known: HashMap::new(),
+        tasks: HashMap::new(),
         deps,
     };
     // Before there is anything new.
@@ -118,12 +119,12 @@ pub async fn run(
         tokio::select! {
             biased;
             () = token.cancelled() => break,
-            Some(ended) = desk.running.join_next() => desk.ended(ended),
+            Some(ended) = desk.running.join_next_with_id() => desk.ended(ended),
             Some(offer) = offers.recv() => desk.take(offer, None),
             else => break,
         }
     }
-    while let Some(ended) = desk.running.join_next().await {
+    while let Some(ended) = desk.running.join_next_with_id().await {
         desk.ended(ended);
     }
     Ok(())
@@ -144,6 +145,8 @@ struct Desk {
     /// The id of each, and whether the relay knows its end. None is of no session.
     running: JoinSet<Option<(String, bool)>>,
     known: HashMap<String, Kind>,
+    /// Which of `running` is which session.
+    tasks: HashMap<task::Id, String>,
 }
 
 impl Desk {
@@ -171,8 +174,11 @@ impl Desk {
         self.known.insert(id.clone(), kind);
         let session = Session::new(Arc::clone(&self.deps), self.settings, offer, refused);
         let token = self.token.clone();
-        self.running
-            .spawn(async move { Some((id, session.run(token).await)) });
+        let own = id.clone();
+        let task = self
+            .running
+            .spawn(async move { Some((own, session.run(token).await)) });
+        self.tasks.insert(task.id(), id);
     }
 
     fn count(&self, kind: Kind) -> usize {
@@ -189,18 +195,52 @@ impl Desk {
         })
     }
 
-    fn ended(&mut self, ended: Result<Option<(String, bool)>, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(task::Id, Option<(String, bool)>), JoinError>) {
         match ended {
-            Ok(Some((id, told))) => {
+            Ok((task, Some((id, told)))) => {
                 tracing::info!(session = id, "a session has ended");
+                self.tasks.remove(&task);
                 self.known.remove(&id);
                 if told {
                     self.memory.forget(&id);
                 }
             }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a session broke off"),
+            Ok((_, None)) => {}
+            Err(error) => {
+                tracing::error!(%error, "a session broke off");
+                if let Some(id) = self.tasks.remove(&error.id()) {
+                    self.broke_off(id);
+                }
+            }
         }
+    }
+
+    /// A session's task has panicked: its place is free, its process is ended, and its client hears of it.
+    fn broke_off(&mut self, id: String) {
+        self.known.remove(&id);
+        if self.token.is_cancelled() {
+            // The next agent does the rest.
+            return;
+        }
+        if let Some(offer) = self.memory.all().into_iter().find(|offer| offer.session_id == id) {
+            self.take(
+                offer,
+                Some("the agent has failed in it, and its log says how".to_owned()),
+            );
+        }
+        let deps = Arc::clone(&self.deps);
+        self.running.spawn(async move {
+            let left = deps.execs.leftovers().await.unwrap_or_else(|error| {
+                tracing::warn!(session = id, %error, "what is left of a session can't be found");
+                Vec::new()
+            });
+            end_all(
+                &deps,
+                left.into_iter().filter(|left| left.session == id).collect(),
+            )
+            .await;
+            None
+        });
     }
 
     /// Ends what an earlier agent left, and tells its clients.
@@ -211,21 +251,25 @@ impl Desk {
                 Some("the agent on the node was restarted, and the session ended with it".to_owned()),
             );
         }
-        let mut left = left.unwrap_or_else(|error| {
+        let left = left.unwrap_or_else(|error| {
             tracing::warn!(%error, "what is left of earlier sessions can't be listed");
             Vec::new()
         });
         let deps = Arc::clone(&self.deps);
         self.running.spawn(async move {
-            for _ in 0..TRIES {
-                left = still_left(&deps, left).await;
-                if left.is_empty() {
-                    break;
-                }
-                deps.clock.sleep(PAUSE).await;
-            }
+            end_all(&deps, left).await;
             None
         });
+    }
+}
+
+async fn end_all(deps: &Deps, mut left: Vec<ExecId>) {
+    for _ in 0..TRIES {
+        left = still_left(deps, left).await;
+        if left.is_empty() {
+            break;
+        }
+        deps.clock.sleep(PAUSE).await;
     }
 }
 

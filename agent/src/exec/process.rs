@@ -130,6 +130,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, though not all that it wrote may have been read.
+    pub fn has_exited(&self) -> bool {
+        self.exit.is_some()
+    }
+
     /// Whether nothing is left of it.
     pub fn is_gone(&self) -> bool {
         self.removed

@@ -8,30 +8,24 @@
 //! takes from the socket only what the program can.
 
 mod deadlines;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_protocol::data_channel::host::{Event, Host, Now};
-use longshore_protocol::data_channel::payload::Size;
 use longshore_protocol::data_channel::{Message as Frame, MessageType};
-use longshore_protocol::session::{SessionEnd, SessionKind, SessionOffer};
+use longshore_protocol::session::{MAX_REASON_BYTES, SessionEnd, SessionOffer};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use super::program::{Ended, Program, ProgramEvent, terminal_size};
+use super::program::Program;
 use super::transcript::Transcript;
 use super::uplink::{Uplink, UplinkEvent};
-use super::{Deps, Settings, words};
-use crate::runtime::exec::{ExecId, ExecRequest, TerminalSize};
+use super::{Deps, Settings};
 
 /// Four numbers, as clients expect them.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ".0");
-/// A terminal whose client says no size.
-const USUAL: TerminalSize = TerminalSize {
-    columns: 80,
-    rows: 24,
-};
 /// The same, where the agent itself ends.
 const SHORT_WORDS: Duration = Duration::from_secs(4);
 
@@ -147,26 +141,6 @@ impl Session {
         }
     }
 
-    /// Before it is shown. A transcript is begun with the first output, or the end.
-    async fn transcribe(&mut self, event: &ProgramEvent) {
-        if self.transcript.is_none() {
-            let now = self.now().wall;
-            self.transcript = Some(Transcript::begin(&self.deps.folder, &self.offer, now).await);
-        }
-        if let (Some(Some(transcript)), ProgramEvent::Output(_, bytes)) = (&mut self.transcript, event) {
-            transcript.write(bytes).await;
-        }
-    }
-
-    /// Waits until nothing of the process is left.
-    async fn clean_up(mut self) -> bool {
-        self.program.hang_up();
-        while !self.program.is_gone() {
-            self.program.next(true).await;
-        }
-        true
-    }
-
     /// Whether an agent that ends has nothing more to wait for.
     fn is_told_to_nobody(&self) -> bool {
         let late = self
@@ -194,6 +168,9 @@ impl Session {
             self.over_since.get_or_insert(now.since);
         }
         if done && self.told.is_none() && self.uplink.is_clear() {
+            if let Some(reason) = &mut self.end.reason {
+                reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+            }
             let text = serde_json::to_string(&self.end);
             // Numbers and texts: nothing in them can fail to be JSON.
             self.uplink.send(Message::text(text.unwrap_or_default()));
@@ -231,10 +208,10 @@ impl Session {
             Ok(MessageType::StartPublication) => self.client_is_there(),
             Ok(MessageType::PausePublication) => self.without_client(),
             Ok(MessageType::ChannelClosed) => {
-                self.abandon("it was ended from outside, or its client did not come back")
+                self.abandon("it was ended from outside, or its client did not come back");
             }
             Ok(_) | Err(_) => {
-                let (now, room) = (self.now(), self.program.has_room());
+                let (now, room) = (self.now(), self.program.has_room() && self.uplink.has_room());
                 if let Some(host) = &mut self.host {
                     host.receive(now, bytes, room);
                 }
@@ -294,82 +271,6 @@ impl Session {
         }
     }
 
-    /// Where it is to run; or why it can't.
-    fn target(&self) -> Result<crate::model::ContainerId, String> {
-        let (task, container) = (&self.offer.task_arn, &self.offer.container_name);
-        match &self.offer.kind {
-            SessionKind::Exec { command, .. } => {
-                words::split(command).map_err(|error| error.to_string())?;
-                self.deps.containers.running(task, container)
-            }
-            SessionKind::Logs { .. } => self.deps.containers.known(task, container),
-        }
-    }
-
-    fn start(&mut self, size: Option<Size>) {
-        let offer = self.host.as_ref().and_then(Host::offer);
-        let terminal = offer.is_none_or(|offer| offer.terminal);
-        let size = size.map_or(USUAL, terminal_size);
-        match self.program_of(terminal.then_some(size)) {
-            Ok(program) => self.program = program,
-            Err(why) => self.program_event(ProgramEvent::Ended(Ended {
-                code: None,
-                reason: Some(why),
-            })),
-        }
-    }
-
-    fn program_of(&self, terminal: Option<TerminalSize>) -> Result<Program, String> {
-        let container = self.target()?;
-        let (task, name) = (&self.offer.task_arn, &self.offer.container_name);
-        match &self.offer.kind {
-            SessionKind::Exec { command, .. } => {
-                let request = ExecRequest {
-                    id: ExecId {
-                        container,
-                        session: self.offer.session_id.clone(),
-                    },
-                    args: words::split(command).map_err(|error| error.to_string())?,
-                    terminal,
-                };
-                let (execs, clock) = (Arc::clone(&self.deps.execs), Arc::clone(&self.deps.clock));
-                Ok(Program::process(execs, clock, request))
-            }
-            SessionKind::Logs { follow, since } => {
-                let records = self.deps.containers.records(task, name, *follow)?;
-                Ok(Program::log(records, *since))
-            }
-        }
-    }
-
-    fn program_event(&mut self, event: ProgramEvent) {
-        let now = self.now();
-        match event {
-            ProgramEvent::Output(stream, bytes) => {
-                self.active = now.since;
-                self.end.bytes_out += bytes.len() as u64;
-                if let Some(host) = self.host.as_mut().filter(|host| host.has_room()) {
-                    host.write(now, stream, &bytes);
-                }
-            }
-            ProgramEvent::Ended(Ended { code, reason }) => {
-                let shown = self
-                    .ending
-                    .as_ref()
-                    .map(|ending| ending.reason.clone())
-                    .or(reason);
-                if let Some(host) = &mut self.host {
-                    match &shown {
-                        Some(why) => host.fail(now, why),
-                        None => host.exited(now, code.unwrap_or(0)),
-                    }
-                }
-                self.note_end(code, shown);
-            }
-            ProgramEvent::Gone => {}
-        }
-    }
-
     fn note_end(&mut self, code: Option<u32>, reason: Option<String>) {
         self.end.ended_at = longshore_protocol::Timestamp::from_millis(self.now().wall.as_millisecond());
         self.end.exit_code = code;
@@ -398,11 +299,13 @@ impl Session {
         }
     }
 
-    /// Ends it for nobody.
-    fn abandon(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.abandoned, true) {
+    /// Ends it for nobody. Says whether it was for somebody.
+    fn abandon(&mut self, why: &str) -> bool {
+        let first = !std::mem::replace(&mut self.abandoned, true);
+        if first {
             self.end.reason.get_or_insert_with(|| why.to_owned());
             self.program.hang_up();
         }
+        first
     }
 }

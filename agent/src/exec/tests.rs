@@ -5,10 +5,15 @@ mod model;
 
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
+use longshore_protocol::data_channel::{Message as Frame, MessageType, PayloadType};
 use longshore_protocol::json_file::{Record, Stream as LogStream};
 use longshore_protocol::session::SessionEnd;
 use longshore_tests::viewer::Viewer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::*;
 use model::{Model, World, offer};
@@ -28,8 +33,15 @@ async fn closed(viewer: &mut Viewer<DuplexStream>) -> String {
 async fn told(viewer: &mut Viewer<DuplexStream>) -> SessionEnd {
     viewer.until("the end", |viewer| !viewer.texts.is_empty()).await;
     let end = serde_json::from_str(&viewer.texts[0]).unwrap();
-    viewer.lose().unwrap().close(None).await.unwrap();
+    closes(viewer, CloseCode::Normal).await;
     end
+}
+
+/// The relay closes the socket.
+async fn closes(viewer: &mut Viewer<DuplexStream>, code: CloseCode) {
+    let reason = "".into();
+    let frame = CloseFrame { code, reason };
+    viewer.lose().unwrap().close(Some(frame)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,6 +257,123 @@ async fn what_an_earlier_agent_left_is_ended_and_nothing_that_is_new() {
     assert_eq!(world.execs.removed(), [offer(7).session_id]);
     assert!(!process.was_ended());
     process.exits(0);
+    told(&mut viewer).await;
+    world.end().await;
+}
+
+/// Its answers are its client's to read, and are not to fill the memory of whoever hosts it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_and_does_not_read_is_answered_no_more() {
+    const MANY: i64 = 6000;
+    let mut world = World::new(BOUNDS);
+    let mut viewer = world.open(1).await;
+    viewer.begin().await;
+    let process = world.execs.begun().await;
+    let mut socket = viewer.lose().unwrap();
+    for sequence in 2..MANY {
+        let input = Frame {
+            message_type: MessageType::InputStreamData,
+            created: 1,
+            sequence,
+            flags: 0,
+            id: uuid::Uuid::new_v4(),
+            payload_type: PayloadType::OUTPUT,
+            payload: b"x",
+        };
+        socket.send(Message::Binary(input.encode().into())).await.unwrap();
+    }
+    let mut answers = 0;
+    while let Ok(Some(Ok(Message::Binary(bytes)))) =
+        tokio::time::timeout(Duration::from_millis(50), socket.next()).await
+    {
+        let answer = Frame::decode(&bytes).unwrap().message_type == MessageType::Acknowledge;
+        answers += u32::from(answer);
+    }
+    assert!((1000..2000).contains(&answers), "{answers}");
+    process.exits(0);
+    world.relay.forget();
+    drop(socket);
+    world.end().await;
+}
+
+/// It may not have stored what it was told.
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_ends_before_it_has_taken_the_end_is_told_again() {
+    let mut world = World::new(BOUNDS);
+    let mut viewer = world.open(1).await;
+    viewer.begin().await;
+    world.execs.begun().await.exits(3);
+    assert_eq!(closed(&mut viewer).await, "");
+    viewer.until("the end", |viewer| !viewer.texts.is_empty()).await;
+    closes(&mut viewer, CloseCode::Away).await;
+    viewer.texts.clear();
+    world.again(&mut viewer).await;
+    assert_eq!(told(&mut viewer).await.exit_code, Some(3));
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_of_what_has_ended_is_not_waited_for_for_ever() {
+    for idle in [Some(Duration::from_secs(60)), None] {
+        let mut world = World::new(Settings { idle, ..BOUNDS });
+        let mut viewer = world.open(1).await;
+        viewer.begin().await;
+        let mut process = world.execs.begun().await;
+        viewer.until_shown("").await;
+        // As much as is read at once, and more than the socket holds.
+        process.stdout.write_all(&[b'x'; 16 * 1024]).await.unwrap();
+        process.exits(3);
+        // The relay pings, and what the client does not read holds up what the agent says.
+        let mut stalled = viewer.lose().unwrap();
+        let pings = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                stalled.send(Message::Ping(Default::default())).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = pings => {}
+            () = world.again(&mut viewer) => {}
+        }
+        let end = told(&mut viewer).await;
+        assert_eq!(end.exit_code, Some(3));
+        assert!(end.reason.unwrap().contains("taken nothing"));
+        world.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_does_not_even_ping_is_dialled_again() {
+    let mut world = World::new(BOUNDS);
+    let mut viewer = world.open(1).await;
+    viewer.begin().await;
+    let process = world.execs.begun().await;
+    let silent = viewer.lose().unwrap();
+    let begun = tokio::time::Instant::now();
+    world.again(&mut viewer).await;
+    let waited = begun.elapsed().as_secs();
+    assert!((75..80).contains(&waited), "{waited}");
+    drop(silent);
+    process.exits(0);
+    told(&mut viewer).await;
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_panics_keeps_no_place_and_its_client_hears_of_it() {
+    let mut world = World::new(Settings { most: 1, ..BOUNDS });
+    world.containers.breaks();
+    let mut viewer = world.open(1).await;
+    world.execs.left(offer(1));
+    world.again(&mut viewer).await;
+    let why = closed(&mut viewer).await;
+    assert!(why.contains("the agent has failed"), "{why}");
+    told(&mut viewer).await;
+    let mut viewer = world.open(2).await;
+    viewer.begin().await;
+    world.execs.begun().await.exits(0);
+    assert_eq!(closed(&mut viewer).await, "");
+    assert_eq!(world.execs.removed()[0], offer(1).session_id);
     told(&mut viewer).await;
     world.end().await;
 }

@@ -12,7 +12,7 @@ use longshore_protocol::session::{SessionKind, SessionOffer, Transcript as Kind}
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixDatagram;
 
-use crate::files::make_private_dir;
+use crate::files::{absent_is_none, make_private_dir};
 
 /// The most bytes of one session.
 const MOST: usize = 8 << 20;
@@ -165,7 +165,11 @@ fn prune(folder: &Path, now: jiff::Timestamp) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let written = jiff::Timestamp::try_from(entry.metadata()?.modified()?);
+        // Another session's may have removed it meanwhile.
+        let Some(metadata) = absent_is_none(entry.metadata())? else {
+            continue;
+        };
+        let written = jiff::Timestamp::try_from(metadata.modified()?);
         files.push((written.unwrap_or(now), entry.path()));
     }
     files.sort_unstable();
@@ -173,7 +177,7 @@ fn prune(folder: &Path, now: jiff::Timestamp) -> io::Result<()> {
     for (index, (written, path)) in files.iter().enumerate() {
         let age = now.duration_since(*written);
         if index < too_many || age > jiff::SignedDuration::try_from(AGE).unwrap_or_default() {
-            std::fs::remove_file(path)?;
+            absent_is_none(std::fs::remove_file(path))?;
         }
     }
     Ok(())
@@ -254,6 +258,22 @@ mod tests {
         prune(folder.path(), now).unwrap();
         assert_eq!(names().len(), FILES - 1);
         assert!(!names().contains(&"yesterday".to_owned()));
+    }
+
+    #[test]
+    fn sessions_that_begin_at_once_all_have_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            for number in 0..200 {
+                std::fs::write(folder.path().join(format!("{round}-{number}")), "").unwrap();
+            }
+            std::thread::scope(|scope| {
+                let both = [(); 4].map(|()| scope.spawn(|| prune(folder.path(), now())));
+                for pruned in both {
+                    pruned.join().unwrap().unwrap();
+                }
+            });
+        }
     }
 
     #[tokio::test]

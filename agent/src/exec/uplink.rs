@@ -1,7 +1,8 @@
 //! A session's socket: dialled, read and written at the same time, and dialled again when it is lost.
 //!
 //! Invariants: writing never keeps from reading, so the two sides can't wait for each other; what is to be written is
-//! bounded by whoever writes, who looks at [`Uplink::is_clear`] first. Buffers are small: a session that idles has little.
+//! bounded by whoever writes, who looks at [`Uplink::is_clear`] first, or, for answers, at [`Uplink::has_room`]. Buffers are
+//! small: a session that idles has little. A relay that says nothing, and doesn't ping either, is gone.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
-use longshore_protocol::session::MAX_MESSAGE_BYTES;
+use longshore_protocol::session::{MAX_MESSAGE_BYTES, SILENCE_SECONDS};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::clock::{Backoff, Clock};
@@ -26,6 +28,9 @@ const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(5);
 /// Bytes that are read at a time, and that are gathered before they are written.
 const BUFFER: usize = 8 * 1024;
+/// How many messages may wait to be written for more to be answered: twice what a client sends without an answer. One
+/// that sends and does not read is not to fill the memory with its answers.
+const ANSWERS: usize = 1024;
 
 type Socket = WebSocketStream<Box<dyn Connection>>;
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -47,7 +52,7 @@ pub enum UplinkEvent {
     Clear,
     /// It was lost, or could not be had; it is dialled again.
     Lost,
-    /// The relay has closed it, in order.
+    /// The relay has closed it, since the session is over. One that closes it for another reason is dialled again.
     Closed,
     /// The control plane knows of no such session any more.
     Over(String),
@@ -63,6 +68,8 @@ pub struct Uplink {
     outgoing: VecDeque<Message>,
     /// Something was handed to the socket that may be in its buffer still.
     unflushed: bool,
+    /// When something came last.
+    heard: Duration,
 }
 
 impl Uplink {
@@ -73,9 +80,21 @@ impl Uplink {
             backoff: Backoff::new(FIRST, MOST),
             outgoing: VecDeque::new(),
             unflushed: false,
+            heard: Duration::ZERO,
             link,
             clock,
         }
+    }
+
+    /// Whether there is room for an answer.
+    pub fn has_room(&self) -> bool {
+        self.outgoing.len() < ANSWERS
+    }
+
+    /// When the relay is gone, if nothing comes before.
+    pub fn silent_at(&self) -> Option<Duration> {
+        let silence = Duration::from_secs(SILENCE_SECONDS.into());
+        matches!(self.state, State::Up(_)).then_some(self.heard + silence)
     }
 
     /// Whether everything was written, to a socket that is there.
@@ -104,6 +123,7 @@ impl Uplink {
                         self.outgoing.clear();
                         self.unflushed = false;
                         self.state = State::Up(Box::new(socket));
+                        self.heard = self.clock.since_boot();
                         return UplinkEvent::Connected;
                     }
                     Err(DialError::Over(why)) => {
@@ -171,10 +191,17 @@ impl Uplink {
             }
         }
         loop {
-            return match socket.as_mut().poll_next(context) {
+            let next = socket.as_mut().poll_next(context);
+            if next.is_ready() {
+                self.heard = self.clock.since_boot();
+            }
+            return match next {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => Poll::Ready(UplinkEvent::Message(bytes)),
-                Poll::Ready(Some(Ok(Message::Close(_)))) => Poll::Ready(UplinkEvent::Closed),
+                Poll::Ready(Some(Ok(Message::Close(Some(frame))))) if frame.code == CloseCode::Normal => {
+                    Poll::Ready(UplinkEvent::Closed)
+                }
+                Poll::Ready(Some(Ok(Message::Close(_)))) => lost(&"the relay has closed it"),
                 // A relay says nothing in text; pings are answered by the socket.
                 Poll::Ready(Some(Ok(_))) => continue,
                 Poll::Ready(Some(Err(error))) => lost(&error),

@@ -75,6 +75,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// An idle connection is asked for a sign of life this often, so that a dead one is not used for the next call.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How often that is asked again without an answer, where no other rule says when a connection is dead.
+const KEEPALIVES: u32 = 2;
 /// Bytes that a connection reads ahead, and what the head of an answer may have. With hyper's own 400 KiB, layers that
 /// come at the same time would be most of an agent's memory.
 const READ_AHEAD: usize = 64 << 10;
@@ -84,8 +86,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Sends requests; cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: HyperClient<HttpsConnector<proxy::Connector>, Full<Bytes>>,
+    inner: Inner,
+    /// For requests after which the connection is another protocol's.
+    lasting: Inner,
 }
+
+type Inner = HyperClient<HttpsConnector<proxy::Connector>, Full<Bytes>>;
 
 impl Client {
     /// A client that trusts as `tls` says and knows no proxy.
@@ -97,34 +103,41 @@ impl Client {
     /// A client that trusts as `tls` says and goes through `proxy`.
     #[must_use]
     pub fn through(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
-        Self::build(HttpConnector::new(), tls, proxy)
+        let inner = build(HttpConnector::new(), tls, proxy);
+        Self {
+            lasting: inner.clone(),
+            inner,
+        }
     }
 
     /// As [`Client::through`], and a connection whose other end acknowledges nothing for 20 seconds is dropped. For calls
-    /// that are made again anyway; not for downloads, whose patience is a setting.
+    /// that are made again anyway; not for downloads, whose patience is a setting, nor for what a connection is upgraded to:
+    /// there the other end may leave things unread for long, which the kernel would take for the same.
     #[must_use]
     pub fn watchful(tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
-        Self::build(tcp, tls, proxy)
+        let mut lasting = tcp.clone();
+        lasting.set_tcp_user_timeout(None);
+        lasting.set_keepalive_retries(Some(KEEPALIVES));
+        Self {
+            inner: build(tcp, tls.clone(), proxy),
+            lasting: build(lasting, tls, proxy),
+        }
     }
 
-    fn build(mut tcp: HttpConnector, tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Self {
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1();
-        let inner = HyperClient::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_timer(hyper_util::rt::TokioTimer::new())
-            .http1_max_buf_size(READ_AHEAD)
-            .build(https.wrap_connector(proxy::Connector::new(tcp, proxy)));
-        Self { inner }
+    /// Sends a request whose answer may be another protocol's beginning, and waits for its head.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn upgrade(
+        &self,
+        request: http::Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<http::Response<Incoming>, HttpError> {
+        by(&self.lasting, request, deadline).await
     }
 
     /// Sends a request and waits for the head of the answer; the body streams.
@@ -136,15 +149,7 @@ impl Client {
         request: http::Request<Full<Bytes>>,
         deadline: Duration,
     ) -> Result<http::Response<Incoming>, HttpError> {
-        let uri = request.uri().to_string();
-        match tokio::time::timeout(deadline, self.inner.request(request)).await {
-            Err(_) => Err(HttpError::Deadline { uri, deadline }),
-            Ok(Err(error)) => Err(HttpError::Connection {
-                uri,
-                why: format!("{}{}", chain(&error), tls::advice(&error).unwrap_or_default()),
-            }),
-            Ok(Ok(response)) => Ok(response),
-        }
+        by(&self.inner, request, deadline).await
     }
 
     /// Sends a request and reads the whole answer, head and body within one deadline.
@@ -181,6 +186,37 @@ impl Client {
             }),
             Ok(result) => result,
         }
+    }
+}
+
+fn build(mut tcp: HttpConnector, tls: rustls::ClientConfig, proxy: &ProxyConfig) -> Inner {
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1();
+    HyperClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_timer(hyper_util::rt::TokioTimer::new())
+        .http1_max_buf_size(READ_AHEAD)
+        .build(https.wrap_connector(proxy::Connector::new(tcp, proxy)))
+}
+
+async fn by(
+    client: &Inner,
+    request: http::Request<Full<Bytes>>,
+    deadline: Duration,
+) -> Result<http::Response<Incoming>, HttpError> {
+    let uri = request.uri().to_string();
+    match tokio::time::timeout(deadline, client.request(request)).await {
+        Err(_) => Err(HttpError::Deadline { uri, deadline }),
+        Ok(Err(error)) => Err(HttpError::Connection {
+            uri,
+            why: format!("{}{}", chain(&error), tls::advice(&error).unwrap_or_default()),
+        }),
+        Ok(Ok(response)) => Ok(response),
     }
 }
 

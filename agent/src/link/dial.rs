@@ -94,7 +94,7 @@ async fn upgrade(
     let key = base64::engine::general_purpose::STANDARD.encode(uuid::Uuid::new_v4().as_bytes());
     let request = request(caller, endpoint, session_id, (&key, credentials))?;
     let verified = request.uri().scheme_str() == Some("https");
-    let response = caller.http.send(request, DEADLINE).await;
+    let response = caller.http.upgrade(request, DEADLINE).await;
     let response = response.map_err(CallError::from)?;
     let (status, headers) = (response.status(), response.headers().clone());
     if let Some(date) = headers.get(header::DATE).and_then(|date| date.to_str().ok()) {

@@ -12,14 +12,17 @@ mod saving;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use longshore_protocol::status::ReportedStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{ContainerFact, Effect, Fact, KnownStatus, Lane, Step, TaskState, apply};
 use crate::plan::{Needs, Now, Plan, Policy, Wait, plan};
+use crate::report::Delivered;
 use crate::store::StoreError;
 
 use super::shared::Shared;
@@ -44,7 +47,7 @@ pub(super) enum ActorError {
 /// What a piece of work brings back.
 enum Done {
     Step(Lane, Option<Fact>),
-    Report(Fact),
+    Report(Delivered),
     Saved(Result<(), StoreError>),
 }
 
@@ -62,6 +65,8 @@ pub(super) struct Actor {
     going_on: BTreeMap<Lane, (Step, CancellationToken)>,
     /// Whether a report is on its way.
     reporting: bool,
+    /// How many orders have come.
+    orders: Arc<AtomicU64>,
     work: JoinSet<Done>,
     /// Whether the state has something that is not stored, nor on its way there.
     unsaved: bool,
@@ -101,6 +106,7 @@ impl Actor {
             view,
             going_on: BTreeMap::new(),
             reporting: false,
+            orders: Arc::default(),
             work: JoinSet::new(),
             unsaved: false,
             saving: None,
@@ -158,18 +164,30 @@ impl Actor {
                     self.apply(fact);
                 }
             }
-            Done::Report(fact) => {
+            Done::Report(delivered) => {
                 self.reporting = false;
-                self.apply(fact);
+                self.acknowledged(delivered);
             }
         }
         Ok(())
     }
 
+    /// An order that came while the report was on its way is not answered by it: the end is owed once more.
+    fn acknowledged(&mut self, Delivered { mut fact, orders }: Delivered) {
+        let overtaken = orders < self.orders.load(Ordering::Acquire);
+        if let (Fact::Acknowledged { task, .. }, true) = (&mut fact, overtaken) {
+            *task = (*task).min(ReportedStatus::Running);
+        }
+        self.apply(fact);
+    }
+
     fn apply(&mut self, fact: Fact) {
         let at = self.shared.now().at_millis;
         let torn_down = self.state.record.torn_down;
-        self.ordered |= matches!(fact, Fact::Ordered(_));
+        if matches!(fact, Fact::Ordered(_)) {
+            self.ordered = true;
+            self.orders.fetch_add(1, Ordering::Release);
+        }
         match apply(&mut self.state, fact, at) {
             Ok(Effect::Nothing | Effect::Live) => {}
             Ok(Effect::Durable) => self.unsaved = true,
@@ -302,9 +320,9 @@ impl Actor {
         }
         if let Some(report) = self.state.owed() {
             self.reporting = true;
-            let shared = Arc::clone(&self.shared);
+            let (shared, orders) = (Arc::clone(&self.shared), Arc::clone(&self.orders));
             self.work
-                .spawn(async move { Done::Report(shared.reporter.deliver(&report).await) });
+                .spawn(async move { Done::Report(shared.reporter.deliver(&report, &orders).await) });
         }
     }
 

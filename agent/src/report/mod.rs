@@ -10,6 +10,7 @@
 mod gate;
 mod signal;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,15 @@ const SAY_BUSY: Duration = Duration::from_secs(600);
 /// The API's limits, in characters.
 const MAX_REASON: usize = 1024;
 const MAX_ID: usize = 255;
+
+/// What the control plane has acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivered {
+    /// The report.
+    pub fact: Fact,
+    /// How many orders had come when the call was made that it took: those that came later are not answered by it.
+    pub orders: u64,
+}
 
 /// Delivers reports.
 pub struct Reporter {
@@ -76,11 +86,12 @@ impl Reporter {
         }
     }
 
-    /// Delivers a report, however long that takes; returns what was acknowledged with it.
-    pub async fn deliver(&self, report: &Report) -> Fact {
+    /// Delivers a report, however long that takes; returns what was acknowledged with it. `orders` counts those that its
+    /// task has had.
+    pub async fn deliver(&self, report: &Report, orders: &AtomicU64) -> Delivered {
         let request = request(report);
         let mut backoff = Backoff::new(FIRST, MOST);
-        loop {
+        let orders = loop {
             let turn = self.gate.pass().await;
             // Held for the call only: one who waits to try again keeps nobody from trying. It is never closed.
             let permit = self.calls.acquire().await;
@@ -88,6 +99,7 @@ impl Reporter {
                 continue;
             }
             let seen = self.returns.times();
+            let orders = orders.load(Ordering::Acquire);
             let result = tokio::select! {
                 biased;
                 result = self.submit(request.clone()) => result,
@@ -108,7 +120,7 @@ impl Reporter {
             if over {
                 self.gate.open();
                 self.outage.succeeded(self.clock.since_boot());
-                break;
+                break orders;
             }
             let pause = backoff.next(self.clock.as_ref());
             tokio::select! {
@@ -116,15 +128,13 @@ impl Reporter {
                 () = self.clock.sleep(pause) => {}
                 () = self.returns.since(seen) => backoff.reset(),
             }
-        }
-        Fact::Acknowledged {
+        };
+        let containers = report.containers.iter().map(|container| container.status);
+        let fact = Fact::Acknowledged {
             task: report.status,
-            containers: report
-                .containers
-                .iter()
-                .map(|container| container.status)
-                .collect(),
-        }
+            containers: containers.collect(),
+        };
+        Delivered { fact, orders }
     }
 
     /// Returns when the link has come back since a call began, which had `seen` it come back so often, and the call had its

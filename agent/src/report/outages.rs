@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use async_trait::async_trait;
 use longshore_protocol::arn::TaskArn;
@@ -168,7 +168,7 @@ impl Stage {
                     execution_stopped_at: None,
                     containers: Vec::new(),
                 };
-                reporter.deliver(&report).await;
+                reporter.deliver(&report, &AtomicU64::new(0)).await;
             }
         });
     }

@@ -17,6 +17,8 @@ use longshore_tests::viewer::Viewer;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::PATIENCE;
@@ -147,8 +149,11 @@ fn offer(stage: &Stage, number: u32, command: &str) -> SessionOffer {
 async fn told(viewer: &mut Viewer<DuplexStream>) -> SessionEnd {
     viewer.until("the end", |viewer| !viewer.texts.is_empty()).await;
     let end = serde_json::from_str(&viewer.texts[0]).unwrap();
-    let mut socket = viewer.lose().unwrap();
-    socket.close(None).await.unwrap();
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "over".into(),
+    };
+    viewer.lose().unwrap().close(Some(frame)).await.unwrap();
     end
 }
 

@@ -1,6 +1,6 @@
 //! A control plane that is a working model of the poll and the reports, and checks what it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +15,11 @@ use tokio::sync::Notify;
 
 use crate::world::World;
 
+mod calls;
+
+/// How late an answer may come, or once more: nobody waits longer for it, in milliseconds.
+const LATEST: i64 = 40_000;
+
 #[derive(Default)]
 struct Inner {
     seq: u64,
@@ -28,6 +33,8 @@ struct Inner {
     known_from: usize,
     /// From which report on a task counts as over.
     live_from: usize,
+    /// The newest answers to polls, and when they were given.
+    answers: VecDeque<(i64, PollResponse)>,
 }
 
 pub struct FakeLink {
@@ -41,10 +48,28 @@ pub struct FakeLink {
     pub withholds: AtomicBool,
     /// How many of a hundred answers say all of it again, in another order.
     pub again_percent: AtomicU64,
+    /// How many of a hundred polls are answered with what one before was, or should have been.
+    pub late_percent: AtomicU64,
+    /// How long the answer to a report is on its way, in milliseconds.
+    pub acknowledges_after: AtomicU64,
     pub calls: AtomicUsize,
     /// Polls and reports that were tried.
     pub calls_made: AtomicUsize,
     pub most_calls: AtomicUsize,
+}
+
+impl Inner {
+    fn is_over(&self, row: &Assignment) -> bool {
+        let task = Some(row.task_arn.to_string());
+        let mut reports = self.reports.iter().skip(self.live_from);
+        reports.any(|(_, report)| report.task == task && report.status.as_deref() == Some("STOPPED"))
+    }
+
+    /// Whether a cursor is an older one of the same incarnation than that of the poll before.
+    fn goes_back(&self, cursor: &Cursor) -> bool {
+        let before = self.polls.last().map(|poll| &poll.cursor);
+        before.is_some_and(|before| before.incarnation == cursor.incarnation && cursor.cursor < before.cursor)
+    }
 }
 
 impl FakeLink {
@@ -57,6 +82,8 @@ impl FakeLink {
             stuck: AtomicBool::new(false),
             withholds: AtomicBool::new(false),
             again_percent: AtomicU64::new(0),
+            late_percent: AtomicU64::new(0),
+            acknowledges_after: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             calls_made: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
@@ -150,6 +177,13 @@ impl FakeLink {
             .collect()
     }
 
+    /// The orders that stand: their tasks' ends have not been told since they were given.
+    pub fn standing(&self) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        let rows = inner.rows.values().filter(|row| !inner.is_over(row));
+        rows.map(|row| row.task_arn.to_string()).collect()
+    }
+
     pub fn polls(&self) -> Vec<PollRequest> {
         self.inner.lock().unwrap().polls.clone()
     }
@@ -210,12 +244,8 @@ impl FakeLink {
             true => request.cursor.cursor,
             false => 0,
         };
-        let over = |row: &&Assignment| {
-            let task = Some(row.task_arn.to_string());
-            let mut reports = inner.reports.iter().skip(inner.live_from);
-            reports.any(|(_, report)| report.task == task && report.status.as_deref() == Some("STOPPED"))
-        };
-        let mut assignments: Vec<_> = inner.rows.values().filter(|row| !over(row)).cloned().collect();
+        let standing = inner.rows.values().filter(|row| !inner.is_over(row));
+        let mut assignments: Vec<_> = standing.cloned().collect();
         assignments.sort_by_key(|row| row.seq);
         let cursor = assignments.last()?.seq;
         if cursor <= known {
@@ -235,6 +265,20 @@ impl FakeLink {
             instance: InstanceStatus::Active,
             sessions: Vec::new(),
         })
+    }
+
+    /// An answer that was on its way for long, or comes once more.
+    fn late(&self) -> Option<PollResponse> {
+        let percent = self.late_percent.load(Ordering::Relaxed);
+        if percent == 0 || self.world.roll() % 100 >= percent {
+            return None;
+        }
+        let mut inner = self.inner.lock().unwrap();
+        let oldest = self.world.millis() - LATEST;
+        inner.answers.retain(|(given, _)| *given >= oldest);
+        let count = u64::try_from(inner.answers.len()).unwrap();
+        let which = usize::try_from(self.world.roll().checked_rem(count)?).unwrap();
+        inner.answers.get(which).map(|(_, answer)| answer.clone())
     }
 
     /// At once: that the list is wanted, or the cursor that comes for it.
@@ -306,116 +350,6 @@ impl FakeLink {
                 without_ids(new),
                 "STOPPED is told twice, and differently"
             );
-        }
-    }
-}
-
-#[async_trait]
-impl ControlLink for FakeLink {
-    async fn register_container_instance(
-        &self,
-        _: ecs::RegisterContainerInstanceRequest,
-    ) -> Result<ecs::ContainerInstance, LinkError> {
-        Err(self.unavailable("RegisterContainerInstance"))
-    }
-
-    async fn deregister_container_instance(
-        &self,
-        _: ecs::DeregisterContainerInstanceRequest,
-    ) -> Result<(), LinkError> {
-        Err(self.unavailable("DeregisterContainerInstance"))
-    }
-
-    async fn poll(&self, request: &PollRequest) -> Result<PollResponse, LinkError> {
-        self.calls_made.fetch_add(1, Ordering::Relaxed);
-        self.world.cross("> poll").await;
-        if self.is_down() || self.world.faulty() {
-            return Err(self.unavailable("poll"));
-        }
-        self.inner.lock().unwrap().polls.push(request.clone());
-        if self.stuck.load(Ordering::Relaxed) {
-            let mut asked = request.clone();
-            asked.cursor.cursor = 0;
-            let answer = self.answer(&asked).ok_or_else(|| self.unavailable("poll"))?;
-            let cursor = request.cursor.clone();
-            return Ok(PollResponse { cursor, ..answer });
-        }
-        if let Some(answer) = self.withheld(request) {
-            return Ok(answer);
-        }
-        let held = Duration::from_secs(u64::from(request.wait_seconds));
-        let until = tokio::time::Instant::now() + held;
-        loop {
-            if let Some(answer) = self.answer(request) {
-                self.world.cross("< poll").await;
-                if self.world.faulty() {
-                    return Err(self.unavailable("poll"));
-                }
-                return Ok(answer);
-            }
-            if tokio::time::timeout_at(until, self.news.notified())
-                .await
-                .is_err()
-            {
-                return Ok(PollResponse {
-                    cursor: request.cursor.clone(),
-                    assignments: Vec::new(),
-                    want_inventory: false,
-                    want_tasks: Vec::new(),
-                    cloned: false,
-                    instance: InstanceStatus::Active,
-                    sessions: Vec::new(),
-                });
-            }
-            if self.is_down() {
-                return Err(self.unavailable("poll"));
-            }
-        }
-    }
-
-    async fn submit_task_state_change(
-        &self,
-        request: ecs::SubmitTaskStateChangeRequest,
-    ) -> Result<(), LinkError> {
-        self.calls_made.fetch_add(1, Ordering::Relaxed);
-        let task = request.task.clone().unwrap();
-        let now = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most_calls.fetch_max(now, Ordering::Relaxed);
-        self.world
-            .cross(&format!("> report {} {task}", request.status.as_deref().unwrap()))
-            .await;
-        self.calls.fetch_sub(1, Ordering::Relaxed);
-        if self.is_down() || self.world.faulty() {
-            return Err(self.unavailable("SubmitTaskStateChange"));
-        }
-        {
-            let mut inner = self.inner.lock().unwrap();
-            if inner.refuse.contains(&task) {
-                return Err(LinkError::Refused {
-                    operation: "SubmitTaskStateChange",
-                    code: "InvalidParameterException".to_owned(),
-                    message: "simulated".to_owned(),
-                });
-            }
-            let before = inner
-                .reports
-                .iter()
-                .skip(inner.known_from)
-                .rev()
-                .find(|(_, report)| report.task == request.task);
-            // A task that it has forgotten was ordered to stop once more.
-            let over = before.is_some_and(|(_, report)| report.status.as_deref() == Some("STOPPED"));
-            if over && request.containers.as_ref().is_none_or(Vec::is_empty) {
-                return Ok(());
-            }
-            Self::check(before.map(|(_, report)| report), &request, inner.rows.get(&task));
-            let at = self.world.millis();
-            inner.reports.push((at, request));
-        }
-        self.world.cross("< report").await;
-        match self.world.faulty() {
-            true => Err(self.unavailable("SubmitTaskStateChange")),
-            false => Ok(()),
         }
     }
 }

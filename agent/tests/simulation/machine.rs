@@ -61,6 +61,7 @@ impl Images for FakeImages {
                     done: 30,
                     total: 100,
                 });
+                let _busy = self.world.busy(&format!("slow pull {holder}"));
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(3600)) => {}
                     () = cancel.cancelled() => return Err(ImageError::Cancelled(reference)),

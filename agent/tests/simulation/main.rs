@@ -27,6 +27,7 @@ mod reboot;
 mod restarts;
 mod runtime;
 mod seeded;
+mod specs;
 mod stops;
 mod trouble;
 mod world;

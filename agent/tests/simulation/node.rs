@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use longshore_agent::config::ResumeOnBoot;
 use longshore_agent::executor::Limits;
+use longshore_agent::image::Images;
 use longshore_agent::intake::Rules;
-use longshore_agent::model::{Boot, ContainerId};
+use longshore_agent::link::ControlLink;
+use longshore_agent::model::Boot;
 use longshore_agent::plan::Policy;
 use longshore_agent::reconcile::{self, Deps, EngineHandle, Polling, Settings};
 use longshore_agent::runtime::Runtime;
 use longshore_agent::store::{Contents, Store};
 use longshore_agent::supervise::Supervisor;
-use longshore_protocol::arn::{ContainerArn, ContainerInstanceArn, ResourceId, Scope, TaskArn};
+use longshore_protocol::arn::{ContainerInstanceArn, TaskArn};
 use longshore_protocol::ecs;
-use longshore_protocol::poll::{AssignedContainer, TaskSpec};
-use longshore_protocol::status::NetworkMode;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::link::FakeLink;
 use crate::machine::{FakeAssembler, FakeImages, FakeNetwork};
 use crate::runtime::FakeRuntime;
-use crate::seeded::bugs::{Bug, Hasty};
+use crate::seeded::bugs::{Bug, Forgetful, Hasty, OneByOne};
 use crate::seeded::oracle::judge_contents;
 use crate::world::{SimClock, SimHand, World};
+
+pub use crate::specs::{container, container_id, one, resource_id, scope, task, task_arn, with_port};
 
 /// How long anything may take, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
@@ -107,10 +109,10 @@ impl Node {
             store: store.clone(),
             contents,
             runtime: self.runtime(),
-            images: Arc::clone(&self.images) as _,
+            images: self.images(),
             network: Arc::clone(&self.network) as _,
             assembler: Arc::clone(&self.assembler) as _,
-            link: Arc::clone(&self.link) as _,
+            link: self.link(),
             clock: Arc::new(SimClock(Arc::clone(&self.world))),
         };
         let settings = Settings {
@@ -119,22 +121,21 @@ impl Node {
                 fingerprint: self.fingerprint.clone(),
             },
             resume: self.resume,
-            policy: Policy {
-                stop_timeout: Duration::from_secs(30),
-                cleanup_wait: self.cleanup_wait,
-                forget_until: None,
-            },
+            policy: self.policy(),
             limits: Limits {
                 create: Duration::from_secs(240),
                 start: Duration::from_secs(180),
             },
             rules: Rules::default(),
-            kept: self.kept,
+            kept: match self.bug {
+                Some(Bug::KeepsWhatStopped) => usize::MAX,
+                _ => self.kept,
+            },
         };
         let handle = reconcile::start(deps, settings, &mut supervisor);
         let polling = CancellationToken::new();
         let polls = Polling {
-            link: Arc::clone(&self.link) as _,
+            link: self.link(),
             container_instance: ContainerInstanceArn {
                 scope: scope(),
                 cluster: "default".to_owned(),
@@ -197,6 +198,28 @@ impl Node {
         match self.bug {
             Some(Bug::ReportsBeforeTheEnd) => Arc::new(Hasty(Arc::clone(&self.runtime))),
             _ => Arc::clone(&self.runtime) as _,
+        }
+    }
+
+    fn images(&self) -> Arc<dyn Images> {
+        match self.bug {
+            Some(Bug::PullsOneByOne) => Arc::new(OneByOne::new(&self.images)),
+            _ => Arc::clone(&self.images) as _,
+        }
+    }
+
+    fn link(&self) -> Arc<dyn ControlLink> {
+        match self.bug {
+            Some(Bug::FollowsLateAnswers) => Arc::new(Forgetful::new(&self.link)),
+            _ => Arc::clone(&self.link) as _,
+        }
+    }
+
+    pub fn policy(&self) -> Policy {
+        Policy {
+            stop_timeout: Duration::from_secs(30),
+            cleanup_wait: self.cleanup_wait,
+            forget_until: None,
         }
     }
 
@@ -313,85 +336,4 @@ fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap()
-}
-
-pub fn scope() -> Scope {
-    Scope::new("us-east-1", "000000000000")
-}
-
-pub fn resource_id(number: u128) -> ResourceId {
-    ResourceId::from_random(uuid::Uuid::from_u128(number))
-}
-
-pub fn task_arn(number: u128) -> TaskArn {
-    TaskArn {
-        scope: scope(),
-        cluster: "default".to_owned(),
-        id: resource_id(number),
-    }
-}
-
-pub fn container_id(arn: &TaskArn, index: u16) -> ContainerId {
-    ContainerId::new(arn.id.clone(), index)
-}
-
-/// A container that does what `command` says.
-pub fn container(name: &str, command: &str) -> ecs::ContainerDefinition {
-    ecs::ContainerDefinition {
-        name: Some(name.to_owned()),
-        image: Some("busybox".to_owned()),
-        command: Some(command.split(' ').map(str::to_owned).collect()),
-        ..Default::default()
-    }
-}
-
-/// A task of these containers, with no network.
-pub fn task(definitions: Vec<ecs::ContainerDefinition>) -> TaskSpec {
-    let containers = definitions
-        .into_iter()
-        .zip(1..)
-        .map(|(definition, number)| AssignedContainer {
-            container_arn: ContainerArn {
-                scope: scope(),
-                cluster: "default".to_owned(),
-                task: resource_id(0),
-                id: uuid::Uuid::from_u128(number),
-            },
-            definition,
-            gpu_ids: Vec::new(),
-        });
-    TaskSpec {
-        cluster_arn: "arn:aws:ecs:us-east-1:000000000000:cluster/default"
-            .parse()
-            .unwrap(),
-        task_definition_arn: "arn:aws:ecs:us-east-1:000000000000:task-definition/f:1"
-            .parse()
-            .unwrap(),
-        created_at: longshore_protocol::Timestamp::from_millis(1_750_000_000_000),
-        group: "family:f".to_owned(),
-        started_by: None,
-        network_mode: NetworkMode::None,
-        cpu: None,
-        memory: None,
-        containers: containers.collect(),
-        volumes: Vec::new(),
-        overrides: ecs::TaskOverride::default(),
-        enable_execute_command: false,
-    }
-}
-
-/// A task of one container.
-pub fn one(command: &str) -> TaskSpec {
-    task(vec![container("app", command)])
-}
-
-/// A port of the host.
-pub fn with_port(mut spec: TaskSpec, container_port: i32, host_port: Option<i32>) -> TaskSpec {
-    spec.network_mode = NetworkMode::Bridge;
-    spec.containers[0].definition.port_mappings = Some(vec![ecs::PortMapping {
-        container_port: Some(container_port),
-        host_port,
-        ..Default::default()
-    }]);
-    spec
 }

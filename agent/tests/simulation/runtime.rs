@@ -244,8 +244,10 @@ impl FakeRuntime {
 
     /// A fault here is an answer that was lost: what was asked for is done all the same.
     async fn leave<T>(&self, operation: &'static str, subject: &str, value: T) -> Result<T, RuntimeError> {
+        let what = format!("< {operation} {subject}");
+        let _busy = self.world.busy(&what);
         tokio::time::sleep(self.slowness(operation)).await;
-        self.world.cross(&format!("< {operation} {subject}")).await;
+        self.world.cross(&what).await;
         match self.world.faulty() {
             true => Err(self.unavailable(operation, subject)),
             false => Ok(value),

@@ -261,6 +261,32 @@ async fn a_control_plane_that_forgot_an_end_is_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_is_not_answered_by_a_report_that_was_on_its_way_before_it() {
+    let mut node = Node::started(5);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("run 5 9"));
+    node.until_told(&arn, "RUNNING").await;
+    node.link.acknowledges_after.store(20_000, Ordering::Relaxed);
+    node.until_stopped(&arn).await;
+    // It took the report; then it says again what it wants, and the agent hears that before the report's answer.
+    node.link.restore();
+    let told = node.link.reports(&arn).len();
+    node.until("told again", |node| node.link.reports(&arn).len() > told)
+        .await;
+    // One that was made after it answers it, however often it was tried before.
+    node.link.acknowledges_after.store(0, Ordering::Relaxed);
+    node.until("acknowledged", |node| {
+        let tasks = node.handle().tasks();
+        tasks.iter().all(|task| task.state.is_acknowledged())
+    })
+    .await;
+    let told = node.link.reports(&arn).len();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(node.link.reports(&arn).len(), told, "once is enough");
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_for_a_task_that_the_store_lost_is_not_answered_before_the_runtime_has_spoken() {
     let mut node = Node::started(5);
     let arn = task_arn(1);

@@ -1,5 +1,6 @@
 //! What the agent's neighbours have in common: time, faults, and the moment at which the agent dies.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,10 @@ pub struct World {
     pub wall_off: AtomicI64,
     /// The agent is dead: nothing that it was about to do happens.
     dead: AtomicBool,
+    /// The calls that are under way, and how many of each.
+    under_way: Mutex<BTreeMap<String, u32>>,
+    /// The calls that have hung: which, how long in milliseconds, and when that was to end.
+    hung: Mutex<Vec<(String, u64, i64)>>,
     /// What must never be so, and was.
     violations: Mutex<Vec<String>>,
     log: Mutex<Vec<String>>,
@@ -53,6 +58,8 @@ impl World {
             hang_permille: AtomicU64::new(0),
             wall_off: AtomicI64::new(0),
             dead: AtomicBool::new(false),
+            under_way: Mutex::default(),
+            hung: Mutex::default(),
             violations: Mutex::default(),
             log: Mutex::default(),
         }
@@ -70,6 +77,11 @@ impl World {
 
     pub fn millis(&self) -> i64 {
         EPOCH_MILLIS + i64::try_from(self.begun.elapsed().as_millis()).unwrap()
+    }
+
+    /// The wall clock, as far off as it is.
+    pub fn wall_millis(&self) -> i64 {
+        self.millis() + self.wall_off.load(Ordering::Relaxed)
     }
 
     /// A new boot begins: the clock since boot is at 0, and its id is another.
@@ -97,10 +109,40 @@ impl World {
 
     /// Crosses the border; the agent that dies here never learns what came of its call. It may hang there.
     pub async fn cross(&self, what: &str) {
+        let _busy = self.busy(what);
         self.cross_at_once(what).await;
         if self.roll() % 1000 < self.hang_permille.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(self.roll() % 600_000)).await;
+            let long = self.roll() % 600_000;
+            let until = self.millis() + i64::try_from(long).unwrap();
+            self.hung.lock().unwrap().push((what.to_owned(), long, until));
+            tokio::time::sleep(Duration::from_millis(long)).await;
         }
+    }
+
+    /// A call is under way until this is dropped, whatever becomes of whoever made it.
+    pub fn busy<'a>(&'a self, what: &str) -> Busy<'a> {
+        *self.under_way.lock().unwrap().entry(what.to_owned()).or_default() += 1;
+        Busy {
+            world: self,
+            what: what.to_owned(),
+        }
+    }
+
+    /// Whether a call is under way that has this in its name.
+    pub fn is_busy(&self, what: &str) -> bool {
+        self.under_way
+            .lock()
+            .unwrap()
+            .keys()
+            .any(|each| each.contains(what))
+    }
+
+    /// Whether a call has hung of which this is so: its name, and for how long at most, in milliseconds. What ended before
+    /// `since` does not count.
+    pub fn has_hung(&self, since: i64, is_so: impl Fn(&str, u64) -> bool) -> bool {
+        let hung = self.hung.lock().unwrap();
+        let mut late = hung.iter().filter(|(_, _, until)| *until >= since);
+        late.any(|(what, long, _)| is_so(what, *long))
     }
 
     /// Crosses the border where nothing hangs.
@@ -151,13 +193,31 @@ impl World {
     }
 }
 
+/// A call that is under way.
+pub struct Busy<'a> {
+    world: &'a World,
+    what: String,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.world.under_way.lock().unwrap();
+        if let Some(count) = under_way.get_mut(&self.what) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(&self.what);
+            }
+        }
+    }
+}
+
 /// The agent's clock in the simulation: tokio's paused one.
 pub struct SimClock(pub Arc<World>);
 
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_millisecond(self.0.millis() + self.0.wall_off.load(Ordering::Relaxed)).unwrap()
+        jiff::Timestamp::from_millisecond(self.0.wall_millis()).unwrap()
     }
 
     fn since_boot(&self) -> Duration {

@@ -14,7 +14,8 @@ use crate::app::ControlPlane;
 use crate::definition::{self, Refusal};
 use crate::error::ApiError;
 use crate::scheduler::Demand;
-use crate::store::instances::{self, Instance, Taken};
+use crate::store::instances::{self, Instance};
+use crate::store::reservations::{self, Taken};
 use crate::store::{assignments, system, tasks};
 use crate::tasks::report::Report;
 use crate::tasks::settle::settle;
@@ -74,9 +75,9 @@ pub(super) async fn take(
     }
     let amount = |value: u64| i64::try_from(value).unwrap_or(i64::MAX >> 1);
     let (cpu, memory) = (amount(found.demand.cpu), amount(found.demand.memory));
-    let before = instances::taken(&mut transaction, &instance.id).await?;
-    let seq = instances::charge(&mut transaction, &instance.id, cpu, memory).await?;
-    instances::take_anyway(&mut transaction, &instance.id, id, &found.taken).await?;
+    let before = reservations::taken(&mut transaction, &instance.id).await?;
+    let seq = reservations::charge(&mut transaction, &instance.id, cpu, memory).await?;
+    reservations::take_anyway(&mut transaction, &instance.id, id, &found.taken).await?;
     let new = tasks::NewTask {
         task: &found.task,
         spec: &held.task,
@@ -95,7 +96,7 @@ pub(super) async fn take(
     transaction.commit().await?;
     tracing::warn!(instance = instance.id, task = %held.task_arn, "a task that was not known here was taken in from its node");
     let over_committed = after.is_some_and(|after| after.free_cpu < 0 || after.free_memory < 0);
-    let shared = instances::shared(&before, &found.taken);
+    let shared = reservations::shared(&before, &found.taken);
     if !over && (over_committed || shared.is_some()) {
         tracing::error!(
             instance = instance.id,
@@ -103,6 +104,32 @@ pub(super) async fn take(
             shared,
             "more is taken of the instance than it has; nothing more is placed on what is short"
         );
+    }
+    Ok(Ok(()))
+}
+
+/// Brings a task that is known up to what its node says of it, in one transaction; the inner error says why it can't be.
+/// An end is left to its report, which comes until it is taken.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn catch_up(
+    plane: &ControlPlane,
+    instance: &Instance,
+    held: &HeldTask,
+) -> Result<Result<(), Unfit>, ApiError> {
+    let report = match reports::read((*held.state).clone()) {
+        Ok(report) => report,
+        Err(error) => return Ok(Err(Unfit::State(error.message))),
+    };
+    let arn = &held.task_arn;
+    let mut transaction = plane.store.write().await?;
+    let task = tasks::get(&mut transaction, &arn.cluster, arn.id.as_str()).await?;
+    let own = task.filter(|task| task.instance.id.as_str() == instance.id);
+    if let Some(task) = own.filter(|_| report.status != Some(ReportedStatus::Stopped)) {
+        settle(&mut transaction, task, &report, plane.clock.now_millis()).await?;
+        transaction.commit().await?;
+        tracing::info!(instance = instance.id, task = %arn, "a task is further on its node than was known here");
     }
     Ok(Ok(()))
 }

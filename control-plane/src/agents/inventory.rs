@@ -2,13 +2,15 @@
 //!
 //! Absence is never an order: a task that is not known here goes on running. One that is over for good, by its
 //! tombstone, is ordered to stop again; any other is taken in from its node, with what it has of the instance, into the
-//! node's own cluster and never over a row that is there. So a control plane that was restored from a backup catches up.
+//! node's own cluster and never over a row that is there. One that is further on its node than here is asked for with a
+//! run's first list, as its report may have been taken after the backup, and is not made again. So a control plane that
+//! was restored from a backup catches up.
 
 use std::collections::BTreeSet;
 
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::poll::{HeldTask, Inventory, InventoryTask, MAX_WANTED};
-use longshore_protocol::status::ReportedStatus;
+use longshore_protocol::status::{ReportedStatus, TaskStatus};
 
 use super::import;
 use super::peer::Open;
@@ -50,6 +52,8 @@ struct Odd {
     buried: Vec<InventoryTask>,
     /// Not known at all.
     unknown: Vec<TaskArn>,
+    /// Known, and further than is known.
+    behind: Vec<TaskArn>,
 }
 
 /// Takes a node's list in, and the bodies that came with it; returns the tasks whose bodies are wanted next, after which
@@ -64,17 +68,25 @@ pub(super) async fn take(
     inventory: &Inventory,
 ) -> Result<Vec<TaskArn>, ApiError> {
     let list = inventory.tasks.as_deref().unwrap_or_default();
-    let mut odd = compare(plane, instance, list).await?;
-    stop(plane, instance, &odd.buried).await?;
     let asked = open.asked();
+    let first = !open.has_listed();
+    // Later the report that says so is on its way.
+    let may_be_behind = |arn: &TaskArn| first || asked.contains_key(arn.id.as_str());
+    let mut odd = compare(plane, instance, list, may_be_behind).await?;
+    stop(plane, instance, &odd.buried).await?;
     let cloned = open.is_cloned();
     if cloned {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
+        odd.behind.clear();
     }
     odd.unknown.retain(|arn| !open.is_given_up(arn.id.as_str()));
     import(plane, instance, open, &mut odd.unknown, &inventory.bodies).await?;
+    catch_up(plane, instance, &mut odd.behind, &inventory.bodies).await?;
     let silent = inventory.bodies.is_empty();
+    // Its node has other news of it some day.
+    odd.behind
+        .retain(|arn| asked.get(arn.id.as_str()).is_none_or(|times| *times < ASKS));
     odd.unknown.retain(|arn| {
         let id = arn.id.as_str();
         let hopeless = open.is_given_up(id) || (silent && asked.get(id).is_some_and(|times| *times >= ASKS));
@@ -84,6 +96,7 @@ pub(super) async fn take(
         }
         !hopeless
     });
+    odd.unknown.append(&mut odd.behind);
     odd.unknown.truncate(MAX_WANTED);
     let complete = odd.unknown.is_empty().then_some(inventory.hash.as_str());
     // What clones hold is looked at again once there is only one of them.
@@ -99,7 +112,12 @@ pub(super) async fn take(
     Ok(odd.unknown)
 }
 
-async fn compare(plane: &ControlPlane, instance: &Instance, list: &[InventoryTask]) -> Result<Odd, ApiError> {
+async fn compare(
+    plane: &ControlPlane,
+    instance: &Instance,
+    list: &[InventoryTask],
+    may_be_behind: impl Fn(&TaskArn) -> bool,
+) -> Result<Odd, ApiError> {
     let mut connection = plane.store.read().await?;
     let assigned: BTreeSet<_> = assignments::tasks_of(&mut connection, &instance.id)
         .await?
@@ -109,6 +127,13 @@ async fn compare(plane: &ControlPlane, instance: &Instance, list: &[InventoryTas
     for held in list {
         let id = held.task_arn.id.as_str();
         if assigned.contains(&held.task_arn) {
+            if held.status == ReportedStatus::Running
+                && may_be_behind(&held.task_arn)
+                && let Some(task) = tasks::get(&mut connection, &held.task_arn.cluster, id).await?
+                && task.last < TaskStatus::Running
+            {
+                odd.behind.push(held.task_arn.clone());
+            }
             continue;
         }
         let over = held.status == ReportedStatus::Stopped;
@@ -156,6 +181,25 @@ async fn import(
         if let Err(refusal) = import::take(plane, instance, held).await? {
             tracing::warn!(instance = instance.id, task = %arn, %refusal, "a node's task can't be taken in");
             open.give_up(arn.id.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Takes in how far known tasks are by their bodies, and takes them off the list of those.
+async fn catch_up(
+    plane: &ControlPlane,
+    instance: &Instance,
+    behind: &mut Vec<TaskArn>,
+    bodies: &[HeldTask],
+) -> Result<(), ApiError> {
+    for held in bodies {
+        let Some(at) = behind.iter().position(|arn| *arn == held.task_arn) else {
+            continue;
+        };
+        let arn = behind.remove(at);
+        if let Err(refusal) = import::catch_up(plane, instance, held).await? {
+            tracing::warn!(instance = instance.id, task = %arn, %refusal, "how far a node's task is can't be taken in");
         }
     }
     Ok(())

@@ -3,20 +3,24 @@
 //! The cursor is (incarnation, sequence). One that this or an earlier incarnation can have given filters; any other
 //! gets every live assignment again. See [`longshore_protocol::poll`] for the node's side.
 
+mod answers;
+mod cursor;
+
 use std::time::Duration;
 
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::node::InstanceId;
-use longshore_protocol::poll::{Cursor, MAX_ASSIGNMENTS, PROTOCOL_VERSION, PollRequest, PollResponse};
+use longshore_protocol::poll::{PROTOCOL_VERSION, PollRequest, PollResponse};
 use longshore_protocol::status::InstanceStatus;
 
-use super::cut::cut;
 use super::inventory;
 use super::peer::{Admission, Caller, Open};
 use crate::app::ControlPlane;
 use crate::error::{ApiError, Code};
 use crate::store::instances::{self, Instance};
-use crate::store::{Connection, StoreError, assignments, system, tasks};
+
+use answers::{look, look_cloned, nothing};
+use cursor::{acknowledge, cloned_name, known_cursor};
 
 /// The most characters of a version that are kept.
 const MAX_VERSION: usize = 255;
@@ -133,7 +137,7 @@ pub(crate) async fn begin(
         offer_due: None,
         request,
     };
-    turn.confirm(plane, &instance).await?;
+    turn.confirm(plane).await?;
     turn.take_inventory(plane, &instance).await?;
     Ok(Begun::Turn(Box::new(turn)))
 }
@@ -184,26 +188,27 @@ impl Turn {
         plane: &ControlPlane,
         over: bool,
     ) -> Result<Option<PollResponse>, ApiError> {
-        let instance = own_instance(plane, &self.node, &self.request).await?;
+        let status = own_status(plane, &self.node, &self.request).await?;
         if !self.open.is_newest() {
-            return Ok(Some(nothing(&self.request, instance.status)));
+            return Ok(Some(nothing(&self.request, status)));
         }
-        self.confirm(plane, &instance).await?;
+        self.confirm(plane).await?;
+        let id = self.request.container_instance.id.as_str();
         let cloned = self.open.is_cloned();
         let withheld = self.withholds && !cloned;
         let mut response = if withheld {
-            nothing(&self.request, instance.status)
+            nothing(&self.request, status)
         } else if cloned {
-            look_cloned(plane, &instance, self.seen_stops, &self.open).await?
+            look_cloned(plane, (id, status), self.seen_stops, &self.open).await?
         } else {
-            look(plane, &instance, self.seen).await?
+            look(plane, (id, status), self.seen).await?
         };
         response.want_inventory = self.want_inventory || withheld;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);
         if !cloned {
             let run = self.request.agent_run;
-            let offers = plane.sessions.offers(&instance.id, run, plane.clock.elapsed());
+            let offers = plane.sessions.offers(id, run, plane.clock.elapsed());
             (response.sessions, self.offer_due) = (offers.offers, offers.due);
         }
         let offered = self.offer_due == Some(Duration::ZERO);
@@ -213,7 +218,7 @@ impl Turn {
         }
         if cloned && !told {
             let (run, fingerprint) = (self.request.agent_run, &self.request.fingerprint);
-            tracing::error!(instance = instance.id, node = %self.node, %run, fingerprint,
+            tracing::error!(instance = id, node = %self.node, %run, fingerprint,
                 "CLONED: two machines poll as one node; it gets no new tasks until one of them is shut down");
         }
         self.open.tell(response.instance, cloned);
@@ -225,35 +230,36 @@ impl Turn {
     }
 
     /// A machine that polls alone is the one that the node is.
-    async fn confirm(&mut self, plane: &ControlPlane, instance: &Instance) -> Result<(), ApiError> {
+    async fn confirm(&mut self, plane: &ControlPlane) -> Result<(), ApiError> {
         if self.open.is_cloned() {
             return Ok(());
         }
         if self.confirmed {
-            return self.check_registration(instance);
+            return self.check_registration();
         }
+        let id = self.request.container_instance.id.as_str();
         let mut transaction = plane.store.write().await?;
-        let before = instances::fingerprint(&mut transaction, &instance.id).await?;
-        instances::set_fingerprint(&mut transaction, &instance.id, &self.request.fingerprint).await?;
+        let before = instances::fingerprint(&mut transaction, id).await?;
+        instances::set_fingerprint(&mut transaction, id, &self.request.fingerprint).await?;
         transaction.commit().await?;
         if !before.is_empty() {
-            tracing::warn!(instance = instance.id, node = %self.node, before, now = self.request.fingerprint,
+            tracing::warn!(instance = id, node = %self.node, before, now = self.request.fingerprint,
                 "a node is another machine from now on: the one before has been silent");
             self.open.must_register();
         }
         self.confirmed = true;
-        self.check_registration(instance)
+        self.check_registration()
     }
 
     /// What is in the books may be what the machine before has.
-    fn check_registration(&self, instance: &Instance) -> Result<(), ApiError> {
+    fn check_registration(&self) -> Result<(), ApiError> {
         match self.open.has_registered() {
             true => Ok(()),
             false => Err(unregistered(
                 &self.request,
                 &format!(
                     "was registered by another machine than this one, which is {} now",
-                    instance.node
+                    self.node
                 ),
             )),
         }
@@ -279,12 +285,6 @@ impl Turn {
     }
 }
 
-/// The incarnation of the cursors that are given to clones. None of them is known once a node is one machine again, so
-/// that it gets everything that was kept from it.
-fn cloned_name(plane: &ControlPlane) -> String {
-    format!("cloned.{}", plane.incarnation)
-}
-
 /// The instance that is polled for, if it is this node's and registered.
 async fn own_instance(
     plane: &ControlPlane,
@@ -297,11 +297,37 @@ async fn own_instance(
         true => instances::get(&mut connection, &arn.cluster, arn.id.as_str()).await?,
         false => None,
     };
+    let standing = found.as_ref().map(|found| (&found.node, found.status));
+    check_own(node, request, standing)?;
+    found.ok_or_else(|| unregistered(request, "is not registered"))
+}
+
+/// Its status, under the same conditions.
+async fn own_status(
+    plane: &ControlPlane,
+    node: &InstanceId,
+    request: &PollRequest,
+) -> Result<InstanceStatus, ApiError> {
+    let arn = &request.container_instance;
+    let mut connection = plane.store.read().await?;
+    let found = instances::standing(&mut connection, &arn.cluster, arn.id.as_str()).await?;
+    check_own(
+        node,
+        request,
+        found.as_ref().map(|(node, status)| (node, *status)),
+    )
+}
+
+fn check_own(
+    node: &InstanceId,
+    request: &PollRequest,
+    found: Option<(&InstanceId, InstanceStatus)>,
+) -> Result<InstanceStatus, ApiError> {
     match found {
-        Some(instance) if instance.node != *node => Err(ApiError::denied(format!(
+        Some((owner, _)) if owner != node => Err(ApiError::denied(format!(
             "The node {node} may poll only for its own container instance."
         ))),
-        Some(instance) if instance.status != InstanceStatus::Inactive => Ok(instance),
+        Some((_, status)) if status != InstanceStatus::Inactive => Ok(status),
         _ => Err(unregistered(request, "is not registered")),
     }
 }
@@ -313,19 +339,6 @@ fn unregistered(request: &PollRequest, why: &str) -> ApiError {
         Code::InactiveInstance,
         format!("The container instance {arn} {why}. Register again."),
     )
-}
-
-/// The answer that changes nothing.
-fn nothing(request: &PollRequest, status: InstanceStatus) -> PollResponse {
-    PollResponse {
-        cursor: request.cursor.clone(),
-        assignments: Vec::new(),
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: false,
-        instance: status,
-        sessions: Vec::new(),
-    }
 }
 
 async fn note_versions(
@@ -345,101 +358,4 @@ async fn note_versions(
     let mut transaction = plane.store.write().await?;
     instances::set_version_info(&mut transaction, &instance.id, &info).await?;
     Ok(transaction.commit().await?)
-}
-
-/// Takes the cursor as what the node has, and says from where on it is to be told: 0 is the beginning.
-async fn acknowledge(plane: &ControlPlane, instance: &str, cursor: &Cursor) -> Result<u64, ApiError> {
-    let mut connection = plane.store.read().await?;
-    let Some(seen) = known_cursor(&mut connection, &plane.incarnation, instance, cursor).await? else {
-        if *cursor != Cursor::default() {
-            tracing::info!(
-                instance,
-                incarnation = cursor.incarnation,
-                cursor = cursor.cursor,
-                "a cursor that is not ours: every assignment is sent again"
-            );
-        }
-        return Ok(0);
-    };
-    let stops = assignments::newly_known_stops(&mut connection, instance, seen).await?;
-    drop(connection);
-    if stops.is_empty() {
-        return Ok(seen);
-    }
-    let mut transaction = plane.store.write().await?;
-    for arn in &stops {
-        assignments::stop_is_known(&mut transaction, instance, arn.id.as_str()).await?;
-        if let Some(mut task) = tasks::get(&mut transaction, &arn.cluster, arn.id.as_str()).await?
-            && task.stop_is_known()
-        {
-            tasks::update(&mut transaction, &task).await?;
-        }
-    }
-    transaction.commit().await?;
-    Ok(seen)
-}
-
-/// The cursor's sequence number, if this incarnation or an earlier one can have given it.
-async fn known_cursor(
-    connection: &mut Connection,
-    incarnation: &str,
-    instance: &str,
-    cursor: &Cursor,
-) -> Result<Option<u64>, StoreError> {
-    let end = if cursor.incarnation == incarnation {
-        Some(system::head(connection, instance).await?)
-    } else {
-        system::end_of(connection, &cursor.incarnation, instance).await?
-    };
-    Ok(end.filter(|end| cursor.cursor <= *end).map(|_| cursor.cursor))
-}
-
-/// What there is for one of several machines that poll as one node: orders to stop what it holds itself.
-async fn look_cloned(
-    plane: &ControlPlane,
-    instance: &Instance,
-    seen: u64,
-    open: &Open,
-) -> Result<PollResponse, ApiError> {
-    let mut connection = plane.store.read().await?;
-    let head = system::head(&mut connection, &instance.id).await?;
-    let mut stops = assignments::stops_after(&mut connection, &instance.id, seen).await?;
-    stops.retain(|stop| open.holds(stop.task_arn.id.as_str()));
-    let complete = stops.len() <= MAX_ASSIGNMENTS;
-    stops.truncate(MAX_ASSIGNMENTS);
-    let last = stops.last().map_or(seen, |stop| stop.seq);
-    Ok(PollResponse {
-        cursor: Cursor {
-            incarnation: cloned_name(plane),
-            cursor: if complete { last.max(head) } else { last },
-        },
-        assignments: stops,
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: true,
-        instance: instance.status,
-        sessions: Vec::new(),
-    })
-}
-
-/// What there is for a node that has seen everything up to `seen`.
-async fn look(plane: &ControlPlane, instance: &Instance, seen: u64) -> Result<PollResponse, ApiError> {
-    let mut connection = plane.store.read().await?;
-    // Before the rows: whatever is at or below it is committed, so the rows below will show it.
-    let head = system::head(&mut connection, &instance.id).await?;
-    let mut rows = assignments::after(&mut connection, &instance.id, seen, MAX_ASSIGNMENTS).await?;
-    let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows).map_err(StoreError::from)?;
-    let last = rows.last().map_or(seen, |row| row.seq);
-    Ok(PollResponse {
-        cursor: Cursor {
-            incarnation: plane.incarnation.clone(),
-            cursor: if complete { last.max(head) } else { last },
-        },
-        assignments: rows,
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: false,
-        instance: instance.status,
-        sessions: Vec::new(),
-    })
 }

@@ -11,7 +11,7 @@ use super::register_instance::arn;
 use super::{Call, refs};
 use crate::error::ApiError;
 use crate::store::instances::{self, Instance};
-use crate::store::{Connection, assignments, system, tasks};
+use crate::store::{Connection, assignments, reservations, system, tasks};
 use crate::tasks::Stop;
 
 /// A resource that is a set of words.
@@ -64,7 +64,7 @@ fn filled(resource: &ecs::Resource) -> ecs::Resource {
 }
 
 /// What is left: of ports, the ones that are **taken** (the machine's own and the tasks'); of GPUs the free ones.
-fn remaining(instance: &Instance, taken: &instances::Taken) -> Result<Vec<ecs::Resource>, ApiError> {
+fn remaining(instance: &Instance, taken: &reservations::Taken) -> Result<Vec<ecs::Resource>, ApiError> {
     let registered = &instance.registration.resources;
     let used = |name: &str, by_tasks: &[u16]| -> Result<Vec<String>, ApiError> {
         let mut all = ports(registered, name)?;
@@ -93,7 +93,7 @@ fn remaining(instance: &Instance, taken: &instances::Taken) -> Result<Vec<ecs::R
 }
 
 /// Why nothing, or not everything, is placed on an instance although it is there.
-fn obstacle(instance: &Instance, taken: &instances::Taken, link: crate::agents::Link) -> Option<String> {
+fn obstacle(instance: &Instance, taken: &reservations::Taken, link: crate::agents::Link) -> Option<String> {
     if instance.status == InstanceStatus::Inactive {
         return None;
     }
@@ -122,7 +122,7 @@ pub(super) async fn show(
     instance: &Instance,
     tags: bool,
 ) -> Result<ecs::ContainerInstance, ApiError> {
-    let taken = instances::taken(connection, &instance.id).await?;
+    let taken = reservations::taken(connection, &instance.id).await?;
     let counts = instances::counts(connection, &instance.id).await?;
     let registration = &instance.registration;
     let link = call.plane.hub.link(&instance.id);
@@ -247,7 +247,7 @@ async fn abandon_tasks(connection: &mut Connection, instance: &Instance, now: i6
         };
         if task.abandon(stop, now) {
             tasks::update(connection, &task).await?;
-            instances::release(connection, task.arn.id.as_str()).await?;
+            reservations::release(connection, task.arn.id.as_str()).await?;
             system::bury(connection, task.arn.id.as_str(), &instance.id, now).await?;
         }
     }

@@ -14,7 +14,8 @@ use super::{Call, container_instances};
 use crate::definition::{self, Effective};
 use crate::error::ApiError;
 use crate::scheduler::{self, Candidate, Demand, GpuGrant, Placement};
-use crate::store::instances::{self, Instance, Taken};
+use crate::store::instances::{self, Instance};
+use crate::store::reservations::{self, Taken};
 use crate::store::{Connection, assignments, tasks};
 use crate::tasks::{Container, Task, Times};
 
@@ -56,7 +57,7 @@ impl Pool {
                 "No Container Instances were found in your cluster.",
             ));
         }
-        let taken = instances::taken_in_cluster(connection, cluster).await?;
+        let taken = reservations::taken_in_cluster(connection, cluster).await?;
         Self::new(call, all, &taken)
     }
 
@@ -66,7 +67,7 @@ impl Pool {
         call: &Call,
         instance: Instance,
     ) -> Result<Self, ApiError> {
-        let taken = instances::taken(connection, &instance.id).await?;
+        let taken = reservations::taken(connection, &instance.id).await?;
         let taken = HashMap::from([(instance.id.clone(), taken)]);
         Self::new(call, vec![instance], &taken)
     }
@@ -157,7 +158,7 @@ async fn commit(
 ) -> Result<Task, ApiError> {
     let (task, spec) = make(call, order, instance, placement)?;
     let (cpu, memory) = (amount(order.demand.cpu), amount(order.demand.memory));
-    let seq = instances::reserve(connection, &instance.id, cpu, memory)
+    let seq = reservations::reserve(connection, &instance.id, cpu, memory)
         .await?
         .ok_or_else(|| {
             tracing::error!(
@@ -176,7 +177,7 @@ async fn commit(
             .collect(),
     };
     let id = task.arn.id.as_str();
-    instances::take(connection, &instance.id, id, &taken).await?;
+    reservations::take(connection, &instance.id, id, &taken).await?;
     let new = tasks::NewTask {
         task: &task,
         spec: &spec,

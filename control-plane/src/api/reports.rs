@@ -199,7 +199,8 @@ async fn unknown(
         return Ok(task_api::not_found());
     };
     let own = nodes::container_instance(connection, node).await?;
-    let comes = own.is_some_and(|(own, id)| own == cluster && !call.plane.hub.is_given_up(&id, task));
+    // One that is not registered at the moment registers again; then its tasks come in.
+    let comes = own.is_none_or(|(own, id)| own == cluster && !call.plane.hub.is_given_up(&id, task));
     if !comes || tasks::exists(connection, task).await? {
         return Ok(task_api::not_found());
     }

@@ -199,7 +199,8 @@ pub(super) async fn start_logs(
     })
 }
 
-/// A session that is over, or that never was, gets no token: that is how its client learns of it.
+/// A session that is over, that never was, or that somebody else has opened, gets no token: that is how its client learns
+/// of it.
 pub(super) async fn resume(
     call: Call,
     request: ssm::ResumeSessionRequest,
@@ -207,7 +208,7 @@ pub(super) async fn resume(
     let id = request.session_id.unwrap_or_default();
     let (text, token) = sessions::new_token(&call.plane)?;
     let mut transaction = call.plane.store.write().await?;
-    let alive = stored::set_token(&mut transaction, &id, &token).await?;
+    let alive = stored::set_token(&mut transaction, &id, &call.key_id, &token).await?;
     transaction.commit().await?;
     Ok(ssm::ResumeSessionResponse {
         token_value: alive.then_some(text),

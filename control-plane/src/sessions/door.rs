@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::relay::Order;
-use super::socket::Leg;
+use super::socket::{Leg, Whose};
 use super::{frames, token};
 use crate::app::ControlPlane;
 use crate::auth;
@@ -41,7 +41,7 @@ pub(crate) fn client(plane: &Arc<ControlPlane>, id: String, parts: &Parts, upgra
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!(%error, "an upgrade failed"),
         };
-        let mut leg = Leg::open(upgraded, place, &plane.sessions.limits).await;
+        let mut leg = Leg::open(upgraded, Whose::Client, place, &plane.sessions.limits).await;
         let text = tokio::select! {
             text = first_text(&plane, &mut leg) => text,
             () = plane.shutdown.cancelled() => return leg.close(CloseCode::Away, "the control plane ends").await,
@@ -62,7 +62,9 @@ pub(crate) fn client(plane: &Arc<ControlPlane>, id: String, parts: &Parts, upgra
         };
         tracing::info!(session = id, refusal, "a client was not let into a session");
         if leg.say(frames::closed(&*plane.clock, &id, refusal)).await {
-            leg.part(plane.sessions.limits.part, CloseCode::Policy, "refused").await;
+            let closing = (CloseCode::Policy, "refused");
+            leg.part(plane.sessions.limits.part, closing, &plane.shutdown)
+                .await;
         }
     });
 }
@@ -145,7 +147,7 @@ pub(crate) fn agent(plane: &Arc<ControlPlane>, id: String, parts: &Parts, upgrad
     plane.sessions.tasks.spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
-                let leg = Leg::open(upgraded, place, &owner.sessions.limits).await;
+                let leg = Leg::open(upgraded, Whose::Agent, place, &owner.sessions.limits).await;
                 // Where the session has ended meanwhile, the agent dials again and is told so.
                 owner.sessions.order(&id, Order::Agent(leg)).await;
             }

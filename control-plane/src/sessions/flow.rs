@@ -4,7 +4,7 @@
 //! the fast one, and nothing piles up here; the two directions don't wait for each other. What comes while the other side
 //! is away is dropped: each side keeps what was not acknowledged, and the agent is told to send it again.
 
-use longshore_protocol::session::SessionEnd;
+use longshore_protocol::session::{MAX_REASON_BYTES, SessionEnd};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::socket::{Input, Leg, Output};
@@ -69,15 +69,39 @@ async fn downward(from: Option<&mut Input>, to: Option<&mut Output>, slot: &mut 
     let (mut from, mut to) = (from, to);
     loop {
         match step(from.as_deref_mut(), to.as_deref_mut(), slot).await {
-            Ok(Message::Text(text)) => match serde_json::from_str(&text) {
-                Ok(end) => return Flowed::Ended(end),
-                Err(error) => tracing::warn!(%error, "an agent's word on a session's end can't be read"),
-            },
+            Ok(Message::Text(text)) => {
+                return match last_words(&text) {
+                    Some(end) => Flowed::Ended(end),
+                    // It says it again, on another socket.
+                    None => Flowed::AgentLost,
+                };
+            }
             Ok(message) => *slot = to.is_some().then_some(message),
             Err(Lost::Source) => return Flowed::AgentLost,
             Err(Lost::Sink) => return Flowed::ClientLost,
         }
     }
+}
+
+/// How an agent says that the session has ended. What it says goes into the log and the store, and agents are many.
+fn last_words(text: &str) -> Option<SessionEnd> {
+    let mut end: SessionEnd = match serde_json::from_str(text) {
+        Ok(end) => end,
+        Err(error) => {
+            // Its text would repeat what was said.
+            let (what, column) = (error.classify(), error.column());
+            tracing::warn!(
+                ?what,
+                column,
+                "an agent's word on a session's end can't be read; it is cut off"
+            );
+            return None;
+        }
+    };
+    if let Some(reason) = &mut end.reason {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    }
+    Some(end)
 }
 
 /// Writes what is in the slot, and reads the next message.

@@ -10,6 +10,7 @@
 //! command is offered until its node's agent has been let in, and never after, so that it runs once at most; sessions
 //! outlive the control plane's run, in their rows, while sockets and deadlines don't.
 
+mod alive;
 mod audit;
 pub(crate) mod door;
 mod flow;
@@ -22,7 +23,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_protocol::session::{CONNECT_SECONDS, MAX_OFFERS, RESUME_SECONDS, SessionKind, SessionOffer};
+use longshore_protocol::session::{
+    CONNECT_SECONDS, MAX_OFFERS, PING_SECONDS, RESUME_SECONDS, SILENCE_SECONDS, SessionKind, SessionOffer,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -52,7 +55,7 @@ pub(crate) struct Limits {
     pub(crate) open: Duration,
     /// Between two pings.
     pub(crate) ping: Duration,
-    /// Until a silent peer is lost: two pings and their answers.
+    /// Until a silent peer is lost: two pings and their answers. A client that may be held is not, if its machine is there.
     pub(crate) silence: Duration,
     /// Until a client that was told that it is over, and says nothing, has closed its socket.
     pub(crate) part: Duration,
@@ -60,6 +63,8 @@ pub(crate) struct Limits {
     pub(crate) last_words: Duration,
     /// What the control plane's end waits for what is on its way.
     pub(crate) drain: Duration,
+    /// Until an end that could not be stored is tried again, for the first time.
+    pub(crate) store_again: Duration,
     /// The most sessions at once.
     pub(crate) alive: usize,
 }
@@ -71,11 +76,12 @@ impl Default for Limits {
             connect: seconds(CONNECT_SECONDS.into()),
             resume: seconds(RESUME_SECONDS.into()),
             open: seconds(10),
-            ping: seconds(30),
-            silence: seconds(75),
+            ping: seconds(PING_SECONDS.into()),
+            silence: seconds(SILENCE_SECONDS.into()),
             part: seconds(1),
             last_words: seconds(15),
             drain: seconds(1),
+            store_again: seconds(1),
             alive: MAX_ALIVE,
         }
     }

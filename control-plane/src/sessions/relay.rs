@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use longshore_protocol::session::SessionEnd;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::flow::{Flowed, Slots, flow};
@@ -26,8 +26,10 @@ use crate::app::ControlPlane;
 use crate::store::StoreError;
 use crate::store::sessions::{self as stored, Session};
 
-/// How often an end that can't be stored is tried again, a second apart, while its agent waits.
-const ATTEMPTS: u32 = 30;
+/// The longest pause between two tries to store an end.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What a client hears that comes to a session that is over, or will be.
+const OVER: &str = "The session is over.";
 
 /// What comes to a session from outside.
 pub(super) enum Order {
@@ -133,7 +135,7 @@ impl Relay {
 
     async fn client_came(&mut self, leg: Leg) -> Over {
         if self.end_due.is_some() {
-            self.see_off(leg, "The session is over.");
+            self.see_off(leg, OVER);
             return None;
         }
         self.slots = Slots::default();
@@ -265,18 +267,14 @@ impl Relay {
 
     /// It is over. What the agent said wins over what was decided here.
     async fn end(mut self, reason: Option<&'static str>, outcome: Option<SessionEnd>) {
-        let mut left = ATTEMPTS;
+        let mut pause = self.limits.store_again;
         while let Err(error) = self.store_end(reason, outcome.as_ref()).await {
-            tracing::error!(%error, session = self.session.id, "a session's end can't be stored");
-            left -= 1;
-            if left == 0 || self.plane.shutdown.is_cancelled() {
-                // Its agent comes again with its word.
+            tracing::error!(%error, session = self.session.id, "a session's end can't be stored yet");
+            if !self.waited(pause).await {
+                // Its agent comes again with its word, after the next start.
                 return self.leave().await;
             }
-            tokio::select! {
-                () = sleep(Duration::from_secs(1)) => {}
-                () = self.plane.shutdown.cancelled() => {}
-            }
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
         self.plane.sessions.forget(&self.session.id);
         let why = self.session.closing.as_deref().or(reason);
@@ -293,6 +291,28 @@ impl Relay {
         }
         if let Some(agent) = self.agent.take() {
             agent.close(CloseCode::Normal, "over").await;
+        }
+    }
+
+    /// Between two tries to store the end, to which whoever comes meanwhile makes no difference. Says whether there is to be
+    /// another one.
+    async fn waited(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.plane.shutdown.cancelled() => return false,
+                Some(order) = self.orders.recv() => match order {
+                    Order::Client(leg) => self.see_off(leg, OVER),
+                    Order::Agent(leg) => {
+                        if let Some(older) = self.agent.replace(leg) {
+                            self.cut(older);
+                        }
+                    }
+                    Order::Close(_) | Order::TaskOver => {}
+                },
+                () = sleep_until(until) => return true,
+            }
         }
     }
 
@@ -334,10 +354,11 @@ impl Relay {
     /// Tells a client that the session is over, and lets it go.
     fn see_off(&self, mut client: Leg, text: &str) {
         let (frame, wait) = (self.closed(text), self.limits.part);
+        let ending = self.plane.shutdown.clone();
         self.plane.sessions.tasks.spawn(async move {
             // If it reads too slowly for that now, it still gets what the agent said before.
             let _ = client.say(frame).await;
-            client.part(wait, CloseCode::Normal, "over").await;
+            client.part(wait, (CloseCode::Normal, "over"), &ending).await;
         });
     }
 

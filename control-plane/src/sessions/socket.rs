@@ -1,45 +1,74 @@
 //! One side's websocket: opened from an HTTP request, read, written, pinged, closed.
 //!
 //! Invariants: a socket holds one message that came and one that goes at most, each of [`MAX_MESSAGE_BYTES`] at most; it
-//! counts as a connection as long as it is open; a peer that says nothing, not even an answer to a ping, is lost.
+//! counts as a connection as long as it is open; a peer that says nothing, not even an answer to a ping, is lost, unless
+//! it is a client that may not have read yet what it was sent, and whose machine is there ([`alive`]).
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use longshore_protocol::session::MAX_MESSAGE_BYTES;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_util::sync::CancellationToken;
 
-use super::Limits;
+use super::{Limits, alive};
 use crate::server::Place;
 
 /// What is read from a socket at a time: a terminal's 4 KiB, and what is around them.
 const READ: usize = 8 * 1024;
-/// How long a peer may leave what it gets unread, or be gone with no word of it, in milliseconds: a terminal may be held
-/// for a while.
-const UNREAD: u32 = 300_000;
 /// How long a few bytes may take to be written that are not the peers' own.
 const SAY: Duration = Duration::from_secs(5);
 /// How long a peer that was told that it is over may go on reading what it has still to get.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// Either of what a connection is.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// What is below it.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0)
+    }
+}
+
+impl Stream for TokioIo<Upgraded> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// Whose socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It may leave unread what it gets for as long as it likes.
+    Client,
+    /// It always reads.
+    Agent,
+}
 
 /// Whether a request's head asks for a websocket; what is answered then.
 pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<axum::body::Body>> {
@@ -74,8 +103,16 @@ pub(super) struct Leg {
 
 impl Leg {
     /// Takes over a connection that was upgraded.
-    pub(super) async fn open(upgraded: Upgraded, place: Option<Place>, limits: &Limits) -> Self {
+    pub(super) async fn open(
+        upgraded: Upgraded,
+        whose: Whose,
+        place: Option<Place>,
+        limits: &Limits,
+    ) -> Self {
         let (stream, read) = untie(upgraded);
+        if let (Whose::Client, Some(tcp)) = (whose, stream.tcp()) {
+            alive::keep_unread(tcp);
+        }
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = READ;
         // Each message goes out at once.
@@ -85,32 +122,54 @@ impl Leg {
         config.max_frame_size = Some(MAX_MESSAGE_BYTES);
         let socket =
             WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
-        let (sink, stream) = socket.split();
+        let wire = Wire {
+            socket,
+            unflushed: false,
+            written: 0,
+            read: 0,
+        };
+        let wire = Shared(Arc::new(Mutex::new(wire)));
         let now = Instant::now();
         let mut ping = interval_at(now + limits.ping, limits.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (silence, may_hold) = (limits.silence, whose == Whose::Client);
         Self {
             input: Input {
-                stream,
+                wire: wire.clone(),
                 heard: now,
-                silence: limits.silence,
+                silence,
+                may_hold,
             },
-            output: Output { sink, ping },
+            output: Output {
+                wire,
+                ping,
+                silence,
+                may_hold,
+            },
             _place: place,
         }
     }
 
     /// Says something of the relay's own. Says whether it went out.
     pub(super) async fn say(&mut self, frame: Vec<u8>) -> bool {
-        let said = self.output.sink.send(Message::Binary(frame.into()));
+        let said = self.output.wire.send(Message::Binary(frame.into()));
         matches!(timeout(SAY, said).await, Ok(Ok(())))
     }
 
-    /// Waits some time for the peer to close, then closes. While it says something it is still reading what it got.
-    pub(super) async fn part(mut self, quiet: Duration, code: CloseCode, reason: &'static str) {
+    /// Waits some time for the peer to close, then closes. While it says something it is still reading what it got; once
+    /// the control plane ends, that is waited for no longer.
+    pub(super) async fn part(
+        mut self,
+        quiet: Duration,
+        (code, reason): (CloseCode, &'static str),
+        ending: &CancellationToken,
+    ) {
         let peer = async { while let Ok(Some(_)) = timeout(quiet, self.input.next()).await {} };
-        // However long it talks.
-        let _ = timeout(LINGER, peer).await;
+        tokio::select! {
+            // However long it talks.
+            _ = timeout(LINGER, peer) => {}
+            () = ending.cancelled() => {}
+        }
         self.close(code, reason).await;
     }
 
@@ -121,7 +180,7 @@ impl Leg {
             reason: reason.into(),
         };
         let closed = async {
-            if self.output.sink.send(Message::Close(Some(frame))).await.is_ok() {
+            if self.output.wire.send(Message::Close(Some(frame))).await.is_ok() {
                 while self.input.next().await.is_some() {}
             }
         };
@@ -130,22 +189,100 @@ impl Leg {
     }
 }
 
+/// What both halves of a socket have.
+struct Wire {
+    socket: Socket,
+    /// Something was handed to the socket that it may have still.
+    unflushed: bool,
+    /// How many of the other side's messages were handed to it.
+    written: u64,
+    /// How many of them the peer is known to have read, by its answer to a ping that came after them.
+    read: u64,
+}
+
+#[derive(Clone)]
+struct Shared(
+    // Held for one poll, never over an await.
+    Arc<Mutex<Wire>>,
+);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        // Whether or not a thread panicked with it: then the session has ended.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        let mut slot = Some(message);
+        std::future::poll_fn(|context| self.lock().poll_send(context, &mut slot)).await
+    }
+
+    /// Whether the peer may not have read all of the other side's messages, and its machine is there.
+    fn is_held(&self, lately: Duration) -> bool {
+        let wire = self.lock();
+        let answers = |tcp| alive::answers(tcp, lately);
+        wire.read != wire.written && wire.socket.get_ref().tcp().is_some_and(answers)
+    }
+}
+
+impl Wire {
+    /// Sends what is in the slot, which is then empty, and writes all that is there.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        slot: &mut Option<Message>,
+    ) -> Poll<Result<(), Error>> {
+        if slot.is_some() {
+            ready!(self.socket.poll_ready_unpin(context))?;
+        }
+        if let Some(message) = slot.take() {
+            self.written += u64::from(message.is_binary());
+            self.unflushed = true;
+            self.socket.start_send_unpin(message)?;
+        }
+        if self.unflushed {
+            ready!(self.socket.poll_flush_unpin(context))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn ping(&self) -> Message {
+        Message::Ping(Bytes::copy_from_slice(&self.written.to_be_bytes()))
+    }
+
+    fn ponged(&mut self, ping: &[u8]) {
+        if let Ok(read) = ping.try_into().map(u64::from_be_bytes) {
+            self.read = self.read.max(read.min(self.written));
+        }
+    }
+}
+
 /// What comes from a side.
 pub(super) struct Input {
-    stream: SplitStream<Socket>,
+    wire: Shared,
     heard: Instant,
     silence: Duration,
+    may_hold: bool,
 }
 
 impl Input {
     /// The next message that is no ping or the like; `None` once the side is lost. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> Option<Message> {
         loop {
-            let next = timeout_at(self.heard + self.silence, self.stream.next()).await;
-            let message = next.ok()??.ok()?;
+            let next = std::future::poll_fn(|context| self.wire.lock().socket.poll_next_unpin(context));
+            let Ok(next) = timeout_at(self.heard + self.silence, next).await else {
+                if self.may_hold && self.wire.is_held(self.silence) {
+                    self.heard = Instant::now();
+                    continue;
+                }
+                return None;
+            };
+            let message = next?.ok()?;
             self.heard = Instant::now();
             match message {
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Pong(ping) => self.wire.lock().ponged(&ping),
+                Message::Ping(_) | Message::Frame(_) => {}
                 Message::Close(_) => return None,
                 Message::Binary(_) | Message::Text(_) => return Some(message),
             }
@@ -160,29 +297,32 @@ impl Input {
 
 /// What goes to a side.
 pub(super) struct Output {
-    sink: SplitSink<Socket, Message>,
+    wire: Shared,
     ping: Interval,
+    silence: Duration,
+    may_hold: bool,
 }
 
 impl Output {
     /// Sends what is in the slot. If this is dropped while it waits, the message is in the slot still, or on its way.
     pub(super) async fn send(&mut self, slot: &mut Option<Message>) -> bool {
-        if let Some(message) = slot.clone() {
-            if self.sink.feed(message).await.is_err() {
-                return false;
+        loop {
+            let sending = std::future::poll_fn(|context| self.wire.lock().poll_send(context, slot));
+            match timeout(self.silence, sending).await {
+                Ok(sent) => return sent.is_ok(),
+                Err(_) if self.may_hold && !self.wire.is_held(self.silence) => return false,
+                // An agent that takes nothing is the kernel's business.
+                Err(_) => {}
             }
-            *slot = None;
         }
-        self.sink.flush().await.is_ok()
     }
 
-    /// Pings whenever it is time, until that fails. May be dropped while it waits.
+    /// Writes what was left unwritten, and pings whenever it is time, until that fails. May be dropped while it waits.
     pub(super) async fn keep_alive(&mut self) {
-        loop {
+        let mut slot = None;
+        while self.send(&mut slot).await {
             self.ping.tick().await;
-            if self.sink.send(Message::Ping(Bytes::new())).await.is_err() {
-                return;
-            }
+            slot = Some(self.wire.lock().ping());
         }
     }
 }
@@ -191,24 +331,17 @@ impl Output {
 fn untie(upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner();
-            be_patient(&stream);
-            return (Box::new(stream), parts.read_buf);
+            return (Box::new(parts.io.into_inner()), parts.read_buf);
         }
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<tokio_rustls::server::TlsStream<TcpStream>>>() {
+    match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner();
-            be_patient(stream.get_ref().0);
+            let mut stream = parts.io.into_inner();
+            // What TLS keeps of what is to be written comes on top of what the websocket keeps.
+            stream.get_mut().1.set_buffer_limit(Some(2 * READ));
             (Box::new(stream), parts.read_buf)
         }
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
-    }
-}
-
-fn be_patient(stream: &TcpStream) {
-    if let Err(error) = setsockopt(stream, TcpUserTimeout, &UNREAD) {
-        tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
     }
 }

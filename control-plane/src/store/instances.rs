@@ -1,6 +1,4 @@
-//! Container instances: what they registered, what is left of it.
-
-use std::collections::HashMap;
+//! Container instances: what they registered, and what is left of it. What tasks have of them is in `reservations`.
 
 use longshore_protocol::ecs;
 use longshore_protocol::node::InstanceId;
@@ -8,7 +6,7 @@ use longshore_protocol::status::InstanceStatus;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Connection, Result, StoreError, from_json, json, unsigned, word};
+use super::{Connection, Result, StoreError, from_json, json, word};
 
 /// What a node says of itself when it registers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,17 +46,6 @@ pub struct Instance {
     pub free_cpu: i64,
     /// MiB that no task has.
     pub free_memory: i64,
-}
-
-/// What tasks have of an instance beside CPU and memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// TCP ports.
-    pub tcp: Vec<u16>,
-    /// UDP ports.
-    pub udp: Vec<u16>,
-    /// Ids of GPUs.
-    pub gpus: Vec<String>,
 }
 
 /// How many tasks an instance has.
@@ -155,6 +142,27 @@ pub async fn get(connection: &mut Connection, cluster: &str, id: &str) -> Result
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// Which node an instance of a cluster is, and its status: what a poll that waits has to look at again.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn standing(
+    connection: &mut Connection,
+    cluster: &str,
+    id: &str,
+) -> Result<Option<(InstanceId, InstanceStatus)>> {
+    let row =
+        sqlx::query("SELECT managed_instance, status FROM container_instances WHERE cluster = ? AND id = ?")
+            .bind(cluster)
+            .bind(id)
+            .fetch_optional(connection)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let node: String = row.try_get("managed_instance")?;
+    let node = InstanceId::try_from(node).map_err(|error| StoreError::Value(error.to_string()))?;
+    Ok(Some((node, word(row.try_get("status")?)?)))
 }
 
 /// The instances of a cluster that are ACTIVE or DRAINING.
@@ -267,54 +275,6 @@ pub async fn set_tags(connection: &mut Connection, id: &str, tags: &[ecs::Tag]) 
     Ok(())
 }
 
-/// What tasks have of an instance beside CPU and memory.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn taken(connection: &mut Connection, id: &str) -> Result<Taken> {
-    let rows = sqlx::query(
-        "SELECT instance, protocol, CAST(port AS TEXT) FROM taken_ports WHERE instance = ?1
-         UNION ALL SELECT instance, 'gpu', gpu FROM taken_gpus WHERE instance = ?1",
-    )
-    .bind(id)
-    .fetch_all(connection)
-    .await?;
-    Ok(by_instance(&rows)?.remove(id).unwrap_or_default())
-}
-
-/// What tasks have of a cluster's instances beside CPU and memory, by the instances' ids.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn taken_in_cluster(connection: &mut Connection, cluster: &str) -> Result<HashMap<String, Taken>> {
-    let rows = sqlx::query(
-        "SELECT instance, protocol, CAST(port AS TEXT) FROM taken_ports
-         JOIN container_instances ON id = instance WHERE cluster = ?1
-         UNION ALL SELECT instance, 'gpu', gpu FROM taken_gpus
-         JOIN container_instances ON id = instance WHERE cluster = ?1",
-    )
-    .bind(cluster)
-    .fetch_all(connection)
-    .await?;
-    by_instance(&rows)
-}
-
-/// Rows of (instance, kind, what).
-fn by_instance(rows: &[SqliteRow]) -> Result<HashMap<String, Taken>> {
-    let mut all: HashMap<String, Taken> = HashMap::new();
-    for row in rows {
-        let taken = all.entry(row.try_get(0)?).or_default();
-        let what: String = row.try_get(2)?;
-        match row.try_get(1)? {
-            "tcp" => taken.tcp.push(word(&what)?),
-            "udp" => taken.udp.push(word(&what)?),
-            "gpu" => taken.gpus.push(what),
-            other => return Err(StoreError::Value(format!("{other:?} is no kind of resource"))),
-        }
-    }
-    Ok(all)
-}
-
 /// How many tasks an instance has.
 ///
 /// # Errors
@@ -334,98 +294,6 @@ pub async fn counts(connection: &mut Connection, id: &str) -> Result<Counts> {
         pending: row.try_get(1)?,
         alive: row.try_get(2)?,
     })
-}
-
-/// Takes CPU and memory of an instance if it has them and takes tasks, and with them the next sequence number.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn reserve(connection: &mut Connection, id: &str, cpu: i64, memory: i64) -> Result<Option<u64>> {
-    let row = sqlx::query(
-        "UPDATE container_instances
-         SET free_cpu = free_cpu - ?2, free_memory = free_memory - ?3, next_seq = next_seq + 1, version = version + 1
-         WHERE id = ?1 AND status = 'ACTIVE' AND free_cpu >= ?2 AND free_memory >= ?3 RETURNING next_seq - 1",
-    )
-    .bind(id)
-    .bind(cpu)
-    .bind(memory)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?.map(unsigned))
-}
-
-/// Takes CPU and memory of an instance whether it has them or not, for a task that it runs, and with them the next
-/// sequence number.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn charge(connection: &mut Connection, id: &str, cpu: i64, memory: i64) -> Result<u64> {
-    let row = sqlx::query(
-        "UPDATE container_instances
-         SET free_cpu = free_cpu - ?2, free_memory = free_memory - ?3, next_seq = next_seq + 1, version = version + 1
-         WHERE id = ?1 RETURNING next_seq - 1",
-    )
-    .bind(id)
-    .bind(cpu)
-    .bind(memory)
-    .fetch_one(connection)
-    .await?;
-    Ok(unsigned(row.try_get(0)?))
-}
-
-/// Takes ports and GPUs of an instance for a task; none of them may be taken.
-///
-/// # Errors
-/// [`StoreError`] if one is taken.
-pub async fn take(connection: &mut Connection, id: &str, task: &str, new: &Taken) -> Result<()> {
-    let before = taken(connection, id).await?;
-    if let Some(what) = shared(&before, new) {
-        return Err(StoreError::Value(format!("{what} is taken already")));
-    }
-    take_anyway(connection, id, task, new).await
-}
-
-/// The first thing that both have.
-#[must_use]
-pub fn shared(one: &Taken, other: &Taken) -> Option<String> {
-    let port = |ours: &[u16], theirs: &[u16], protocol: &str| {
-        let port = ours.iter().find(|port| theirs.contains(port))?;
-        Some(format!("port {port}/{protocol}"))
-    };
-    let gpu = || {
-        let gpu = one.gpus.iter().find(|gpu| other.gpus.contains(gpu))?;
-        Some(format!("GPU {gpu}"))
-    };
-    port(&one.tcp, &other.tcp, "tcp")
-        .or_else(|| port(&one.udp, &other.udp, "udp"))
-        .or_else(gpu)
-}
-
-/// Takes ports and GPUs of an instance for a task that has them, whoever else does.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn take_anyway(connection: &mut Connection, id: &str, task: &str, new: &Taken) -> Result<()> {
-    for (protocol, ports) in [("tcp", &new.tcp), ("udp", &new.udp)] {
-        for port in ports {
-            sqlx::query("INSERT INTO taken_ports (instance, protocol, port, task) VALUES (?, ?, ?, ?)")
-                .bind(id)
-                .bind(protocol)
-                .bind(port)
-                .bind(task)
-                .execute(&mut *connection)
-                .await?;
-        }
-    }
-    for gpu in &new.gpus {
-        sqlx::query("INSERT INTO taken_gpus (instance, gpu, task) VALUES (?, ?, ?)")
-            .bind(id)
-            .bind(gpu)
-            .bind(task)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
 }
 
 /// The machine that an instance is known to be: empty until its agent has polled.
@@ -448,30 +316,6 @@ pub async fn set_fingerprint(connection: &mut Connection, id: &str, fingerprint:
     sqlx::query("UPDATE container_instances SET fingerprint = ? WHERE id = ?")
         .bind(fingerprint)
         .bind(id)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Gives back all that a task has of its instance. To be called once, when the task becomes STOPPED.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn release(connection: &mut Connection, task: &str) -> Result<()> {
-    sqlx::query(
-        "UPDATE container_instances SET free_cpu = free_cpu + tasks.reserved_cpu,
-             free_memory = free_memory + tasks.reserved_memory, version = version + 1
-         FROM tasks WHERE tasks.id = ? AND container_instances.id = tasks.instance",
-    )
-    .bind(task)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("DELETE FROM taken_ports WHERE task = ?")
-        .bind(task)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM taken_gpus WHERE task = ?")
-        .bind(task)
         .execute(connection)
         .await?;
     Ok(())

@@ -13,6 +13,7 @@ pub mod definitions;
 pub mod instances;
 pub mod nodes;
 mod open;
+pub mod reservations;
 pub mod sessions;
 pub mod system;
 #[cfg(test)]

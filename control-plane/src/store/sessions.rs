@@ -138,18 +138,25 @@ pub async fn token(connection: &mut Connection, id: &str) -> Result<Option<Token
     row.map(read).transpose()
 }
 
-/// Gives a session another token in the place of the one that it has. Says whether it is alive.
+/// Gives a session that this access key has opened another token in the place of the one that it has. Says whether it is
+/// alive: whoever is let in has the shell that is there, and the audit tells who that is by who opened it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn set_token(connection: &mut Connection, id: &str, token: &Token) -> Result<bool> {
+pub async fn set_token(
+    connection: &mut Connection,
+    id: &str,
+    opened_by: &str,
+    token: &Token,
+) -> Result<bool> {
     let done = sqlx::query(
         "UPDATE sessions SET token_hash = ?, token_expires_at = ?
-         WHERE id = ? AND closing IS NULL AND ended_at IS NULL",
+         WHERE id = ? AND opened_by = ? AND closing IS NULL AND ended_at IS NULL",
     )
     .bind(&token.hash)
     .bind(token.expires_at)
     .bind(id)
+    .bind(opened_by)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)

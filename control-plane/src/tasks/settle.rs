@@ -2,7 +2,7 @@
 
 use super::Task;
 use super::report::{self, Effect, Report};
-use crate::store::{Connection, StoreError, assignments, instances, system, tasks};
+use crate::store::{Connection, StoreError, assignments, reservations, system, tasks};
 
 /// Moves a task by a report, and everything that hangs on it: with STOPPED its resources are free and it is buried.
 ///
@@ -34,7 +34,7 @@ pub async fn settle(
         }
         Effect::Ended => {
             tasks::update(connection, &task).await?;
-            instances::release(connection, id).await?;
+            reservations::release(connection, id).await?;
             system::bury(connection, id, instance, now).await?;
             tracing::info!(task = %task.arn, "a task is over");
         }

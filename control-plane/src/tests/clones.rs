@@ -115,7 +115,6 @@ async fn a_poll_that_a_proxy_held_up_harms_nothing() {
     let (world, mut node, _, task) = cloned().await;
     let late = node.request(true);
     node.obey(&world).await;
-    let before = world.task(&task).await;
     assert_eq!(
         code(node.send(&world, &late).await.unwrap_err()),
         "StalePollException"
@@ -124,6 +123,7 @@ async fn a_poll_that_a_proxy_held_up_harms_nothing() {
     node.run = uuid::Uuid::new_v4();
     node.n = 0;
     node.obey(&world).await;
+    let before = world.task(&task).await;
     assert_eq!(
         code(node.send(&world, &late).await.unwrap_err()),
         "StalePollException"

@@ -4,7 +4,7 @@ use longshore_protocol::arn::ResourceId;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::store::{assignments, instances, tasks};
+use crate::store::{assignments, instances, reservations, tasks};
 use crate::testing::{Node, World, text};
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ async fn check(world: &World, node: &Node, started: &[String]) {
         .await
         .unwrap()
         .unwrap();
-    let taken = instances::taken(&mut connection, id).await.unwrap();
+    let taken = reservations::taken(&mut connection, id).await.unwrap();
     let alive = tasks::alive_on(&mut connection, id).await.unwrap();
     let sum = |amount: fn(&crate::tasks::Task) -> &String| {
         alive

@@ -107,6 +107,41 @@ async fn what_a_restored_backup_has_forgotten_comes_back_and_can_be_stopped() {
 }
 
 #[tokio::test]
+async fn a_forgotten_task_that_ends_while_its_node_is_not_registered_comes_back_with_its_end() {
+    let (mut world, mut node) = world_with_node().await;
+    world.back_up().await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    world.restore().await;
+    let deregister = json!({"containerInstance": node.arn, "force": true});
+    world
+        .ecs("DeregisterContainerInstance", deregister)
+        .await
+        .unwrap();
+    let early = node
+        .report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await;
+    assert_eq!(code(early), "ServerException", "asked to say it again");
+    node.arn = String::new();
+    node.register(&world, json!([])).await;
+    let early = node
+        .report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await;
+    assert_eq!(code(early), "ServerException", "until the list has come");
+    node.cursor = longshore_protocol::poll::Cursor::default();
+    node.obey(&world).await;
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 4}))
+        .await
+        .unwrap();
+    let shown = world.task(&task).await;
+    assert_eq!(
+        (&shown["lastStatus"], &shown["containers"][0]["exitCode"]),
+        (&json!("STOPPED"), &json!(4)),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn a_cursor_of_before_the_restore_never_skips_what_was_placed_after_it() {
     let (mut world, mut node) = world_with_node().await;
     world.back_up().await;
@@ -335,5 +370,61 @@ async fn a_task_that_ended_since_the_backup_is_ordered_again_and_tells_its_end_a
             (&json!("STOPPED"), &json!(7))
         );
         assert_eq!(world.task(&runs).await["desiredStatus"], "RUNNING");
+    }
+}
+
+/// The node has reported it, and does not do so again.
+#[tokio::test]
+async fn a_task_that_ran_only_after_the_backup_is_running_after_the_restore() {
+    for (news, silent) in [(false, false), (true, false), (true, true)] {
+        let (mut world, mut node) = world_with_node().await;
+        let task = world.run("f").await;
+        let order = node.poll(&world).await;
+        assert_eq!(order.assignments.len(), 1);
+        node.poll(&world).await;
+        world.back_up().await;
+        if news {
+            world.run("f").await;
+        }
+        node.cursor = longshore_protocol::poll::Cursor::default();
+        node.obey(&world).await;
+        let bindings = json!([{"hostPort": 8080, "containerPort": 80}]);
+        let running = json!({"runtimeId": "r", "networkBindings": bindings});
+        node.report(&world, &task, "RUNNING", running.clone())
+            .await
+            .unwrap();
+        assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
+        world.restore().await;
+        assert_eq!(world.task(&task).await["lastStatus"], "PENDING");
+        let body = node
+            .bodies
+            .iter_mut()
+            .find(|held| held.task_arn.to_string() == task);
+        let containers = body.unwrap().state.containers.as_mut().unwrap();
+        containers[0].runtime_id = Some("r".into());
+        if silent {
+            node.bodies.clear();
+        }
+        assert_eq!(node.obey(&world).await, [""; 0]);
+        let shown = world.task(&task).await;
+        let container = &shown["containers"][0];
+        let (status, id) = match silent {
+            true => ("PENDING", &serde_json::Value::Null),
+            false => ("RUNNING", &json!("r")),
+        };
+        assert_eq!(
+            (&shown["lastStatus"], &container["runtimeId"]),
+            (&json!(status), id),
+            "{shown}"
+        );
+        // A list that comes before the report it is about asks for nothing.
+        let next = world.run("f").await;
+        node.obey(&world).await;
+        let request = node.request(true);
+        assert!(
+            node.send(&world, &request).await.unwrap().want_tasks.is_empty(),
+            "{next}"
+        );
+        stop_and_end(&world, &mut node, &task).await;
     }
 }

@@ -319,7 +319,15 @@ impl Host {
     pub fn reconnected(&mut self, now: Now) {
         match &self.phase {
             Phase::Over(closed) => self.line.only_says(closed.clone()),
-            _ => self.line.reconnected(now),
+            _ => self.again(now),
+        }
+    }
+
+    fn again(&mut self, now: Now) {
+        self.line.reconnected(now);
+        if self.line.sender.is_in_doubt() {
+            // A client in use shows nothing of it, and acknowledges it: then it has what comes before.
+            self.line.send(now, PayloadType::OUTPUT, &[]);
         }
     }
 

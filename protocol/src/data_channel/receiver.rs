@@ -1,7 +1,7 @@
 //! What one side of a data channel gets: each message once, and in order.
 //!
 //! Invariants: everything that is taken is acknowledged, copies too: the acknowledgement may be what was lost. What is held
-//! is bounded by [`HELD`]; past it a message is neither taken nor acknowledged, and comes again. So does what there was no
+//! is bounded by [`HELD`] and [`HELD_BYTES`]; past them a message is neither taken nor acknowledged, and comes again. So does what there was no
 //! room for ([`Receiver::refuse`]): what came after it is held until it has come.
 //!
 //! The client in use has three sources that count with one counter and no lock ([`Numbering::Racy`]): under stress it gives
@@ -21,6 +21,8 @@ use super::{Message, PayloadType};
 
 /// How many messages are held for one that is missing: as far ahead as a [`Sender`](super::sender::Sender) goes.
 pub const HELD: usize = super::sender::KEPT;
+/// How many bytes are in what is held: messages may be as long as the relay lets them be.
+pub const HELD_BYTES: usize = 2 << 20;
 /// How many messages are known as had; a client repeats only what it has not seen acknowledged.
 /// The same for what it was refused.
 const REMEMBERED: usize = 16_384;
@@ -113,7 +115,7 @@ impl Receiver {
             return self.may_acknowledge_copy(number, id).then(Vec::new);
         }
         let place = self.place(now, number, id);
-        if !self.has_room(now, place, number) || self.is_behind_its_like(place, number) {
+        if !self.has_room(now, place, message) || self.is_behind_its_like(place, number) {
             self.refuse_at(place, number, id);
             return None;
         }
@@ -191,14 +193,21 @@ impl Receiver {
     }
 
     /// Whether a message can be held, or delivered at once.
-    fn has_room(&self, now: Duration, place: (i64, u64), number: i64) -> bool {
-        let held = self.waiting.values().filter(|waiting| waiting.payload.is_some());
+    fn has_room(&self, now: Duration, place: (i64, u64), message: &Message<'_>) -> bool {
+        let number = message.sequence;
+        let held = self
+            .waiting
+            .values()
+            .filter_map(|waiting| waiting.payload.as_ref());
+        let (count, bytes) = held.fold((0, 0), |(count, bytes), held| {
+            (count + 1, bytes + held.bytes.len())
+        });
         let first = self
             .waiting
             .first_key_value()
             .is_none_or(|(first, _)| place <= *first);
         let at_once = first && (number <= self.expected || !self.waits(now));
-        at_once || held.count() < HELD
+        at_once || count < HELD && bytes + message.payload.len() <= HELD_BYTES
     }
 
     /// Whether one that was refused earlier has the same number.

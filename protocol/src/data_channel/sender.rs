@@ -6,7 +6,8 @@
 //! The clients in use never acknowledge twice, so an acknowledgement that was lost with a socket would be waited for for
 //! ever. But a websocket keeps its order: that a message was acknowledged says that those have come that were written to
 //! the same socket before it, if the client took messages by then. [`Sender::infers`] has this rule begin; where the other
-//! side acknowledges copies too, it is not needed.
+//! side acknowledges copies too, it is not needed. After a change of sockets only what is new has this say: what is sent
+//! again may have been on its way to the new socket already, ahead of what was lost before it.
 //!
 //! Times are durations since any fixed moment, by a clock that never steps.
 
@@ -129,7 +130,7 @@ impl Sender {
         if sent.copies == 0 && !sent.old {
             self.measure(now.saturating_sub(sent.last));
         }
-        if sent.inferred {
+        if sent.inferred && !sent.old {
             let came = |earlier: &Sent| earlier.inferred && earlier.sequence < sequence;
             self.sent.retain(|earlier| !came(earlier));
         }
@@ -174,6 +175,12 @@ impl Sender {
             sent.inferred = self.infers;
         }
         self.sent.iter().map(|sent| sent.bytes.clone()).collect()
+    }
+
+    /// Whether the next message's acknowledgement would tell of messages of an earlier socket, of which nothing else may.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.infers && self.has_room() && self.sent.back().is_some_and(|last| last.old)
     }
 
     /// Whether all that was sent has come.

@@ -177,6 +177,23 @@ fn children_end_with_their_session_those_in_sessions_of_their_own_too() {
     });
 }
 
+/// Before they could be put into a group, and without a variable that says whose they are: as by `su -`.
+#[test]
+fn children_that_are_forked_at_once_and_clear_their_environment_end_too() {
+    system::with(|system| async move {
+        let task = run(&system, sleeper(&system)).await;
+        let fork = "sh -c 'busybox env -i /bin/busybox setsid sleep 991 & busybox env -i /bin/busybox sleep 992 & exit 0'";
+        for _ in 0..10 {
+            assert_eq!(says(&system, &task, fork).await.1, Some(0));
+        }
+        wait::until_some("they are gone", || {
+            (processes(&system, &task, "sleep 99") == 0).then_some(())
+        })
+        .await;
+        system
+    });
+}
+
 #[test]
 fn an_image_of_one_program_with_a_root_that_can_not_be_written_to_is_good_enough() {
     system::with(|system| async move {

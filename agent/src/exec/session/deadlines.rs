@@ -8,11 +8,14 @@ use longshore_protocol::session::{CONNECT_SECONDS, RESUME_SECONDS};
 
 use super::Session;
 use crate::exec::program::Program;
+use crate::exec::uplink::UplinkEvent;
 
 /// How much longer than the relay a session waits for what the relay should have said.
 const ALLOWANCE: Duration = Duration::from_secs(30);
 /// How long a client has to take what was written, when a session is ended before its process has.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of a program that has ended, where no setting says so.
+const UNREAD: Duration = Duration::from_secs(1200);
 /// How long a relay may take to close the socket after the end was told; then it is dialled again.
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
 /// How long it is tried to tell the relay; then that ends the session by its own time-out.
@@ -35,6 +38,7 @@ impl Session {
                 .map(|ending| ending.at_last)
                 .filter(|at_last| !self.abandoned || *at_last > now),
             self.told.map(|told| told + ACKNOWLEDGE),
+            self.uplink.silent_at(),
             self.tell_until(),
         ];
         let farthest = self.begun + Duration::from_secs(u64::from(u32::MAX));
@@ -63,7 +67,16 @@ impl Session {
             .as_ref()
             .is_some_and(|ending| now.since >= ending.at_last)
         {
-            self.abandon("its client took nothing");
+            let first = self.abandon("its client took nothing");
+            if first && self.client && !self.uplink.is_clear() {
+                // What the client does not take is in the way of what the relay is to be told.
+                self.uplink.redial();
+                self.uplink_event(UplinkEvent::Lost);
+            }
+        }
+        if self.uplink.silent_at().is_some_and(|at| now.since >= at) {
+            self.uplink.redial();
+            self.uplink_event(UplinkEvent::Lost);
         }
         if self.told.is_some_and(|told| now.since >= told + ACKNOWLEDGE) {
             self.told = None;
@@ -86,22 +99,41 @@ impl Session {
         self.over_since.map(|since| since + TELL)
     }
 
+    /// How long a client is waited for that does not take what is left to be shown.
+    fn unread_until(&self) -> Option<(Duration, String)> {
+        let limit = self.settings.idle.unwrap_or(UNREAD);
+        let why = format!("its client has taken nothing for {}", seconds(limit));
+        let waits = self.client && !self.closed && !self.abandoned;
+        waits.then_some((self.active + limit, why))
+    }
+
     fn idle_until(&self) -> Option<(Duration, String)> {
-        if self.ending.is_some() || !matches!(self.program, Program::Process(_)) {
+        if self.ending.is_some() {
             return None;
         }
-        let minutes = |limit: Duration| format!("{} s", limit.as_secs());
+        let ended = match &self.program {
+            Program::None | Program::Log(_) => return None,
+            Program::Process(process) => process.has_exited(),
+            Program::Over(_) => true,
+        };
+        if ended {
+            return self.unread_until();
+        }
         let idle = self.settings.idle.map(|limit| {
-            let why = format!("the session was idle for {}", minutes(limit));
+            let why = format!("the session was idle for {}", seconds(limit));
             (self.active + limit, why)
         });
         let longest = self.settings.longest.map(|limit| {
             let why = format!(
                 "the session has lasted {}, which is the longest here",
-                minutes(limit)
+                seconds(limit)
             );
             (self.begun + limit, why)
         });
         idle.into_iter().chain(longest).min_by_key(|(until, _)| *until)
     }
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs())
 }

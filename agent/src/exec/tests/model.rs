@@ -246,12 +246,18 @@ impl SessionLink for Relay {
 #[derive(Default)]
 pub struct Node {
     refusal: Mutex<Option<String>>,
+    broken: AtomicBool,
     log: Mutex<Vec<Record>>,
 }
 
 impl Node {
     pub fn refuse(&self, why: &str) {
         *self.refusal.lock().unwrap() = Some(why.to_owned());
+    }
+
+    /// The next session panics.
+    pub fn breaks(&self) {
+        self.broken.store(true, Ordering::Relaxed);
     }
 
     pub fn logged(&self, records: Vec<Record>) {
@@ -261,6 +267,7 @@ impl Node {
 
 impl Containers for Node {
     fn running(&self, task: &TaskArn, container: &str) -> Result<ContainerId, String> {
+        assert!(!self.broken.swap(false, Ordering::Relaxed), "a test's own panic");
         match &*self.refusal.lock().unwrap() {
             Some(why) => Err(why.clone()),
             None => self.known(task, container),
@@ -333,6 +340,12 @@ impl World {
         let mut viewer = Viewer::new(true);
         viewer.meet(socket).await;
         viewer
+    }
+
+    /// The agent's next socket of the same session, at which there is a client.
+    pub async fn again(&mut self, viewer: &mut Viewer<DuplexStream>) {
+        let socket = self.sockets.recv().await.unwrap();
+        viewer.resume(socket).await;
     }
 
     /// Offers a command, and joins it.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::CgroupVersion;
 
+pub use nest::Mark;
 pub use tree::Evidence;
 
 /// Microseconds over which the quota of a task is counted: the kernel's default.

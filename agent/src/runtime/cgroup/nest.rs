@@ -12,8 +12,35 @@ use rustix::process::Signal;
 use super::tree::{below, present, signal_member};
 use super::{CgroupError, Cgroups, make};
 
+/// What the kernel calls RLIMIT_RTTIME.
+const LIMIT: &str = "Max realtime timeout";
 /// What a v1 group of CPUs must be told before it takes processes: the same as the one above it.
 const CPUSETS: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
+
+/// What processes that belong together have from their first one. Either is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// A line of the environment.
+    pub line: String,
+    /// The hard limit on realtime processes' time, in microseconds.
+    pub limit: u64,
+}
+
+impl Mark {
+    /// Whether a process was started with this line, or has this limit.
+    fn is_on(&self, pid: i32) -> bool {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut lines = environment.split(|byte| *byte == 0);
+        lines.any(|line| line == self.line.as_bytes()) || self.limits(pid)
+    }
+
+    fn limits(&self, pid: i32) -> bool {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+        let mut named = limits.lines().filter_map(|line| line.strip_prefix(LIMIT));
+        let hard = named.next().and_then(|rest| rest.split_whitespace().nth(1));
+        hard.is_some_and(|hard| hard.parse() == Ok(self.limit))
+    }
+}
 
 impl Cgroups {
     /// Makes the group `name` inside `path`, in every hierarchy in which that is.
@@ -59,8 +86,7 @@ impl Cgroups {
         }
     }
 
-    /// Sends a signal to everything in `path/name` and below it, and to what is in `path` and has `mark` in its
-    /// environment; says who that was.
+    /// Sends a signal to everything in `path/name` and below it, and to what is in `path` and has `mark`; says who that was.
     ///
     /// # Errors
     /// As [`Cgroups::pids`].
@@ -68,12 +94,12 @@ impl Cgroups {
         &self,
         path: &str,
         name: &str,
-        mark: &str,
+        mark: &Mark,
         signal: Signal,
     ) -> Result<BTreeSet<i32>, CgroupError> {
         let mut pids = self.pids(&format!("{path}/{name}"))?;
         let all = self.pids(path)?;
-        pids.extend(all.into_iter().filter(|pid| is_marked(*pid, mark)));
+        pids.extend(all.into_iter().filter(|pid| mark.is_on(*pid)));
         let group = format!("{}/{path}", self.parent);
         for pid in &pids {
             signal_member(*pid, &group, signal);
@@ -101,14 +127,6 @@ impl Cgroups {
     }
 }
 
-/// Whether a process was started with this line in its environment. One that has set its own is not told by it.
-fn is_marked(pid: i32, mark: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
-        .split(|byte| *byte == 0)
-        .any(|line| line == mark.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,10 +148,25 @@ mod tests {
         while !began() {
             std::thread::yield_now();
         }
-        assert!(is_marked(pid, "MARK=1"));
-        assert!(!is_marked(pid, "MARK="));
+        let mark = |line: &str, limit| Mark {
+            line: line.to_owned(),
+            limit,
+        };
+        assert!(mark("MARK=1", 7).is_on(pid));
+        assert!(!mark("MARK=", 7).is_on(pid));
+        let limit = 1 << 61 | 5;
+        rustix::process::prlimit(
+            rustix::process::Pid::from_raw(pid),
+            rustix::process::Resource::Rttime,
+            rustix::process::Rlimit {
+                current: Some(limit),
+                maximum: Some(limit),
+            },
+        )
+        .unwrap();
+        assert!(mark("MARK=", limit).is_on(pid) && !mark("MARK=", limit + 1).is_on(pid));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!is_marked(pid, "MARK=1"));
+        assert!(!mark("MARK=1", limit).is_on(pid));
     }
 }

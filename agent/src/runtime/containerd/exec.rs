@@ -1,12 +1,15 @@
 //! Sessions' processes, by containerd's Exec.
 //!
-//! A process gets a cgroup of its own inside the container's, made before it starts and entered right after, and a line
-//! in its environment that says whose it is: what it forks in between has that. By both everything of it is found at the
-//! end. Its streams are FIFOs in a folder of its own, which is made first and removed last, so that an agent that was
-//! restarted finds what is left to end.
+//! A process gets a cgroup of its own inside the container's, made before it starts and entered right after, and marks
+//! that say whose it is ([`spec`]): what it forks in between has those. By both everything of it is found at the end. Its
+//! streams are FIFOs in a folder of its own, which is made first and removed last, so that an agent that was restarted
+//! finds what is left to end.
 //!
-//! Limits: a process that leaves its cgroup and changes its environment is not found before its container ends; both
-//! take rights over cgroups, or rewriting its own memory.
+//! Limits: a process that leaves its cgroup, or forks before it is in it, and loses its marks is not found before its
+//! container ends; that takes care.
+
+mod plain;
+mod spec;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,28 +17,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_protocol::exit_record;
-use oci_spec::runtime::{BoxBuilder, Process as ProcessSpec, Spec};
-use prost_types::Any;
 use rustix::process::Signal;
 
 use super::fifos::Fifos;
 use super::{ContainerdRuntime, SLOW, cgroup, refused};
 use crate::containerd::services::v1::{
-    CloseIoRequest, Container, DeleteProcessRequest, ExecProcessRequest, ResizePtyRequest, StartRequest,
-    WaitRequest,
+    CloseIoRequest, DeleteProcessRequest, ExecProcessRequest, ResizePtyRequest, StartRequest, WaitRequest,
 };
 use crate::containerd::types::v1::Status;
 use crate::containerd::{CallError, Class, Optional, QUICK, call};
 use crate::files::absent_is_none;
 use crate::runtime::exec::{ExecEnd, ExecId, ExecRequest, ExecStreams, Execs, TerminalSize};
 use crate::runtime::{RuntimeError, cgroup::CgroupError};
+use plain::plainly;
+use spec::{mark, process_spec};
 
-/// As containerd's own clients call OCI's process.
-const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// What the names of sessions' groups begin with.
 const GROUP: &str = "exec-";
-/// The variable that says whose a process is.
-const MARK: &str = "LONGSHORE_EXEC_SESSION";
 /// From SIGHUP to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 /// How soon containerd is asked again that did not answer.
@@ -248,70 +246,8 @@ impl Execs for ContainerdRuntime {
     }
 }
 
-/// The container's own process, but for what it runs.
-fn process_spec(record: &Container, request: &ExecRequest) -> Result<Any, RuntimeError> {
-    let invalid = |why: &dyn std::error::Error| refused("Exec", &record.id, why);
-    let spec = record.spec.as_ref().map_or(&[][..], |any| &any.value);
-    let spec: Spec = serde_json::from_slice(spec).map_err(|error| invalid(&error))?;
-    let mut process = spec.process().clone().unwrap_or_default();
-    fit(&mut process, request);
-    let value = serde_json::to_vec(&process).map_err(|error| invalid(&error))?;
-    Ok(Any {
-        type_url: PROCESS_TYPE.to_owned(),
-        value,
-    })
-}
-
-fn fit(process: &mut ProcessSpec, request: &ExecRequest) {
-    process.set_args(Some(request.args.clone()));
-    process.set_terminal(Some(request.terminal.is_some()));
-    let size = request.terminal.and_then(|size| {
-        let console = BoxBuilder::default().width(size.columns).height(size.rows);
-        // Both are set, so it can be built.
-        console.build().ok()
-    });
-    process.set_console_size(size);
-    let env = process.env_mut().get_or_insert_default();
-    if request.terminal.is_some() && !env.iter().any(|line| line.starts_with("TERM=")) {
-        env.push("TERM=xterm-256color".to_owned());
-    }
-    env.push(mark(&request.id));
-}
-
 fn nested(id: &ExecId) -> String {
     format!("{GROUP}{}", id.session)
-}
-
-fn mark(id: &ExecId) -> String {
-    format!("{MARK}={}", id.session)
-}
-
-/// Says in a few words what OCI runtimes say in many: the user gets to read it.
-fn plainly(error: RuntimeError, args: &[String]) -> RuntimeError {
-    let RuntimeError::Refused {
-        operation,
-        subject,
-        why,
-    } = error
-    else {
-        return error;
-    };
-    let program = args.first().map_or("", String::as_str);
-    let lower = why.to_lowercase();
-    let why = if lower.contains("executable file") && lower.contains("not found")
-        || lower.contains("no such file or directory")
-    {
-        format!("there is no program {program:?} in the container")
-    } else if lower.contains("permission denied") {
-        format!("{program:?} in the container may not be run: permission denied")
-    } else {
-        format!("{program:?} can't be run in the container: {why}")
-    };
-    RuntimeError::Refused {
-        operation,
-        subject,
-        why,
-    }
 }
 
 /// Whether a process is about to end, or has: the kernel ends those of a container before its first has quite gone.
@@ -331,84 +267,6 @@ fn is_exiting(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(terminal: bool) -> ExecRequest {
-        ExecRequest {
-            id: ExecId {
-                container: "0123456789abcdef0123456789abcdef-0".parse().unwrap(),
-                session: "ecs-execute-command-1".to_owned(),
-            },
-            args: vec!["sh".to_owned()],
-            terminal: terminal.then_some(TerminalSize {
-                columns: 80,
-                rows: 24,
-            }),
-        }
-    }
-
-    #[test]
-    fn a_session_is_as_the_containers_own_process_is() {
-        let mut process = ProcessSpec::default();
-        process
-            .set_env(Some(vec!["A=1".to_owned()]))
-            .set_cwd("/srv".into())
-            .set_no_new_privileges(Some(true));
-        fit(&mut process, &request(true));
-        let json = serde_json::to_value(&process).unwrap();
-        assert_eq!(json["args"], serde_json::json!(["sh"]));
-        assert_eq!(json["cwd"], "/srv");
-        assert_eq!(json["noNewPrivileges"], true);
-        assert_eq!(json["terminal"], true);
-        assert_eq!(
-            json["consoleSize"],
-            serde_json::json!({"height": 24, "width": 80})
-        );
-        let mark = "LONGSHORE_EXEC_SESSION=ecs-execute-command-1";
-        assert_eq!(
-            json["env"],
-            serde_json::json!(["A=1", "TERM=xterm-256color", mark])
-        );
-    }
-
-    #[test]
-    fn an_image_that_says_its_terminal_keeps_it_and_pipes_have_none() {
-        let mut process = ProcessSpec::default();
-        process.set_env(Some(vec!["TERM=dumb".to_owned()]));
-        fit(&mut process, &request(true));
-        assert_eq!(process.env().as_ref().unwrap()[0], "TERM=dumb");
-        assert_eq!(process.env().as_ref().unwrap().len(), 2);
-        let mut process = ProcessSpec::default();
-        process.set_env(Some(Vec::new()));
-        fit(&mut process, &request(false));
-        assert_eq!(process.env().as_ref().unwrap().len(), 1);
-        assert_eq!(process.console_size(), None);
-    }
-
-    #[test]
-    fn what_runtimes_say_of_a_missing_program_is_said_in_a_few_words() {
-        for (why, expected) in [
-            (
-                "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable \
-                 file not found in $PATH: unknown",
-                "there is no program \"nope\" in the container",
-            ),
-            (
-                "executable file `nope` not found in $PATH: No such file or directory",
-                "there is no program \"nope\" in the container",
-            ),
-            (
-                "exec: \"nope\": permission denied",
-                "\"nope\" in the container may not be run: permission denied",
-            ),
-        ] {
-            let error = RuntimeError::Refused {
-                operation: "StartExec",
-                subject: "c".to_owned(),
-                why: why.to_owned(),
-            };
-            assert_eq!(plainly(error, &["nope".to_owned()]).to_string(), expected);
-        }
-    }
 
     #[test]
     fn a_process_that_is_no_more_is_exiting_and_this_one_is_not() {

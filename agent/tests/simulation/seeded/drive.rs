@@ -37,6 +37,13 @@ pub(super) async fn drive(
     node.link
         .again_percent
         .store(scenario.again_percent, Ordering::Relaxed);
+    node.link
+        .late_percent
+        .store(scenario.late_percent, Ordering::Relaxed);
+    node.link
+        .acknowledges_after
+        .store(scenario.acknowledges_after, Ordering::Relaxed);
+    node.kept = scenario.kept;
     node.runtime
         .keeps_no_exits
         .store(scenario.keeps_no_exits(), Ordering::Relaxed);
@@ -117,6 +124,8 @@ async fn rest(node: &mut Node, scenario: &Scenario, oracle: &mut Oracle<'_>) {
     node.world.crash_after(u64::MAX / 2);
     node.crashes_left = 0;
     node.link.down.store(false, Ordering::Relaxed);
+    node.link.late_percent.store(0, Ordering::Relaxed);
+    node.link.acknowledges_after.store(0, Ordering::Relaxed);
     node.runtime.away.store(false, Ordering::Relaxed);
     for (arn, _) in &scenario.tasks {
         node.link.stop_with(arn, false);

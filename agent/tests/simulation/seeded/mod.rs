@@ -3,6 +3,8 @@
 //!
 //! `make sim SEED=…` replays one and prints its log, `make sim RUNS=…` lives many.
 
+mod alone;
+mod bounds;
 pub mod bugs;
 mod drive;
 pub mod oracle;
@@ -77,4 +79,21 @@ fn an_acknowledgement_before_the_write_is_found() {
 #[test]
 fn a_forgotten_stop_deadline_is_found() {
     is_found(Bug::ForgetsStopDeadlines);
+}
+
+#[test]
+fn a_late_answer_that_takes_the_cursor_back_is_found() {
+    is_found(Bug::FollowsLateAnswers);
+}
+
+// Invariant 9.
+#[test]
+fn pulls_that_wait_for_each_other_are_found() {
+    is_found(Bug::PullsOneByOne);
+}
+
+// Invariant 10.
+#[test]
+fn stopped_tasks_that_are_kept_without_a_bound_are_found() {
+    is_found(Bug::KeepsWhatStopped);
 }

@@ -8,6 +8,8 @@ use longshore_protocol::arn::TaskArn;
 use longshore_protocol::ecs;
 use longshore_protocol::poll::TaskSpec;
 
+use super::alone::Alone;
+use super::bounds::Bounds;
 use super::scenario::{Event, Scenario};
 use crate::node::{Node, container_id};
 use crate::world::EPOCH_MILLIS;
@@ -16,6 +18,8 @@ pub struct Oracle<'a> {
     scenario: &'a Scenario,
     /// When SIGKILL was due, in simulated milliseconds, as it was first decided.
     deadlines: BTreeMap<ContainerId, i64>,
+    alone: Alone,
+    bounds: Bounds,
 }
 
 /// How much later than its deadline SIGKILL may come where every call is answered.
@@ -26,6 +30,8 @@ impl<'a> Oracle<'a> {
         Self {
             scenario,
             deadlines: BTreeMap::new(),
+            alone: Alone::default(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -55,6 +61,8 @@ impl<'a> Oracle<'a> {
                 }
             }
         }
+        self.alone.look(node, self.scenario, &tasks);
+        self.bounds.look(node, self.scenario, &tasks);
         let up = node.world.millis() - node.began_at;
         let away = node.runtime.away.load(std::sync::atomic::Ordering::Relaxed);
         if up >= 5_000 && self.calm() && !away {
@@ -71,11 +79,16 @@ impl<'a> Oracle<'a> {
 
     pub fn all_told(&self, node: &Node) -> bool {
         let mut tasks = self.scenario.tasks.iter();
-        tasks.all(|(arn, _)| node.link.status(arn).as_deref() == Some("STOPPED"))
+        let told = tasks.all(|(arn, _)| node.link.status(arn).as_deref() == Some("STOPPED"));
+        told && node.link.standing().is_empty()
     }
 
     /// When every task should have been told to have stopped.
     pub fn judge(&self, node: &Node) {
+        for arn in node.link.standing() {
+            node.world
+                .blame(format!("the order about {arn} was taken and is not answered"));
+        }
         for (arn, spec) in &self.scenario.tasks {
             if node.link.status(arn).as_deref() != Some("STOPPED") {
                 let tasks = node.handle().tasks();
@@ -122,7 +135,7 @@ impl<'a> Oracle<'a> {
                 (None, _) if history.starts == 0 => {}
                 (None, _) if history.cut_off => {}
                 // Then it is said that nobody knows.
-                (None, _) if history.forgotten && says_why(container.reason.as_deref()) => {}
+                (None, _) if history.forgotten && self.says_why(container.reason.as_deref()) => {}
                 // Its start was given up while its answer was on the way.
                 (None, Some(137)) if history.removed => {}
                 (told, true_one) => blame(format!(
@@ -132,6 +145,12 @@ impl<'a> Oracle<'a> {
             }
         }
         self.judge_signals(node, id);
+    }
+
+    /// What ended before a cut of the power, unseen, can't be told from what the cut ended.
+    fn says_why(&self, reason: Option<&str>) -> bool {
+        let reason = reason.unwrap_or_default();
+        reason.starts_with("ExitStatusLost: ") || self.reboots() && reason.starts_with("HostRebooted: ")
     }
 
     fn judge_signals(&self, node: &Node, id: &ContainerId) {
@@ -165,10 +184,6 @@ impl<'a> Oracle<'a> {
             ));
         }
     }
-}
-
-fn says_why(reason: Option<&str>) -> bool {
-    reason.is_some_and(|reason| reason.starts_with("ExitStatusLost: "))
 }
 
 fn container_of<'a>(tasks: &'a [(TaskArn, TaskSpec)], id: &ContainerId) -> &'a ecs::ContainerDefinition {

@@ -70,6 +70,12 @@ pub struct Scenario {
     pub hang_permille: u64,
     /// How many of a hundred answers of polls say everything again, in another order.
     pub again_percent: u64,
+    /// How many of a hundred polls are answered late: with what one before was, or should have been.
+    pub late_percent: u64,
+    /// How long answers to reports are on their way, in milliseconds.
+    pub acknowledges_after: u64,
+    /// How many stopped tasks the agent keeps.
+    pub kept: usize,
     /// Whether the node comes to be asked about what a control plane forgot.
     pub restores: bool,
 }
@@ -77,6 +83,8 @@ pub struct Scenario {
 impl Scenario {
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
+        // From numbers of their own, so that the rest of a life does not hang on them.
+        let mut others = Dice::new(!seed);
         let count = 1 + dice.below(4);
         let tasks = (0..count).map(|number| (task_arn(u128::from(number) + 1), spec(&mut dice)));
         let mut scenario = Self {
@@ -86,11 +94,23 @@ impl Scenario {
             fault_percent: if dice.percent(50) { dice.below(30) } else { 0 },
             hang_permille: if dice.percent(25) { dice.below(30) } else { 0 },
             again_percent: if dice.percent(40) { dice.below(60) } else { 0 },
+            late_percent: if others.percent(40) { others.below(60) } else { 0 },
+            acknowledges_after: if others.percent(30) {
+                others.below(20_000)
+            } else {
+                0
+            },
+            kept: if others.percent(40) { 1 } else { 1000 },
             restores: dice.percent(20),
         };
         scenario.add_tasks(&mut dice);
         scenario.add_troubles(&mut dice);
         scenario.events.sort_by_key(|(at, _)| *at);
+        // A wall clock that is years ahead forgets tasks that have ended; then an answer of before runs them again.
+        let steps = |event: &Event| matches!(event, Event::Wall(_));
+        if scenario.events.iter().any(|(_, event)| steps(event)) {
+            scenario.late_percent = 0;
+        }
         scenario
     }
 

@@ -6,7 +6,7 @@ use longshore_protocol::poll::PollRequest;
 use serde_json::json;
 
 use super::bugs::Bug;
-use super::life::{Life, Packet, Ticket, Wish, operator};
+use super::life::{Life, Packet, Ticket, Told, Wish, operator};
 use super::machine::Stage;
 use super::world::{NODES, Op, node};
 use crate::clock::Clock as _;
@@ -192,7 +192,12 @@ impl Life<'_> {
 
     pub(super) fn report(&mut self, at: usize, arn: &str) {
         let held = &self.machines[at].tasks[arn];
-        let packet = Packet::Report(at, arn.to_owned(), held.stage, held.report());
+        let told = Told {
+            task: arn.to_owned(),
+            stage: held.stage,
+            ordered: held.ordered,
+        };
+        let packet = Packet::Report(at, told, held.report());
         self.packets.push(packet);
     }
 
@@ -218,11 +223,14 @@ impl Life<'_> {
                 self.say(&format!("poll {} of machine {at} arrives", request.n));
                 self.deliver_poll(at, request);
             }
-            Packet::Report(at, arn, stage, body) => {
-                self.say(&format!("a report of {arn} from machine {at} arrives: {stage:?}"));
+            Packet::Report(at, told, body) => {
+                let Told { task, stage, .. } = &told;
+                self.say(&format!(
+                    "a report of {task} from machine {at} arrives: {stage:?}"
+                ));
                 let who = node(&self.machines[at].node, &self.machines[at].fingerprint);
                 let op = Op::Call(who, "SubmitTaskStateChange", body);
-                self.batch.push((Ticket::Report(at, arn, stage), op));
+                self.batch.push((Ticket::Report(at, told), op));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the control plane's books say at a moment, and what they must say whatever happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use longshore_protocol::status::{DesiredStatus, TaskStatus};
 use sqlx::Row as _;
@@ -8,9 +9,11 @@ use sqlx::Row as _;
 use crate::store::Store;
 use crate::tasks::Task;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) task: Task,
+    /// As the store has it.
+    record: String,
     cpu: i64,
     memory: i64,
 }
@@ -43,7 +46,7 @@ struct Instance {
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
-    pub(super) tasks: BTreeMap<String, Entry>,
+    pub(super) tasks: BTreeMap<String, Arc<Entry>>,
     pub(super) orders: Vec<Order>,
     instances: BTreeMap<String, Instance>,
     /// Instance, what, task.
@@ -52,17 +55,25 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) async fn read(store: &Store) -> Self {
+    /// Reads them. What is as it was `before` is not parsed again: that is most of them, and most of a life's time.
+    pub(super) async fn read(store: &Store, before: &Self) -> Self {
         let mut connection = store.peek().await;
         let mut books = Self::default();
         let sql = "SELECT id, record, reserved_cpu, reserved_memory FROM tasks";
         for row in sqlx::query(sql).fetch_all(&mut *connection).await.unwrap() {
-            let entry = Entry {
-                task: serde_json::from_str(row.get(1)).unwrap(),
-                cpu: row.get(2),
-                memory: row.get(3),
-            };
-            books.tasks.insert(row.get(0), entry);
+            let (id, record): (String, &str) = (row.get(0), row.get(1));
+            let (cpu, memory) = (row.get(2), row.get(3));
+            let same = |old: &&Arc<Entry>| old.record == record && (old.cpu, old.memory) == (cpu, memory);
+            let entry = before.tasks.get(&id).filter(same).cloned();
+            let entry = entry.unwrap_or_else(|| {
+                Arc::new(Entry {
+                    task: serde_json::from_str(record).unwrap(),
+                    record: record.to_owned(),
+                    cpu,
+                    memory,
+                })
+            });
+            books.tasks.insert(id, entry);
         }
         let sql = "SELECT instance, task, task_arn, seq, generation, desired_status, force FROM assignments";
         for row in sqlx::query(sql).fetch_all(&mut *connection).await.unwrap() {
@@ -99,7 +110,7 @@ impl Books {
         books
     }
 
-    fn alive(&self) -> impl Iterator<Item = (&String, &Entry)> {
+    fn alive(&self) -> impl Iterator<Item = (&String, &Arc<Entry>)> {
         self.tasks.iter().filter(|(_, entry)| !entry.is_over())
     }
 
@@ -212,6 +223,9 @@ impl Books {
                 }
                 continue;
             };
+            if Arc::ptr_eq(old, new) {
+                continue;
+            }
             let (old, new) = (&old.task, &new.task);
             if new.last < old.last || new.version < old.version {
                 faults.push(format!("{id} goes back from {} to {}", old.last, new.last));

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use longshore_protocol::poll::PollRequest;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::bugs::Bug;
@@ -17,16 +17,27 @@ use crate::clock::Clock as _;
 use crate::error::{ApiError, Code};
 use crate::testing::Dice;
 
+/// The most answers in a row that come at once and bring nothing: its list is asked for, a body three times.
+const MOST_HURRIED: u32 = 8;
+
 /// Something on its way to the control plane. May come late, twice, or never.
 #[derive(Clone)]
 pub(super) enum Packet {
     Poll(usize, Box<PollRequest>),
-    Report(usize, String, Stage, Value),
+    Report(usize, Told, Value),
+}
+
+/// What a report says, and the newest order about the task when it was made.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) task: String,
+    pub(super) stage: Stage,
+    pub(super) ordered: u32,
 }
 
 /// A poll that the control plane holds.
-struct Parked {
-    machine: usize,
+pub(super) struct Parked {
+    pub(super) machine: usize,
     request: Box<PollRequest>,
     turn: Box<Turn>,
     deadline: Duration,
@@ -46,7 +57,7 @@ pub(super) enum Ticket {
     Start,
     Register(usize, bool),
     Poll(usize, Box<PollRequest>, Duration),
-    Report(usize, String, Stage),
+    Report(usize, Told),
 }
 
 pub(super) struct Life<'a> {
@@ -63,9 +74,9 @@ pub(super) struct Life<'a> {
     pub(super) copies: bool,
     pub(super) restores: bool,
     pub(super) batch: Vec<(Ticket, Op)>,
-    parked: Vec<Parked>,
+    pub(super) parked: Vec<Parked>,
     bug: Option<Bug>,
-    calm: bool,
+    pub(super) calm: bool,
     log: &'a Mutex<String>,
 }
 
@@ -211,9 +222,7 @@ impl<'a> Life<'a> {
             (Ticket::Poll(machine, request, deadline), Done::Polled(answer)) => {
                 self.polled(machine, request, deadline, answer);
             }
-            (Ticket::Report(machine, arn, stage), Done::Called(answer)) => {
-                self.reported(machine, &arn, stage, answer);
-            }
+            (Ticket::Report(machine, told), Done::Called(answer)) => self.reported(machine, &told, answer),
             (_, Done::Called(answer)) => self.say(&format!("  {}", outcome(&answer))),
             (_, Done::Polled(_) | Done::Swept) => {}
         }
@@ -304,6 +313,15 @@ impl<'a> Life<'a> {
         machine.open = None;
         match answer {
             Ok((answer, served)) => {
+                let waits = Duration::from_secs(request.wait_seconds.into());
+                // Who may not be the node is let wait by the server.
+                let quick = served && deadline == self.world.clock.elapsed() + waits;
+                let news = !answer.assignments.is_empty() || answer.cursor != request.cursor;
+                machine.hurried = if quick && !news { machine.hurried + 1 } else { 0 };
+                if machine.hurried > MOST_HURRIED {
+                    self.oracle
+                        .blame(format!("machine {at} is told nothing at once, again and again"));
+                }
                 let shown =
                     serde_json::to_string(&(&answer.cursor, answer.cloned, &answer.want_tasks)).unwrap();
                 let orders = answer.assignments.iter();
@@ -323,138 +341,22 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn reported(&mut self, at: usize, arn: &str, stage: Stage, answer: Result<Value, ApiError>) {
+    fn reported(&mut self, at: usize, told: &Told, answer: Result<Value, ApiError>) {
+        let Told { task, stage, ordered } = told;
         self.say(&format!(
-            "  {arn} {stage:?} of machine {at}: {}",
+            "  {task} {stage:?} of machine {at}: {}",
             outcome(&answer)
         ));
         let refused = answer.is_err_and(|error| error.code == Code::Server);
         if self.loses() || refused {
             return;
         }
-        if let Some(held) = self.machines[at].tasks.get_mut(arn)
-            && held.stage == stage
+        if let Some(held) = self.machines[at].tasks.get_mut(task)
+            && held.stage == *stage
+            && held.ordered == *ordered
         {
-            held.acknowledged = Some(stage);
+            held.acknowledged = Some(*stage);
         }
-    }
-
-    /// Ends all troubles and goes on until nothing happens any more.
-    async fn calm(&mut self) {
-        self.say("-- calm");
-        self.calm = true;
-        self.world.tap.disarm();
-        self.leave_one_machine_each();
-        self.oracle.forget_lost(&self.machines);
-        for machine in &mut self.machines {
-            machine.link = true;
-        }
-        let mut quiet = 0;
-        for _ in 0..100 {
-            let before = self.world.tap.count();
-            self.round().await;
-            if !self.oracle.violations.is_empty() {
-                return;
-            }
-            let settled = self.machines.iter().filter(|machine| machine.on).all(|machine| {
-                machine.served
-                    && !machine.want_list
-                    && machine.tasks.values().all(super::machine::Held::is_told)
-            });
-            quiet = if settled && before == self.world.tap.count() {
-                quiet + 1
-            } else {
-                0
-            };
-            if quiet == 2 {
-                return;
-            }
-        }
-        let told = self.machines.iter().filter(|machine| machine.on);
-        let told: Vec<_> = told
-            .map(|machine| (machine.served, machine.want_list, &machine.tasks))
-            .collect();
-        let what = format!("it does not come to rest: {told:?}");
-        self.oracle.blame(what);
-    }
-
-    async fn round(&mut self) {
-        self.world.clock.advance(Duration::from_secs(2));
-        for packet in std::mem::take(&mut self.packets) {
-            self.deliver(packet);
-        }
-        self.step().await;
-        for at in 0..self.machines.len() {
-            let machine = &mut self.machines[at];
-            if !machine.on {
-                continue;
-            }
-            for held in machine.tasks.values_mut() {
-                held.stage = match held.stage {
-                    Stage::Pending | Stage::Running if held.is_to_stop() => Stage::Stopped(None),
-                    Stage::Pending => Stage::Running,
-                    Stage::Ending(code) => Stage::Stopped(Some(code)),
-                    Stage::Running | Stage::Stopped(_) => held.stage,
-                };
-            }
-            if machine.unregistered {
-                self.register(at, false);
-            } else if machine.open.is_none() {
-                self.poll(at, 1, false);
-            } else if self.parked.iter().all(|parked| parked.machine != at) {
-                // Its answer was lost.
-                self.machines[at].open = None;
-            }
-            let untold: Vec<_> = self.machines[at]
-                .tasks
-                .iter()
-                .filter(|(_, held)| !held.is_told())
-                .map(|(arn, _)| arn.clone())
-                .collect();
-            for arn in untold {
-                self.report(at, &arn);
-            }
-        }
-        for packet in std::mem::take(&mut self.packets) {
-            self.deliver(packet);
-        }
-        self.step().await;
-    }
-
-    /// Of several machines that are one node, one is left.
-    fn leave_one_machine_each(&mut self) {
-        for number in 0..NODES {
-            let node = self.machines[number].node.clone();
-            let same: Vec<_> = (0..self.machines.len())
-                .filter(|at| self.machines[*at].on && self.machines[*at].node == node)
-                .collect();
-            if same.len() > 1 {
-                let left = same[self.dice.below(same.len())];
-                for at in same {
-                    self.machines[at].on = at == left;
-                    if at != left {
-                        self.hang_up(at);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn stop_all(&mut self) {
-        let alive = self
-            .oracle
-            .books()
-            .tasks
-            .values()
-            .filter(|entry| !entry.is_over());
-        let alive: Vec<_> = alive.map(|entry| entry.task.arn.to_string()).collect();
-        for task in alive {
-            self.batch.push((
-                Ticket::Nothing,
-                Op::Call(operator(), "StopTask", json!({"task": task})),
-            ));
-        }
-        self.step().await;
     }
 
     pub(super) fn new_run(&mut self) -> Uuid {

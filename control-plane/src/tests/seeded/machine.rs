@@ -70,6 +70,8 @@ pub(super) struct Held {
     pub(super) stage: Stage,
     /// What was told of it and taken.
     pub(super) acknowledged: Option<Stage>,
+    /// The newest order about it, by the machine's count. A report that was made before does not answer it.
+    pub(super) ordered: u32,
 }
 
 impl Held {
@@ -95,6 +97,11 @@ impl Held {
     pub(super) fn is_told(&self) -> bool {
         self.acknowledged == Some(self.stage)
     }
+
+    /// A task whose end is acknowledged is none of the control plane's concern any more.
+    fn is_listed(&self) -> bool {
+        !self.stage.is_over() || !self.is_told()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +125,10 @@ pub(super) struct Machine {
     pub(super) served: bool,
     pub(super) want_list: bool,
     want_tasks: Vec<TaskArn>,
+    /// How many of its polls in a row were answered at once, and with nothing new.
+    pub(super) hurried: u32,
+    /// How many orders it has had.
+    orders: u32,
 }
 
 impl Machine {
@@ -137,6 +148,8 @@ impl Machine {
             served: false,
             want_list: false,
             want_tasks: Vec::new(),
+            hurried: 0,
+            orders: 0,
         }
     }
 
@@ -145,6 +158,7 @@ impl Machine {
         (self.run, self.n, self.open) = (run, 0, None);
         (self.want_list, self.want_tasks) = (false, Vec::new());
         self.served = false;
+        self.hurried = 0;
     }
 
     /// A copy of its disk in another machine, on which nothing runs any more.
@@ -158,11 +172,17 @@ impl Machine {
         copy
     }
 
+    /// Whether its list has this task.
+    pub(super) fn lists(&self, arn: &str) -> bool {
+        self.tasks.get(arn).is_some_and(Held::is_listed)
+    }
+
     pub(super) fn poll(&mut self, wait_seconds: u32, list: bool) -> PollRequest {
         self.n += 1;
         self.open = Some(self.n);
         let list = list || self.want_list;
-        let held = self.tasks.values().map(|held| InventoryTask {
+        let held = self.tasks.values().filter(|held| held.is_listed());
+        let held = held.map(|held| InventoryTask {
             task_arn: held.arn.clone(),
             generation: held.generation,
             status: held.stage.status(),
@@ -215,9 +235,11 @@ impl Machine {
     }
 
     fn obey(&mut self, order: Assignment) -> Option<String> {
+        self.orders += 1;
         let name = order.task_arn.to_string();
         let stops = order.desired_status == DesiredStatus::Stopped;
         if let Some(held) = self.tasks.get_mut(&name) {
+            held.ordered = self.orders;
             if stops || order.generation > held.generation {
                 if held.desired != DesiredStatus::Stopped {
                     held.desired = order.desired_status;
@@ -245,6 +267,7 @@ impl Machine {
             spec: order.task,
             stage,
             acknowledged: None,
+            ordered: self.orders,
         };
         self.tasks.insert(name, held);
         None

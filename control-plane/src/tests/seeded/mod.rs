@@ -10,6 +10,7 @@ mod bugs;
 mod life;
 mod machine;
 mod oracle;
+mod rest;
 mod world;
 
 use std::panic::AssertUnwindSafe;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_protocol::status::{DesiredStatus, TaskStatus};
 
-use super::books::Books;
+use super::books::{Books, Order};
 use super::machine::{Machine, Stage};
 use crate::app::ControlPlane;
 
@@ -13,7 +13,7 @@ use crate::app::ControlPlane;
 struct Memory {
     books: Books,
     /// What each number of each instance stands for.
-    named: BTreeMap<(String, i64), String>,
+    named: BTreeMap<(String, i64), Order>,
 }
 
 #[derive(Default)]
@@ -58,31 +58,31 @@ impl Oracle {
         self.forget_lost(machines);
     }
 
-    /// After a restore, what is neither in the books nor on a machine is lost: there is nobody left who knows it.
+    /// After a restore, what is neither in the books nor in the list of a machine is lost: there is nobody left who tells
+    /// of it.
     pub(super) fn forget_lost(&mut self, machines: &[Machine]) {
         if !self.restored {
             return;
         }
         let known = &self.now.books.tasks;
         let left = machines.iter().filter(|machine| machine.on);
-        self.told.retain(|arn| {
-            known.contains_key(id(arn)) || left.clone().any(|machine| machine.tasks.contains_key(arn))
-        });
+        self.told
+            .retain(|arn| known.contains_key(id(arn)) || left.clone().any(|machine| machine.lists(arn)));
     }
 
     /// After each step.
     pub(super) async fn look(&mut self, plane: &ControlPlane, commits: u64, machines: &[Machine]) {
         if commits != self.commits {
             self.commits = commits;
-            let books = Books::read(&plane.store).await;
+            let books = Books::read(&plane.store, &self.now.books).await;
             self.violations.extend(books.faults(self.restored));
             self.violations.extend(books.steps_back(&self.now.books));
             for order in &books.orders {
                 let known = self.now.named.entry((order.instance.clone(), order.seq));
-                let this = format!("{order:?}");
-                let known = known.or_insert_with(|| this.clone());
-                if *known != this {
-                    self.violations.push(format!("one number is {known} and {this}"));
+                let known = known.or_insert_with(|| order.clone());
+                if known != order {
+                    self.violations
+                        .push(format!("one number is {known:?} and {order:?}"));
                 }
             }
             for (token, most) in &self.started {
@@ -147,8 +147,7 @@ impl Oracle {
                 .find_map(|machine| machine.tasks.get(&arn));
             let same = match held.map(|held| held.stage) {
                 Some(Stage::Stopped(_)) => entry.is_over(),
-                // What was told and taken after a backup is not told again: a gap, in docs/failures.md.
-                Some(_) => !entry.is_over() && (self.restored || entry.task.last >= TaskStatus::Running),
+                Some(_) => !entry.is_over() && entry.task.last >= TaskStatus::Running,
                 None => entry.is_over(),
             };
             if !same {

@@ -81,6 +81,35 @@ async fn the_log_says_who_opened_what_and_how_it_ended() {
     assert!(kit.offered().await.is_empty());
 }
 
+/// An agent's words are a node's, and nodes are not trusted with the control plane's log and store.
+#[tokio::test]
+async fn what_an_agent_says_of_the_end_is_bounded_and_nothing_else_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut kit = Kit::new().await;
+    let (id, _client, mut agent) = kit.both().await;
+    let forged = format!(
+        r#"{{"endedAt": "\nINFO a session is over {}"}}"#,
+        "x".repeat(30_000)
+    );
+    agent.text(&forged).await;
+    agent.gone().await;
+    let mut agent = kit.agent(&id).await;
+    agent.frame().await;
+    let mut end = outcome(Some(3));
+    end.reason = Some("ü".repeat(15_000));
+    agent.end(&end).await;
+    let row = kit.over(&id).await;
+    assert_eq!(row.outcome.unwrap().reason.unwrap(), "ü".repeat(512));
+    let all = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!all.contains("xxx") && all.len() < 30_000, "{} bytes", all.len());
+}
+
 #[tokio::test]
 async fn an_old_session_is_forgotten_and_one_that_is_not_over_is_not() {
     let mut kit = Kit::new().await;

@@ -37,6 +37,21 @@ async fn a_token_works_once() {
     shown_out(kit.client(&id, &new).await).await;
 }
 
+/// Whoever is let in has the shell that somebody else has opened, and no event would say so.
+#[tokio::test]
+async fn only_who_opened_a_session_resumes_it() {
+    let mut kit = Kit::new().await;
+    let (id, _client, _agent) = kit.both().await;
+    assert!(kit.resume(&id).await.is_some());
+    let mut transaction = kit.world.plane.store.write().await.unwrap();
+    sqlx::query("UPDATE sessions SET opened_by = 'AKIAANOTHERONE'")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(kit.resume(&id).await, None);
+}
+
 #[tokio::test]
 async fn a_wrong_token_opens_nothing_and_uses_nothing_up() {
     let kit = Kit::new().await;
@@ -158,4 +173,23 @@ async fn what_is_no_websocket_is_refused_by_name() {
     }
     let no_path = kit.world.deliver("/v1/data-channel/x", None, b"", vec![]).await;
     assert_eq!(crate::testing::code(no_path), "UnknownOperationException");
+}
+
+/// One that has no token at all must not decide when the control plane ends.
+#[tokio::test]
+async fn a_client_that_was_shown_out_and_talks_on_does_not_hold_up_the_end() {
+    let mut kit = Kit::new().await;
+    let mut client = kit.client("ecs-execute-command-0", "wrong").await;
+    client.closed().await;
+    let (mut send, mut receive) = client.split();
+    let talk = async {
+        while Side::pushed(&mut send, b"and another thing".to_vec()).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let listen = async { while futures_util::StreamExt::next(&mut receive).await.is_some() {} };
+    tokio::select! {
+        () = kit.end() => {}
+        ((), ()) = async { tokio::join!(talk, listen) } => kit.end().await,
+    }
 }

@@ -278,3 +278,34 @@ async fn a_session_whose_task_is_over_ends_without_its_agent_s_word() {
     let row = kit.over(&id).await;
     assert_eq!((row.outcome, row.ended_at), (None, Some(before)));
 }
+
+/// On a full disk, for one.
+#[tokio::test]
+async fn an_end_that_can_not_be_stored_is_stored_later_and_keeps_no_place() {
+    let mut kit = Kit::with(Limits {
+        store_again: Duration::from_millis(1),
+        ..Limits::default()
+    })
+    .await;
+    let (id, _client, mut agent) = kit.both().await;
+    let execute = async |kit: &Kit, statement: &'static str| {
+        let mut transaction = kit.world.plane.store.write().await.unwrap();
+        sqlx::query(statement).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    let full =
+        "CREATE TRIGGER full BEFORE UPDATE OF ended_at ON sessions BEGIN SELECT RAISE(ABORT, 'full'); END";
+    execute(&kit, full).await;
+    agent.end(&outcome(Some(3))).await;
+    // Not acknowledged in time: the agent comes again, as often as that takes.
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        agent = kit.agent(&id).await;
+        agent.end(&outcome(Some(3))).await;
+    }
+    assert_eq!(kit.row(&id).await.ended_at, None);
+    execute(&kit, "DROP TRIGGER full").await;
+    agent.gone().await;
+    assert_eq!(kit.row(&id).await.outcome, Some(outcome(Some(3))));
+    assert_eq!(kit.world.plane.sessions.count(), 0);
+}

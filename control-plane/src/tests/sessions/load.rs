@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use longshore_protocol::data_channel::MessageType::StartPublication;
+use longshore_protocol::session::MAX_MESSAGE_BYTES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use tokio::task::JoinSet;
@@ -11,6 +12,9 @@ use tokio::task::JoinSet;
 use super::kit::Side;
 use super::{Kit, soon};
 use crate::sessions::Limits;
+
+/// Bytes of a message up and one down, as sessions at a terminal have them.
+const USUAL: (usize, usize) = (200, 4216);
 
 /// What this process has in memory, in KiB.
 fn resident() -> usize {
@@ -21,7 +25,7 @@ fn resident() -> usize {
 
 /// Opens so many sessions, has each say something both ways, and gives what the last of them cost, in bytes each: the other
 /// ends of their sockets, which are in this process too, included.
-async fn open_many(many: usize) -> usize {
+async fn open_many(many: usize, (up, down): (usize, usize)) -> usize {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let mut kit = Kit::new().await;
@@ -34,10 +38,10 @@ async fn open_many(many: usize) -> usize {
             before = resident();
         }
         let (_, mut client, mut agent) = kit.both().await;
-        client.binary(&[1; 200]).await;
-        agent.binary(&[2; 4216]).await;
-        assert_eq!(agent.bytes().await.len(), 200);
-        assert_eq!(client.bytes().await.len(), 4216);
+        client.binary(&vec![1; up]).await;
+        agent.binary(&vec![2; down]).await;
+        assert_eq!(agent.bytes().await.len(), up);
+        assert_eq!(client.bytes().await.len(), down);
         sides.push((client, agent));
     }
     let each = (resident() - before) * 1024 / (many - warm);
@@ -53,15 +57,22 @@ async fn open_many(many: usize) -> usize {
 
 #[tokio::test]
 async fn an_idle_session_costs_little() {
-    let each = open_many(100).await;
+    let each = open_many(100, USUAL).await;
     assert!(each < 100 * 1024, "{each} bytes a session");
+}
+
+/// What the longest messages leave behind is bounded too: half of it is the far ends'.
+#[tokio::test]
+async fn a_session_of_the_longest_messages_costs_no_more_than_its_bound() {
+    let each = open_many(100, (MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES)).await;
+    assert!(each / 2 < 256 * 1024, "{each} bytes a session");
 }
 
 /// `cargo nextest run --workspace --run-ignored only -E 'test(a_thousand_idle_sessions)' --no-capture`
 #[tokio::test]
 #[ignore = "takes half a minute"]
 async fn a_thousand_idle_sessions_cost_less_than_100_mib() {
-    let each = open_many(1000).await;
+    let each = open_many(1000, USUAL).await;
     writeln!(
         std::io::stderr(),
         "{each} bytes a session, both far ends included"
@@ -148,20 +159,81 @@ async fn a_peer_that_is_silent_is_lost_and_one_that_answers_pings_is_not() {
     drop(client);
 }
 
+fn impatient() -> Limits {
+    Limits {
+        ping: Duration::from_millis(50),
+        silence: Duration::from_millis(300),
+        ..Limits::default()
+    }
+}
+
+/// As a stock client whose terminal is held (Ctrl-S): it stops at its output, and answers no ping.
+#[tokio::test]
+async fn a_client_that_leaves_its_output_unread_is_not_lost() {
+    let mut kit = Kit::with(impatient()).await;
+    let (_, mut client, mut agent) = kit.both().await;
+    agent.binary(b"something").await;
+    for _ in 0..40 {
+        // Not a word of a client that was lost.
+        agent.pinged().await;
+    }
+    assert_eq!(client.bytes().await, b"something");
+    client.binary(b"up").await;
+    assert_eq!(agent.bytes().await, b"up");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_so_much_unread_that_nothing_more_fits_is_not_lost() {
+    let mut kit = Kit::with(impatient()).await;
+    let (_, mut client, mut agent) = kit.both().await;
+    let mut sent = 0_u64;
+    // Until nothing fits any more, and for some pings' time after.
+    while tokio::time::timeout(Duration::from_secs(2), agent.push(vec![0; 16 * 1024]))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+    }
+    for _ in 0..sent {
+        assert_eq!(client.bytes().await.len(), 16 * 1024);
+    }
+}
+
+/// What else happens in a session meanwhile does not have a message wait for the next one.
+#[tokio::test]
+async fn what_was_half_written_is_written_to_its_end() {
+    let mut kit = Kit::with(Limits {
+        ping: Duration::from_secs(3600),
+        last_words: Duration::from_secs(3600),
+        ..Limits::default()
+    })
+    .await;
+    let (_, mut client, mut agent) = kit.both().await;
+    let mut sent = 0;
+    while tokio::time::timeout(Duration::from_millis(500), agent.push(vec![0; 16 * 1024]))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+    }
+    kit.world.plane.sessions.task_over(&task_id(&kit.task)).await;
+    for _ in 0..sent {
+        assert_eq!(client.bytes().await.len(), 16 * 1024);
+    }
+}
+
+/// The last part of a task's ARN.
+fn task_id(arn: &str) -> String {
+    arn.rsplit('/').next().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn a_message_beyond_the_limit_costs_its_sender_the_socket_and_not_the_session() {
     let mut kit = Kit::new().await;
     let (id, mut client, mut agent) = kit.both().await;
-    client
-        .binary(&vec![0; longshore_protocol::session::MAX_MESSAGE_BYTES])
-        .await;
-    assert_eq!(
-        agent.bytes().await.len(),
-        longshore_protocol::session::MAX_MESSAGE_BYTES
-    );
-    client
-        .push(vec![0; longshore_protocol::session::MAX_MESSAGE_BYTES + 1])
-        .await;
+    client.binary(&vec![0; MAX_MESSAGE_BYTES]).await;
+    assert_eq!(agent.bytes().await.len(), MAX_MESSAGE_BYTES);
+    client.push(vec![0; MAX_MESSAGE_BYTES + 1]).await;
     assert_eq!(
         agent.frame().await.0,
         longshore_protocol::data_channel::MessageType::PausePublication

@@ -2,6 +2,7 @@
 
 use super::{MessageType, Now};
 use crate::data_channel::payload::{ChannelClosed, ClientAction, HandshakeRequest};
+use crate::session::MAX_REASON_BYTES;
 
 pub fn request(agent_version: &str) -> HandshakeRequest {
     HandshakeRequest {
@@ -16,7 +17,9 @@ pub fn request(agent_version: &str) -> HandshakeRequest {
     }
 }
 
-pub fn closed(now: Now, session_id: &str, output: String) -> ChannelClosed {
+pub fn closed(now: Now, session_id: &str, mut output: String) -> ChannelClosed {
+    // It may be of others: a runtime's words, or a program's name.
+    output.truncate(output.floor_char_boundary(MAX_REASON_BYTES));
     ChannelClosed {
         message_id: session_id.to_owned(),
         created_date: now.wall.to_string(),

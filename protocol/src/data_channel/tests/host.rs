@@ -270,6 +270,16 @@ fn an_end_has_a_reason_for_the_user() {
     assert_eq!(stage.client.closed.unwrap().output, "the task was stopped");
 }
 
+/// What the runtime says, or a program is called, may be longer than a message may be.
+#[test]
+fn a_reason_is_no_longer_than_it_may_be() {
+    let mut stage = Stage::new();
+    stage.host.fail(stage.now(), &"\u{1}ü".repeat(20_000));
+    stage.deliver();
+    let said = stage.client.closed.unwrap().output;
+    assert!((1000..=1024).contains(&said.len()), "{}", said.len());
+}
+
 #[test]
 fn a_client_that_is_gone_does_not_keep_the_session() {
     let mut stage = Stage::new().started();
@@ -343,6 +353,40 @@ fn a_session_goes_on_over_another_socket() {
     stage.host.reconnected(stage.now());
     stage.deliver();
     assert_eq!(stage.client.closed.unwrap().output, "");
+}
+
+/// The client has had it all, and the acknowledgements were lost: it never repeats them.
+#[test]
+fn a_client_that_is_back_and_has_all_is_sent_nothing_for_ever() {
+    let mut stage = Stage::new().started();
+    stage.write(Output::Stdout, "prompt");
+    let frames: Vec<_> = stage.host.take_frames().collect();
+    for frame in frames {
+        let message = Message::decode(&frame).unwrap();
+        assert_eq!(message.sequence, stage.client.expected);
+        stage.client.expected += 1;
+        stage.client.shown += std::str::from_utf8(message.payload).unwrap();
+    }
+    stage.host.reconnected(stage.now());
+    stage.deliver();
+    stage.wait(Duration::from_secs(60));
+    assert_eq!(stage.host.next_due(), None, "it is sent again and again");
+    assert_eq!(stage.client.shown, "prompt");
+    stage.host.exited(stage.now(), 0);
+    assert!(stage.host.is_over(), "nothing is waited for");
+}
+
+/// Not acknowledged, it would be sent again every 100 ms, and nothing behind it.
+#[test]
+fn what_only_other_clients_send_is_acknowledged_and_ignored() {
+    let mut stage = Stage::new().started();
+    for kind in [2, 4, 8, 9, 10, 99] {
+        stage.send(PayloadType(kind), b"?");
+    }
+    assert_eq!(stage.events(), []);
+    assert_eq!(stage.client.unacknowledged, [] as [i64; 0]);
+    stage.send(PayloadType::OUTPUT, b"x");
+    assert_eq!(stage.events(), [Event::Input(b"x".to_vec())]);
 }
 
 #[test]

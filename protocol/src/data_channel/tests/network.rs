@@ -24,6 +24,8 @@ struct Network {
     delay: u64,
     /// Messages between two breaks of the socket, with all that is on its way; 0 for none.
     break_every: u64,
+    /// In a hundred breaks, of the far leg alone: what is on its way to it comes by its successor.
+    replaced: u64,
     /// In a hundred, for want of room.
     refused: u64,
     /// The receiver acknowledges once, as the clients in use do.
@@ -124,8 +126,13 @@ impl Run {
     }
 
     fn break_socket(&mut self) {
-        self.way.clear();
-        self.now += self.random.below(3000);
+        let way = std::mem::take(&mut self.way);
+        if self.random.happens(self.network.replaced) {
+            let data = |carried: &Reverse<(u64, u64, Carried)>| matches!(carried.0.2, Carried::Data(_));
+            self.way = way.into_iter().filter(data).collect();
+        } else {
+            self.now += self.random.below(3000);
+        }
         let now = self.time();
         self.receiver.reconnected(now);
         for bytes in self.sender.reconnected(now) {
@@ -217,6 +224,12 @@ proptest! {
             let network = Network { break_every: 300, acknowledged_once, ..Network::default() };
             Run::new(seed, numbering, network).whole();
         }
+    }
+
+    #[test]
+    fn ten_megabytes_come_whole_over_sockets_that_are_replaced_and_break(seed: u64) {
+        let network = Network { break_every: 100, replaced: 50, acknowledged_once: true, ..Network::default() };
+        Run::new(seed, Numbering::Racy, network).whole();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::receiver::{HELD, Numbering, Payload, Receiver};
+use super::super::receiver::{HELD, HELD_BYTES, Numbering, Payload, Receiver};
 use super::*;
 
 const T0: Duration = Duration::from_secs(100);
@@ -159,4 +159,28 @@ fn exact_numbers_need_no_record_of_what_was_refused() {
     refuse(&mut receiver, 2, 3);
     assert_eq!(take(&mut receiver, T0, 3, 4, "d").as_deref(), Some(""));
     assert_eq!(take(&mut receiver, T0, 2, 3, "c").as_deref(), Some("cd"));
+}
+
+/// A client may send messages as long as the relay takes, with a number missing before them.
+#[test]
+fn no_more_bytes_are_held_than_the_bound() {
+    for numbering in [Numbering::Exact, Numbering::Racy] {
+        let mut receiver = Receiver::new(numbering);
+        receiver.reconnected(Duration::ZERO);
+        let long = vec![0; 64 * 1024];
+        let taken = (1..HELD as i64).filter(|number| {
+            let message = Message {
+                id: Uuid::from_u128(*number as u128),
+                ..message(MessageType::InputStreamData, *number, &long)
+            };
+            receiver.take(Duration::from_millis(1), &message).is_some()
+        });
+        assert_eq!(taken.count() * long.len(), HELD_BYTES);
+        // What is missing is taken, whatever is held.
+        let missing = message(MessageType::InputStreamData, 0, &long);
+        assert_eq!(
+            receiver.take(Duration::from_millis(1), &missing).unwrap().len(),
+            33
+        );
+    }
 }

@@ -127,3 +127,20 @@ fn a_new_socket_gets_all_again_and_has_room() {
     let kept = sender.reconnected(ms(7000)).len();
     assert!(kept <= KEPT, "{kept}");
 }
+
+/// A message that was on its way when the socket changed overtakes what is sent again: its acknowledgement says nothing.
+#[test]
+fn an_acknowledgement_of_before_says_nothing_of_what_was_sent_again() {
+    let mut sender = sender();
+    sender.infers();
+    for _ in 0..3 {
+        let _ = send(&mut sender, ms(0));
+    }
+    let _ = sender.reconnected(ms(10));
+    sender.acknowledged(ms(20), 2);
+    assert_eq!(numbers(&sender.reconnected(ms(30))), [0, 1]);
+    // What is new comes after them, on the same socket.
+    let _ = send(&mut sender, ms(40));
+    sender.acknowledged(ms(50), 3);
+    assert!(sender.is_settled());
+}

@@ -1,0 +1,147 @@
+//! What is known of a node's runs, and which of them are alive.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use longshore_protocol::status::InstanceStatus;
+
+use super::{Caller, MAX_REPLACED, MAX_RUNS};
+use crate::agents::{CONNECTED_FOR, Progress};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) runs: Vec<Run>,
+    pub(super) replaced: VecDeque<Replaced>,
+    /// Counts the polls that were let in.
+    pub(super) tickets: u64,
+    /// Since when the known machine would have been heard here.
+    pub(super) born: Duration,
+    pub(super) seen: bool,
+    pub(super) last_seen: Duration,
+    pub(super) last_seen_at: i64,
+    pub(super) connected_since: i64,
+    /// The fingerprint of the machine that the node has become, until it has registered as that.
+    pub(super) unregistered: Option<String>,
+}
+
+/// A start of an agent that was replaced, and the newest poll that was seen of it.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) run: uuid::Uuid,
+    pub(super) n: u64,
+}
+
+/// What is known of one start of an agent.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) caller: Caller,
+    /// How many polls are open: more than one for a moment, when a newer one replaces an older.
+    pub(super) open: u32,
+    /// The newest poll.
+    pub(super) ticket: u64,
+    /// The first poll that was seen of it, by its count and by ours.
+    pub(super) first: (u64, u64),
+    pub(super) last_seen: Duration,
+    pub(super) progress: HashMap<String, Progress>,
+    /// What the node says is wrong with it.
+    pub(super) trouble: Option<String>,
+    /// The hash of the list that was taken in, and whether that was as one of several machines.
+    pub(super) inventory: Option<(String, bool)>,
+    /// Whether a list was taken in from it, other than as one of several machines.
+    pub(super) listed: bool,
+    /// The ids of the tasks of its last list.
+    pub(super) holds: BTreeSet<String>,
+    /// The ids of the tasks whose bodies it was asked for, and how often.
+    pub(super) asked: HashMap<String, u32>,
+    /// The ids of the tasks that can't be taken in.
+    pub(super) given_up: BTreeSet<String>,
+    pub(super) told: Option<(InstanceStatus, bool)>,
+}
+
+impl Run {
+    pub(super) fn is_alive(&self, now: Duration) -> bool {
+        self.open > 0 || now.saturating_sub(self.last_seen) < self.caller.patience()
+    }
+}
+
+impl State {
+    pub(super) fn open(&self) -> u32 {
+        self.runs.iter().map(|run| run.open).sum()
+    }
+
+    pub(super) fn is_connected(&self, now: Duration) -> bool {
+        self.seen && (self.open() > 0 || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
+    }
+
+    pub(super) fn is_cloned(&self, now: Duration) -> bool {
+        let mut alive = self.runs.iter().filter(|run| run.is_alive(now));
+        let first = alive.next();
+        first.is_some_and(|first| alive.any(|other| other.caller.fingerprint != first.caller.fingerprint))
+    }
+
+    pub(super) fn run(&mut self, id: uuid::Uuid) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.caller.run == id)
+    }
+
+    /// Whether a poll of this run was held up on its way: a newer one of it was seen, or a run took its place that is
+    /// alive. One that was first seen in the middle, and once, may have been held up itself, since before this control
+    /// plane began; then the one that polls on is the living one.
+    pub(super) fn is_late(&self, caller: &Caller, now: Duration) -> bool {
+        let Some(replaced) = self.replaced.iter().find(|replaced| replaced.run == caller.run) else {
+            return false;
+        };
+        let surely = |run: &Run| {
+            let (n, ticket) = run.first;
+            run.caller.fingerprint == caller.fingerprint
+                && run.is_alive(now)
+                && (n == 1 || run.ticket != ticket)
+        };
+        caller.n <= replaced.n || self.runs.iter().any(surely)
+    }
+
+    /// How long the machine that is known may still be alive without having been heard; zero if that is over.
+    pub(super) fn unproved(&self, caller: &Caller, known: &str, now: Duration) -> Duration {
+        let others = self.runs.iter().any(|run| run.is_alive(now));
+        if known.is_empty() || known == caller.fingerprint || others {
+            return Duration::ZERO;
+        }
+        let heard = self.runs.iter().filter(|run| run.caller.fingerprint == known);
+        let heard = heard.map(|run| run.last_seen).max().unwrap_or(self.born);
+        caller.patience().saturating_sub(now.saturating_sub(heard))
+    }
+
+    /// A run that is new here takes the place of the older ones of its machine.
+    pub(super) fn replace(&mut self, caller: &Caller, now: Duration) {
+        self.runs.retain(|run| {
+            let same = run.caller.fingerprint == caller.fingerprint;
+            if same {
+                self.replaced.push_back(Replaced {
+                    run: run.caller.run,
+                    n: run.caller.n,
+                });
+            }
+            !same && run.is_alive(now)
+        });
+        while self.replaced.len() > MAX_REPLACED {
+            self.replaced.pop_front();
+        }
+        if self.runs.len() >= MAX_RUNS {
+            self.runs.remove(0);
+        }
+        self.runs.push(Run {
+            caller: caller.clone(),
+            open: 0,
+            ticket: 0,
+            first: (caller.n, self.tickets + 1),
+            last_seen: now,
+            progress: HashMap::new(),
+            trouble: None,
+            inventory: None,
+            listed: false,
+            holds: BTreeSet::new(),
+            asked: HashMap::new(),
+            given_up: BTreeSet::new(),
+            told: None,
+        });
+    }
+}
