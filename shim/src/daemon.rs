@@ -7,7 +7,7 @@ mod waiting;
 use std::collections::HashMap;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use rustix::event::epoll;
@@ -131,6 +131,7 @@ fn serve_with(
         exec_exits: Pool::new("exec exit", EXEC_EXITS, usize::MAX),
         waiting: Arc::clone(&waiting) as _,
         table: Mutex::new(Table::default()),
+        created: Condvar::new(),
     });
     let mut door = Door::open(&waiting, listener).map_err(system("wait for calls"))?;
     waiting

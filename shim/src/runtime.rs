@@ -276,7 +276,10 @@ impl<'a> Call<'a> {
         command.env_remove("NOTIFY_SOCKET").current_dir("/");
         limits::give(&mut command);
         command.arg("--root").arg(&runtime.root);
-        command.arg("--log").arg(&log).args(["--log-format", "json"]);
+        // Without its folder for the log the runtime would do nothing; a container is also forgotten whose bundle has gone.
+        if on.bundle.is_dir() {
+            command.arg("--log").arg(&log).args(["--log-format", "json"]);
+        }
         if runtime.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }

@@ -11,6 +11,7 @@
 //! - What a process has written is where it goes before its exit is shown, unless that takes more than a second.
 //! - Create is answered before its container's cgroup is found and noted; Start lets nothing run before, and fails if it
 //!   can't be noted. Delete waits for it too, so that nothing is written into a bundle that has gone.
+//! - Delete waits for a Create that is under way, and deletes what comes of it: containerd calls it for what it gives up.
 //! - A start is published before its exit, however fast that is; a container's exit after those of its execs.
 //! - No lock of a container's state is held while anything is waited for, so State and Wait always answer.
 //! - A container's request that hangs holds up no other container.
@@ -27,7 +28,7 @@ mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::Message;
@@ -48,6 +49,8 @@ use error::TaskError;
 pub const UNDEAD: Duration = Duration::from_secs(10);
 /// How long a container that was announced by a `start` command is waited for.
 const EXPECTED: Duration = Duration::from_secs(30);
+/// How long a container that is being created is waited for: longer than its OCI runtime is.
+const CREATED: Duration = Duration::from_secs(180);
 /// A service of our own: a `start` command announces a container that is about to be created.
 pub const OWN_SERVICE: &str = "longshore.shim.v1.Shim";
 /// Its method; takes a [`StateRequest`].
@@ -97,6 +100,8 @@ pub struct Shim {
     pub waiting: Arc<dyn Waiting>,
     /// Everything that there is.
     pub table: Mutex<Table>,
+    /// Told when a container has been created, or could not be.
+    pub created: Condvar,
 }
 
 /// All containers.
@@ -138,6 +143,19 @@ impl Shim {
     fn container(&self, id: &str) -> Result<Arc<Container>, TaskError> {
         let found = self.table().containers.get(id).cloned();
         found.ok_or_else(|| TaskError::NoContainer(id.to_owned()))
+    }
+
+    /// The same, waiting for one that is being created.
+    fn container_to_come(&self, id: &str) -> Result<Arc<Container>, TaskError> {
+        let created = self
+            .created
+            .wait_timeout_while(self.table(), CREATED, |table| table.creating.contains(id));
+        let (table, waited) = created.unwrap_or_else(PoisonError::into_inner);
+        match table.containers.get(id) {
+            Some(container) => Ok(Arc::clone(container)),
+            None if waited.timed_out() => Err(TaskError::StillCreating(id.to_owned())),
+            None => Err(TaskError::NoContainer(id.to_owned())),
+        }
     }
 
     /// Takes a call. What answers at once is answered here, on the thread that waits; all else by the pool.

@@ -2,12 +2,13 @@
 //! failures sorted by what a caller can do about them.
 //!
 //! Invariants: making a [`Client`] touches nothing; the channel connects at the first call and again after it broke,
-//! so a restart of containerd costs the calls in flight and nothing else. Nothing is tried again here.
+//! so a restart of containerd costs the calls in flight and nothing else. Nothing is tried again here, but [`prepare`].
 //!
 //! Limits: a message is at most 16 MiB, which is containerd's own bound.
 
 mod error;
 mod lease;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use tonic::transport::{Channel, Endpoint};
 pub use containerd_client::{events, services, types};
 pub use error::{CallError, Class, Optional};
 pub use lease::{GC_EXPIRE_LABEL, Resource};
+pub use snapshot::prepare;
 
 /// For calls that only read or write containerd's database.
 pub const QUICK: Duration = Duration::from_secs(15);

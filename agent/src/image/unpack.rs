@@ -15,7 +15,7 @@ use crate::containerd::services::v1::snapshots::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
 };
 use crate::containerd::types::{self, Mount};
-use crate::containerd::{CallError, Class, Client, Optional, QUICK, call};
+use crate::containerd::{self, CallError, Class, Client, Optional, QUICK, call};
 
 /// Which snapshot a remote snapshotter is asked for.
 const REFERENCE_LABEL: &str = "containerd.io/snapshot.ref";
@@ -107,9 +107,8 @@ impl Unpacker {
             parent: layer.parent.map(Digest::to_string).unwrap_or_default(),
             labels: reference(layer.chain_id),
         };
-        let mut service = self.client.snapshots();
-        match call("Prepare", key, QUICK, service.prepare(request)).await {
-            Ok(response) => Ok(Some(response.mounts)),
+        match containerd::prepare(&self.client, request).await {
+            Ok(mounts) => Ok(Some(mounts)),
             Err(error) if error.class == Class::AlreadyExists && self.has(layer.chain_id).await? => Ok(None),
             Err(error) => Err(error.into()),
         }

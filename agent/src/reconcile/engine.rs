@@ -204,10 +204,7 @@ impl Engine {
                 }
                 Some(swept) = self.sweeps.join_next() => self.swept(swept?).await,
                 Some(notice) = self.notices.recv(), if !comes_first || booting.is_empty() => match notice {
-                    Notice::Exited(id) => {
-                        let fact = Fact::Container(id.index(), ContainerFact::Exited);
-                        self.tell(id.task(), fact).await;
-                    }
+                    Notice::Exited(id) => self.exited(&id).await,
                     Notice::Listed(asked, observed) if self.listed => self.list(asked, observed).await,
                     Notice::Listed(asked, observed) => self.list_first(asked, observed),
                 },
@@ -250,6 +247,16 @@ impl Engine {
         if let Some(mailbox) = self.mailboxes.get(task) {
             let _ = mailbox.send(fact).await;
         }
+    }
+
+    /// What is not in the store is known once the first list is taken, which may be older than this end: then another one
+    /// is wanted.
+    async fn exited(&self, id: &ContainerId) {
+        if !self.listed && !self.mailboxes.contains_key(id.task()) {
+            self.shared.list_now.notify_one();
+        }
+        let fact = Fact::Container(id.index(), ContainerFact::Exited);
+        self.tell(id.task(), fact).await;
     }
 
     /// A task that isn't in the store may run all the same, and is adopted then. Before that is known, an order to stop

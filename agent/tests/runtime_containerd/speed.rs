@@ -16,14 +16,17 @@ const ROUNDS: u16 = 20;
 
 /// All calls that a containerd has had.
 fn calls(metrics: SocketAddr) -> u64 {
+    sum(metrics, |line| line.starts_with("grpc_server_started_total"))
+}
+
+/// The sum of those of its figures whose line is wanted.
+pub fn sum(metrics: SocketAddr, is_wanted: impl Fn(&str) -> bool) -> u64 {
     let mut stream = TcpStream::connect(metrics).unwrap();
     stream.write_all(b"GET /v1/metrics HTTP/1.0\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let started = text
-        .lines()
-        .filter(|line| line.starts_with("grpc_server_started_total"));
-    started
+    text.lines()
+        .filter(|line| is_wanted(line))
         .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
         .sum()
 }

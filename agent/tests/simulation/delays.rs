@@ -88,6 +88,15 @@ async fn an_agent_that_dies_during_a_slow_start_finds_what_came_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_falls_between_list_and_events() {
+    ends_between_list_and_events(|_| {}).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_the_end_of_what_the_store_has_lost() {
+    ends_between_list_and_events(Node::lose_store).await;
+}
+
+async fn ends_between_list_and_events(meanwhile: impl FnOnce(&Node)) {
     let mut node = Node::started(5);
     let tasks: Vec<_> = (0..40_u32)
         .map(|number| (task_arn(number.into()), 100.0 + f64::from(number) / 10.0))
@@ -98,6 +107,7 @@ async fn nothing_falls_between_list_and_events() {
     node.until("all run", |node| node.runtime.running() == tasks.len())
         .await;
     node.kill().await;
+    meanwhile(&node);
     tokio::time::sleep(Duration::from_secs(99)).await;
     for operation in ["events", "list"] {
         node.runtime

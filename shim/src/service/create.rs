@@ -25,6 +25,7 @@ struct Creating<'a> {
 impl Drop for Creating<'_> {
     fn drop(&mut self) {
         self.shim.table().creating.remove(&self.id);
+        self.shim.created.notify_all();
         self.shim.waiting.container_gone();
     }
 }

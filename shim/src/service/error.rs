@@ -36,6 +36,8 @@ pub(super) enum TaskError {
     },
     #[error("container {0} did not end after it was killed: delete it again once it has")]
     StillThere(String),
+    #[error("container {0} is still being created: delete it again once it is")]
+    StillCreating(String),
     #[error("checkpoints are not supported by this shim")]
     NoCheckpoints,
     #[error("the shim can't note container {id} in its bundle")]
@@ -80,7 +82,7 @@ impl TaskError {
             Self::Exists(_) | Self::ExecExists { .. } => Code::AlreadyExists,
             Self::State { .. } => Code::FailedPrecondition,
             Self::NoCheckpoints => Code::Unimplemented,
-            Self::StillThere(_) => Code::DeadlineExceeded,
+            Self::StillThere(_) | Self::StillCreating(_) => Code::DeadlineExceeded,
             Self::Runtime(RuntimeError::Run { .. }) => Code::Internal,
             // As containerd's own shim has it: what the OCI runtime refuses is unknown.
             Self::Runtime(

@@ -79,7 +79,7 @@ impl Shim {
     }
 
     pub(super) fn delete(self: &Arc<Self>, request: &DeleteRequest) -> Result<DeleteResponse, TaskError> {
-        let container = self.container(&request.id)?;
+        let container = self.container_to_come(&request.id)?;
         if !request.exec_id.is_empty() {
             return self.delete_exec(&container, &request.exec_id);
         }

@@ -1,15 +1,18 @@
 //! Deaths of the shim, and of containerd.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::JoinHandle;
 
 use longshore_shim::api::Message as _;
-use longshore_shim::api::task::{DeleteResponse, Status};
+use longshore_shim::api::task::{CreateTaskResponse, DeleteResponse, Status};
+use longshore_shim::ttrpc::Code;
 use longshore_tests::process::run;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::kit::{Container, Shims, on_a_host, until};
+use crate::kit::{Container, Shim, Shims, on_a_host, until};
 
 /// What `delete` answers, called as containerd does once a shim has died.
 fn clean_up(shims: &Shims, container: &Container) -> DeleteResponse {
@@ -19,7 +22,7 @@ fn clean_up(shims: &Shims, container: &Container) -> DeleteResponse {
 }
 
 fn runs(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}/root/bin/busybox")).exists()
+    Path::new(&format!("/proc/{pid}/root/bin/busybox")).exists()
 }
 
 #[test]
@@ -113,6 +116,65 @@ fn nothing_runs_that_could_not_be_noted() {
     });
 }
 
+/// What happens at a container's Create, in which the OCI runtime waits for a file `go` in the bundle once it has said, by
+/// one, that it got there. Whoever asked for it has gone when there is an answer.
+fn creating(shims: &Shims, container: &mut Container, script: &str) -> (PathBuf, JoinHandle<()>) {
+    before(shims, container, "create", script);
+    let (socket, request) = (shims.start(container), container.request.clone());
+    let to = socket.clone();
+    let creating = std::thread::spawn(move || {
+        let _ = Shim::connect(&to).call::<CreateTaskResponse>("Create", &request);
+    });
+    let begun = container.bundle.join("begun");
+    until("the runtime is called", || begun.exists());
+    (socket, creating)
+}
+
+const WAIT: &str = "touch begun; until [ -e go ]; do sleep 0.05; done";
+
+/// Whether an OCI runtime knows a container, or a process of it is left.
+fn is_left(shims: &Shims, container: &Container) -> bool {
+    let state = Path::new("/run/containerd/runc").join(shims.host.containerd_namespace());
+    let processes = shims.host.cgroup_file("memory", &container.id, "cgroup.procs");
+    state.join(&container.id).exists() || !processes.unwrap_or_default().is_empty()
+}
+
+#[test]
+fn a_container_that_is_deleted_while_it_is_created_is_deleted() {
+    on_a_host(|shims| {
+        let mut container = shims.container("c", "exec sleep 1000");
+        let (socket, creating) = creating(&shims, &mut container, WAIT);
+        let mut shim = Shim::connect(&socket);
+        assert!(shim.state("c", "").unwrap_err().is(Code::NotFound));
+        let deleting = std::thread::spawn(move || Shim::connect(&socket).delete("c", ""));
+        let pid = shim.pid();
+        let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        until("Delete waits, or was answered", || {
+            threads() >= 3 || deleting.is_finished()
+        });
+        std::fs::write(container.bundle.join("go"), "").unwrap();
+        assert_eq!(deleting.join().unwrap().unwrap().exit_status, 137);
+        creating.join().unwrap();
+        assert!(!is_left(&shims, &container));
+        shim.end();
+    });
+}
+
+#[test]
+fn a_container_whose_bundle_goes_while_it_is_created_leaves_nothing() {
+    on_a_host(|shims| {
+        let mut container = shims.container("c", "exec sleep 1000");
+        let script = format!("runc \"$@\" && {WAIT}; exit");
+        let (socket, creating) = creating(&shims, &mut container, &script);
+        let aside = container.bundle.with_extension("aside");
+        std::fs::rename(&container.bundle, &aside).unwrap();
+        std::fs::write(aside.join("go"), "").unwrap();
+        creating.join().unwrap();
+        until("nothing of it is left", || !is_left(&shims, &container));
+        Shim::connect(&socket).end();
+    });
+}
+
 #[test]
 fn delete_cleans_up_a_bundle_that_no_shim_ever_used() {
     on_a_host(|shims| {
@@ -153,7 +215,7 @@ fn an_exit_while_everybody_else_is_dead_is_on_disk() {
         std::fs::write(gate, "").unwrap();
         until("the record is there", || shims.record("c", None).is_some());
         assert_eq!(shims.record("c", None).unwrap().status, 7);
-        let mut shim = crate::kit::Shim::connect(&socket);
+        let mut shim = Shim::connect(&socket);
         assert_eq!(shim.wait("c", ""), 7);
         shim.delete("c", "").unwrap();
         kill(Pid::from_raw(shim.pid()), Signal::SIGKILL).unwrap();

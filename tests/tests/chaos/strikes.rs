@@ -59,8 +59,9 @@ impl FailPoints {
         std::fs::rename(&beside, &self.order).expect("an order");
     }
 
-    fn disarm(&self) {
-        let _ = std::fs::remove_file(&self.order);
+    /// Says whether the order could be taken back: else the agent has it, and dies of it.
+    fn disarm(&self) -> bool {
+        std::fs::remove_file(&self.order).is_ok()
     }
 }
 
@@ -82,15 +83,9 @@ pub async fn strike(
         match &each.fault {
             Fault::FailPoint(name, times) => {
                 points.arm(name, *times);
-                let died = async {
-                    while system.agent.is_running() {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                };
-                let died = tokio::time::timeout(CROSSING, died).await.is_ok();
-                points.disarm();
-                // It may have died between the end of the wait and the disarming.
-                if died || !system.agent.is_running() {
+                let crossed = tokio::time::timeout(CROSSING, until_dead(system)).await.is_ok();
+                if crossed || !points.disarm() {
+                    until_dead(system).await;
                     tokio::time::sleep(away).await;
                     system.agent.kill();
                     system.agent.start();
@@ -102,6 +97,12 @@ pub async fn strike(
                 }
             }
         }
+    }
+}
+
+async fn until_dead(system: &mut System) {
+    while system.agent.is_running() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

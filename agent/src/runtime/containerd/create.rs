@@ -13,7 +13,7 @@ use crate::containerd::services::v1::snapshots::PrepareSnapshotRequest;
 use crate::containerd::services::v1::{Container, CreateContainerRequest};
 use crate::containerd::types::Mount;
 use crate::containerd::types::v1::Status;
-use crate::containerd::{CallError, Class, QUICK, call};
+use crate::containerd::{self, CallError, Class, QUICK, call};
 use crate::runtime::{CreateContainer, RuntimeError};
 
 /// As containerd's own clients call the OCI runtime spec.
@@ -91,9 +91,7 @@ impl ContainerdRuntime {
             parent: parent.to_owned(),
             labels: HashMap::from([(GC_ROOT_LABEL.to_owned(), now)]),
         };
-        let mut snapshots = self.client.snapshots();
-        let response = call("PrepareSnapshot", id, QUICK, snapshots.prepare(request)).await?;
-        Ok(response.mounts)
+        containerd::prepare(&self.client, request).await
     }
 
     /// The spec as this machine and the image's files have it.

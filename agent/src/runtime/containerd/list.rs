@@ -40,10 +40,13 @@ impl ContainerdRuntime {
                 );
                 return None;
             };
-            let state = self.state(&record, processes.get(&record.id), written.remove(&id));
-            if matches!(state, ObservedState::Running(_) | ObservedState::Exited) {
-                let process = processes.get(&record.id);
-                self.watch.started(&id, process.map_or(0, |process| process.pid));
+            let process = processes.get(&record.id);
+            let mut state = self.state(&record, process, written.remove(&id));
+            if matches!(state, ObservedState::Running(_) | ObservedState::Exited)
+                && self.watch.started(&id, process.map_or(0, |process| process.pid))
+            {
+                // It ended after containerd was asked.
+                state = ObservedState::Exited;
             }
             Some(Observed {
                 run: read_run(&record),

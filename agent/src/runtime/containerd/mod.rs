@@ -18,6 +18,7 @@
 //! Limits: with another shim than Longshore's, what containerd ≥ 1.7 throws away at its own restart while the agent is
 //! away is lost, reason `ExitStatusLost`.
 
+mod bundle;
 mod create;
 mod events;
 mod exec;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_protocol::exit_record::LOG_SCHEME;
 
 use super::record::{Record, StartAsked, read_asked, read_exit, read_run};
-use super::{ContainerdRuntime, SLOW, is_longshore, made_with, never_ran, refused};
+use super::{ContainerdRuntime, SLOW, bundle, is_longshore, made_with, never_ran, refused};
 use crate::containerd::services::v1::snapshots::MountsRequest;
 use crate::containerd::services::v1::{Container, CreateTaskRequest, DeleteTaskRequest, StartRequest};
 use crate::containerd::types::Mount;
@@ -60,7 +60,7 @@ impl ContainerdRuntime {
     ) -> Result<Option<Process>, RuntimeError> {
         let until = self.clock.since_boot() + CLEAN_UP;
         loop {
-            match self.create_task_with_patience(task).await {
+            match self.create_task_with_patience(id, task).await {
                 Ok(()) => return Ok(None),
                 Err(error) if error.class == Class::AlreadyExists => {}
                 Err(error) => {
@@ -220,20 +220,32 @@ impl ContainerdRuntime {
 
     /// A shim that is just ending with the last container of the task can take this one down with it, in several ways
     /// that no status tells apart; a moment later there will be a new one. The bundle of a task that containerd has given
-    /// up is in the way until it is taken down. What really can't be made fails again.
-    async fn create_task_with_patience(&self, request: &CreateTaskRequest) -> Result<(), CallError> {
+    /// up is in the way until it is taken down, and if that never comes, it is removed here. What really can't be made
+    /// fails again.
+    async fn create_task_with_patience(
+        &self,
+        id: &ContainerId,
+        request: &CreateTaskRequest,
+    ) -> Result<(), CallError> {
         let until = self.clock.since_boot() + CLEAN_UP;
         let mut pauses = SHIM_ENDS.into_iter();
+        let mut removed = false;
         loop {
             let error = match self.create_task(request.clone()).await {
                 Err(error) if error.class == Class::Failed => error,
                 created => return created,
             };
-            let now = self.clock.since_boot();
-            let pause = match pauses.next() {
-                Some(pause) => pause,
-                None if bundle_is_in_the_way(&error) && now < until => LOOK,
-                None => return Err(error),
+            let is_late = self.clock.since_boot() >= until;
+            let pause = match (pauses.next(), bundle::in_the_way(&error)) {
+                (Some(pause), _) => pause,
+                (None, Some(_)) if !is_late => LOOK,
+                (None, Some(bundle)) if !removed => {
+                    self.remove_bundle(id, bundle, error).await?;
+                    removed = true;
+                    pauses = SHIM_ENDS.into_iter();
+                    continue;
+                }
+                (None, _) => return Err(error),
             };
             self.clock.sleep(pause).await;
         }
@@ -301,8 +313,8 @@ impl ContainerdRuntime {
     /// A start that was lost on its way back. What has ended meanwhile is told once more, for the event came before
     /// anybody knew that it would.
     fn already_started(&self, id: &ContainerId, process: &Process) -> Started {
-        self.watch.started(id, process.pid);
-        if process.status() == Status::Stopped {
+        let ended = self.watch.started(id, process.pid);
+        if ended || process.status() == Status::Stopped {
             self.tell_exit(id);
         }
         self.started(process.pid)
@@ -340,11 +352,6 @@ fn taken_down(name: String) -> RuntimeError {
         subject: name,
         why: "an earlier attempt was still being taken down".to_owned(),
     }
-}
-
-/// containerd makes a folder for each task, and says only in words that there is one of that name.
-fn bundle_is_in_the_way(error: &CallError) -> bool {
-    error.message.contains("mkdir ") && error.message.contains(": file exists")
 }
 
 /// Has the shim run `WRITER options FILE` with the container's output.

@@ -7,7 +7,8 @@
 //!
 //! What was made and never started ends with an exit of 137 as well, when containerd takes it down: because whoever
 //! asked for it died meanwhile, say. That is no end of a run, so an exit counts only after a start. Shims tell of a start
-//! before its exit (containerd's shim protocol demands both events).
+//! before its exit (containerd's shim protocol demands both events). A start that was before this agent's time shows in
+//! answers of containerd's; an exit can overtake them, so it is kept until one says that the process ran.
 //!
 //! Invariants: only containers that were started or listed here are kept, so this is bounded by what exists; the first
 //! exit of a run counts. All of it is memory: without it the answer is "unknown", never a guess.
@@ -43,6 +44,30 @@ struct Seen {
     killed: bool,
     /// Its shim was killed from here, for it said nothing.
     hung: bool,
+    /// What was told before it was known to run, last, and of which process. A list, or another answer, that is still on
+    /// its way may say that it ran.
+    early: Early,
+}
+
+/// An end that came too early to be believed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Early {
+    pid: u32,
+    exit: Option<Told>,
+    deleted: Option<Told>,
+}
+
+impl Early {
+    /// What is noted of a process.
+    fn of(&mut self, pid: u32) -> &mut Self {
+        if self.pid != pid {
+            *self = Self {
+                pid,
+                ..Self::default()
+            };
+        }
+        self
+    }
 }
 
 impl Seen {
@@ -83,14 +108,22 @@ impl Watch {
         self.lock().get(id).is_some_and(|seen| seen.ours)
     }
 
-    /// A container runs, or ran, as this process; 0 where nobody knows.
-    pub(super) fn started(&self, id: &ContainerId, pid: u32) {
+    /// A container runs, or ran, as this process; 0 where nobody knows. Says whether its end has been told already.
+    pub(super) fn started(&self, id: &ContainerId, pid: u32) -> bool {
+        let mut ended = false;
         self.update(id, |seen| {
             seen.started = true;
+            let early = std::mem::take(&mut seen.early);
+            if pid != 0 && early.pid == pid {
+                seen.exit = seen.exit.or(early.exit);
+                seen.deleted = seen.deleted.or(early.deleted);
+            }
+            ended = seen.is_about(pid) && (seen.exit.is_some() || seen.deleted.is_some());
             if pid != 0 {
                 seen.pid = pid;
             }
         });
+        ended
     }
 
     /// A container is known to be there.
@@ -109,6 +142,8 @@ impl Watch {
             ended = seen.is_about(pid);
             if ended {
                 seen.exit.get_or_insert(told);
+            } else if !seen.started {
+                seen.early.of(pid).exit.get_or_insert(told);
             }
         });
         ended
@@ -118,6 +153,8 @@ impl Watch {
         self.update(id, |seen| {
             if seen.is_about(pid) {
                 seen.deleted = Some(told);
+            } else if !seen.started {
+                seen.early.of(pid).deleted = Some(told);
             }
         });
     }
@@ -223,14 +260,31 @@ mod tests {
     fn what_never_ran_has_no_end() {
         let watch = Watch::default();
         watch.know(&id());
-        assert!(!watch.exited(&id(), 7, told(137, 0)));
-        watch.deleted(&id(), 7, told(0, 0));
+        assert!(!watch.exited(&id(), 6, told(137, 0)));
+        watch.deleted(&id(), 6, told(0, 0));
         watch.begin(&id());
-        assert!(!watch.exited(&id(), 7, told(137, 0)));
+        assert!(!watch.exited(&id(), 6, told(137, 0)));
         assert_eq!(watch.told(&id()), None);
-        watch.started(&id(), 7);
+        assert!(!watch.started(&id(), 7));
         assert!(watch.exited(&id(), 7, told(3, 1)));
         assert_eq!(watch.told(&id()), Some(told(3, 1)));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_overtakes_the_answer_that_it_runs_is_kept() {
+        let watch = Watch::default();
+        watch.know(&id());
+        assert!(!watch.exited(&id(), 7, told(0, 3)), "nobody has said that it ran");
+        watch.deleted(&id(), 7, told(0, 3));
+        assert!(watch.started(&id(), 7), "it has ended");
+        assert_eq!(watch.ending(&id()).await, Ending::Known(told(0, 3)));
+
+        let watch = Watch::default();
+        watch.know(&id());
+        watch.exited(&id(), 7, told(137, 3));
+        watch.exited(&id(), 8, told(0, 4));
+        assert!(!watch.started(&id(), 9), "those were earlier processes");
+        assert_eq!(watch.told(&id()), None);
     }
 
     #[tokio::test]
