@@ -58,8 +58,8 @@ fn a_seed_is_the_same_life_each_time() {
 fn is_found(bug: Bug) {
     let template = Template::new();
     assert!(
-        seeds::first_failure(1..201, |seed| live(seed, &template, Some(bug)), |_| true).is_some(),
-        "{bug:?} is not found in 200 seeds"
+        seeds::first_failure(1..501, |seed| live(seed, &template, Some(bug)), |_| true).is_some(),
+        "{bug:?} is not found in 500 seeds"
     );
 }
 
