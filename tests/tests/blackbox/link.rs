@@ -44,8 +44,11 @@ fn a_new_route_is_a_reason_to_try_at_once() {
     system::with_settings(settings, |mut system| async move {
         system.until_connected().await;
         system.plane.kill();
+        // Another one each time: the agent may not have listened yet, and the kernel tells of none that is there.
+        let mut routes = (1..=254).cycle();
         wait::until_some("the agent sees a route", || {
-            run(Command::new("ip").args(["route", "replace", "203.0.113.0/24", "dev", "lo"]));
+            let route = format!("203.0.113.{}/32", routes.next()?);
+            run(Command::new("ip").args(["route", "replace", &route, "dev", "lo"]));
             (system.said("there is a new route") > 0).then_some(())
         })
         .await;
