@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use longshore_protocol::exit_record::{EXITS, RUNTIME, RUNTIME_ROOT};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
@@ -56,12 +55,6 @@ pub enum BundleError {
 pub struct Config {
     #[serde(default)]
     annotations: HashMap<String, String>,
-    hooks: Option<Hooks>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Hooks {
-    poststart: Option<Vec<IgnoredAny>>,
 }
 
 impl Config {
@@ -89,13 +82,6 @@ impl Config {
     pub fn group<'a>(&'a self, id: &'a str) -> &'a str {
         let group = GROUPS.iter().find_map(|key| self.annotations.get(*key));
         group.map_or(id, String::as_str)
-    }
-
-    /// Whether there are hooks to run once the first process runs.
-    #[must_use]
-    pub fn has_poststart_hooks(&self) -> bool {
-        let hooks = self.hooks.as_ref().and_then(|hooks| hooks.poststart.as_ref());
-        hooks.is_some_and(|hooks| !hooks.is_empty())
     }
 
     /// The folder for exit records.
@@ -196,26 +182,6 @@ mod tests {
             Config::read(Path::new("here")),
             Err(BundleError::Relative { .. })
         ));
-    }
-
-    #[test]
-    fn hooks_after_a_start_are_seen() {
-        let has = |json: &str| {
-            serde_json::from_str::<Config>(json)
-                .unwrap()
-                .has_poststart_hooks()
-        };
-        assert!(has(
-            r#"{"hooks": {"prestart": [], "poststart": [{"path": "/bin/true"}]}}"#
-        ));
-        for none in [
-            "{}",
-            r#"{"hooks": null}"#,
-            r#"{"hooks": {"poststart": null}}"#,
-            r#"{"hooks": {"poststart": [], "poststop": [{"path": "/bin/true"}]}}"#,
-        ] {
-            assert!(!has(none), "{none}");
-        }
     }
 
     #[test]

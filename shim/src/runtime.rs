@@ -46,9 +46,6 @@ pub struct Runtime {
     systemd_cgroup: bool,
     no_pivot_root: bool,
     no_new_keyring: bool,
-    /// Whether there are hooks that its `start` runs. Notes of older shims are without.
-    #[serde(default)]
-    poststart_hooks: bool,
 }
 
 /// Which container a call is about.
@@ -118,7 +115,6 @@ impl Runtime {
             systemd_cgroup: options.systemd_cgroup,
             no_pivot_root: options.no_pivot_root,
             no_new_keyring: options.no_new_keyring,
-            poststart_hooks: config.has_poststart_hooks(),
         }
     }
 
@@ -174,12 +170,14 @@ impl Runtime {
         pid
     }
 
-    /// Lets a container's first process run: without the runtime's program, where it is known how.
+    /// Lets a container's first process run: without the runtime's program, if the process is given and it is known how.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub fn start(&self, reaper: &Reaper, on: On<'_>, pid: i32) -> Result<(), RuntimeError> {
-        let process = reaper.handle(pid).filter(|_| !self.poststart_hooks);
+    pub fn start(&self, reaper: &Reaper, on: On<'_>, process: Option<i32>) -> Result<(), RuntimeError> {
+        // Another program may do more in its start.
+        let is_runc = self.program.file_name().is_some_and(|name| name == "runc");
+        let process = process.filter(|_| is_runc).and_then(|pid| reaper.handle(pid));
         let fifo = |process| ExecFifo::open(&self.root.join(on.id)).map(|fifo| (fifo, process));
         let Some((fifo, process)) = process.and_then(fifo) else {
             return Call::new(self, "start", on).run(reaper, LONG);

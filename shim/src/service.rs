@@ -110,6 +110,8 @@ pub struct Table {
     containers: HashMap<String, Arc<Container>>,
     /// Those that are being created.
     creating: HashSet<String>,
+    /// Those of them that a Delete waits for.
+    awaited: HashSet<String>,
     /// Those that were announced, and until when they are waited for.
     expected: HashMap<String, Duration>,
     /// Whether containerd has asked for the end.
@@ -145,12 +147,17 @@ impl Shim {
         found.ok_or_else(|| TaskError::NoContainer(id.to_owned()))
     }
 
-    /// The same, waiting for one that is being created.
+    /// The same, waiting for one that is being created. One waits for each: others would only hold up calls that don't.
     fn container_to_come(&self, id: &str) -> Result<Arc<Container>, TaskError> {
+        let mut table = self.table();
+        if table.creating.contains(id) && !table.awaited.insert(id.to_owned()) {
+            return Err(TaskError::StillCreating(id.to_owned()));
+        }
         let created = self
             .created
-            .wait_timeout_while(self.table(), CREATED, |table| table.creating.contains(id));
-        let (table, waited) = created.unwrap_or_else(PoisonError::into_inner);
+            .wait_timeout_while(table, CREATED, |table| table.creating.contains(id));
+        let (mut table, waited) = created.unwrap_or_else(PoisonError::into_inner);
+        table.awaited.remove(id);
         match table.containers.get(id) {
             Some(container) => Ok(Arc::clone(container)),
             None if waited.timed_out() => Err(TaskError::StillCreating(id.to_owned())),

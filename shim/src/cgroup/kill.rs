@@ -86,6 +86,14 @@ impl Cgroup {
         }
     }
 
+    /// Whether its processes are frozen, or about to be.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let freeze = self.unified().map(|folder| folder.join("cgroup.freeze"));
+        let frozen = freeze.and_then(|file| super::read(&file));
+        self.holds_back_signals() || frozen.is_some_and(|text| text.trim() == "1")
+    }
+
     /// Whether SIGKILL waits for a thaw: on version 1, frozen processes don't even die.
     #[must_use]
     pub fn holds_back_signals(&self) -> bool {

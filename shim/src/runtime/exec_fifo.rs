@@ -1,8 +1,10 @@
 //! Starting a container as `runc start` does, without running it: the first process waits to write a byte into a FIFO in
-//! runc's state of the container, and goes on once somebody reads it. So has every runc from 1.0 to 1.5.
+//! runc's state of the container, and goes on once somebody reads it. So has every runc from 1.0 to 1.5. It lets go of the
+//! FIFO when it executes the container's program, after hooks of its own (runc after 1.5: before them).
 //!
 //! Limits: it is done where runc's state and the FIFO are both there. crun has a FIFO of the same name that it *writes* to,
-//! and no such state; others have neither. Those, and hooks that are to run after a start, need the runtime's program.
+//! and no such state; others have neither. Those, and hooks that are to run after a start, need the runtime's program. Which
+//! hooks there are is asked of the state, for what wraps runc may have added some.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,12 +15,36 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Signal, pidfd_send_signal};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use crate::clock;
 
 /// runc's record of a container: by it its folder is told from another runtime's.
 const STATE: &str = "state.json";
 const FIFO: &str = "exec.fifo";
+
+/// What is wanted of the record.
+#[derive(Deserialize)]
+struct State {
+    config: Config,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default, rename = "Hooks", alias = "hooks", deserialize_with = "or_none")]
+    hooks: Hooks,
+}
+
+#[derive(Default, Deserialize)]
+struct Hooks {
+    poststart: Option<Vec<IgnoredAny>>,
+}
+
+fn or_none<'de, D: Deserializer<'de>>(hooks: D) -> Result<Hooks, D::Error> {
+    Ok(Option::deserialize(hooks)?.unwrap_or_default())
+}
 
 /// A first process that could not be let go.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +79,16 @@ impl ExecFifo {
     #[must_use]
     pub fn open(state: &Path) -> Option<Self> {
         let path = state.join(FIFO);
-        if !state.join(STATE).is_file() || !path.symlink_metadata().ok()?.file_type().is_fifo() {
+        if !path.symlink_metadata().ok()?.file_type().is_fifo() {
+            return None;
+        }
+        let state: State = serde_json::from_slice(&std::fs::read(state.join(STATE)).ok()?).ok()?;
+        if state
+            .config
+            .hooks
+            .poststart
+            .is_some_and(|hooks| !hooks.is_empty())
+        {
             return None;
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -61,26 +96,29 @@ impl ExecFifo {
         Some(Self { path, file })
     }
 
-    /// Waits until the process, of which this is a pidfd, has said that it goes on.
+    /// Waits until the process, of which this is a pidfd, has executed the container's program. One that hangs is killed, so
+    /// that it doesn't run after all.
     ///
     /// # Errors
     /// [`FifoError`].
     pub fn wait(mut self, process: &OwnedFd, within: Duration) -> Result<(), FifoError> {
         let deadline = clock::monotonic() + within;
+        let mut begun = false;
         loop {
-            if self.said()? {
+            // It may have said so just before it ended, so that is looked at first.
+            let ended = has_ended(process);
+            begun |= self.read()? == Some(1);
+            // Once it has begun, the end of the FIFO is that of what runc does.
+            if begun && (ended || self.read()? == Some(0)) {
                 return self.remove();
             }
-            if has_ended(process) {
-                // It may have said so just before.
-                return if self.said()? {
-                    self.remove()
-                } else {
-                    Err(FifoError::Gone)
-                };
+            if ended {
+                return Err(FifoError::Gone);
             }
             let left = deadline.saturating_sub(clock::monotonic());
             if left.is_zero() {
+                // It may have ended just now.
+                let _ = pidfd_send_signal(process, Signal::KILL);
                 return Err(FifoError::Deadline(within));
             }
             let left = clock::timespec(left);
@@ -93,12 +131,12 @@ impl ExecFifo {
         }
     }
 
-    /// Whether the byte is there; it is taken.
-    fn said(&mut self) -> Result<bool, FifoError> {
+    /// How many bytes there were, one at most; none if there are none for now. 0: nobody has it open for writing.
+    fn read(&mut self) -> Result<Option<usize>, FifoError> {
         match self.file.read(&mut [0]) {
-            Ok(read) => Ok(read == 1),
+            Ok(read) => Ok(Some(read)),
             Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {
-                Ok(false)
+                Ok(None)
             }
             Err(source) => Err(self.error(source)),
         }
@@ -129,6 +167,7 @@ fn has_ended(process: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
     use std::process::{Child, Command};
 
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -138,7 +177,7 @@ mod tests {
     /// A folder as runc has it.
     fn state() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(STATE), "{}").unwrap();
+        std::fs::write(folder.path().join(STATE), r#"{"config": {}}"#).unwrap();
         let mode = Mode::from_raw_mode(0o622);
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -199,8 +238,46 @@ mod tests {
         let (mut child, handle) = process(state.path(), "exec sleep 1000");
         let waited = fifo.wait(&handle, Duration::from_millis(20));
         assert!(matches!(waited, Err(FifoError::Deadline(_))));
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "else it would run later");
+    }
+
+    #[test]
+    fn a_start_is_not_over_before_runc_has_let_go() {
+        let state = state();
+        let script = "exec 3> exec.fifo; printf 0 >&3; while [ ! -e go ]; do sleep 0.01; done; exec 3>&-; exec sleep 1000";
+        let (mut child, handle) = process(state.path(), script);
+        let fifo = ExecFifo::open(state.path()).unwrap();
+        let waiting = std::thread::spawn(move || fifo.wait(&handle, LONG));
+        let hooks = Duration::from_millis(100);
+        std::thread::sleep(hooks);
+        assert!(!waiting.is_finished() && state.path().join(FIFO).exists());
+        std::fs::write(state.path().join("go"), "").unwrap();
+        waiting.join().unwrap().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn hooks_after_a_start_are_seen() {
+        let state = state();
+        let opens = |json: &str| {
+            std::fs::write(state.path().join(STATE), json).unwrap();
+            ExecFifo::open(state.path()).is_some()
+        };
+        for none in [
+            "{}",
+            r#"{"Hooks": null}"#,
+            r#"{"Hooks": {"poststart": []}}"#,
+            r#"{"Hooks": {"poststart": null}}"#,
+        ] {
+            assert!(opens(&format!(r#"{{"config": {none}}}"#)), "{none}");
+        }
+        for some in ["Hooks", "hooks"] {
+            assert!(!opens(&format!(
+                r#"{{"config": {{"{some}": {{"poststart": [{{"path": "/a"}}]}}}}}}"#
+            )));
+        }
+        assert!(!opens("{}"), "it is not runc's");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::api::task::{
     UpdateTaskRequest,
 };
 use crate::api::timestamp;
+use crate::cgroup::Cgroup;
 use crate::clock;
 use crate::reaper::{Exit, Owner};
 use crate::rootfs;
@@ -38,7 +39,9 @@ impl Shim {
             state.init.phase = Phase::Starting;
             state.init.pid
         };
-        let started = container.runtime.start(&self.reaper, container.on(), pid);
+        // Of a frozen one, the runtime says at once that it can't be started.
+        let process = Some(pid).filter(|_| !container.cgroup().is_some_and(Cgroup::is_frozen));
+        let started = container.runtime.start(&self.reaper, container.on(), process);
         let early = {
             let mut state = container.state();
             state.init.phase = if started.is_ok() {
@@ -84,8 +87,10 @@ impl Shim {
             return self.delete_exec(&container, &request.exec_id);
         }
         let _operation = container.operation();
-        // Somebody else may have deleted it meanwhile.
-        self.container(&request.id)?;
+        // Somebody else may have deleted it meanwhile, and there may be another of its name.
+        if !Arc::ptr_eq(&self.container(&request.id)?, &container) {
+            return Err(TaskError::NoContainer(request.id.clone()));
+        }
         // What could not be noted was never started, and Start has said so.
         let _ = container.noted();
         let phase = container.state().init.phase.clone();

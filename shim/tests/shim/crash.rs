@@ -10,7 +10,6 @@ use longshore_shim::ttrpc::Code;
 use longshore_tests::process::run;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
 
 use crate::kit::{Container, Shim, Shims, on_a_host, until};
 
@@ -73,8 +72,6 @@ fn before(shims: &Shims, container: &mut Container, operation: &str, script: &st
 fn what_runs_is_in_the_notes_with_its_cgroup() {
     on_a_host(|shims| {
         let mut container = shims.container("c", "exec sleep 1000");
-        // Because of the hook, the program is called.
-        container.config["hooks"] = json!({"poststart": [{"path": "/bin/true"}]});
         before(&shims, &mut container, "start", "cp longshore-shim.json at-start");
         let mut shim = shims.shim(&container);
         let pid = shim.create(&container).unwrap();

@@ -140,19 +140,7 @@ fn a_cgroup_that_somebody_else_froze_is_killed_too() {
             .container("c", "sleep 1000 & exec sleep 1000")
             .in_hosts_pids();
         let mut shim = shims.running(&container);
-        let parent = shims.host.cgroup_parent();
-        let v1 = std::path::PathBuf::from(format!("/sys/fs/cgroup/freezer{parent}/c/freezer.state"));
-        let v2 = std::path::PathBuf::from(format!("/sys/fs/cgroup{parent}/c/cgroup.freeze"));
-        if v1.exists() {
-            // Version 1 may get stuck on the way, if a process forks meanwhile: try again from the start.
-            until("it is frozen", || {
-                std::fs::write(&v1, "THAWED").unwrap();
-                std::fs::write(&v1, "FROZEN").unwrap();
-                std::fs::read_to_string(&v1).unwrap().trim() == "FROZEN"
-            });
-        } else {
-            std::fs::write(v2, "1").unwrap();
-        }
+        shims.freeze("c", true);
         shim.kill("c", 9, true).unwrap();
         assert_eq!(shim.wait("c", ""), 137);
         shim.delete("c", "").unwrap();

@@ -158,6 +158,26 @@ impl Shims {
         Some(ExitRecord::parse(&json).expect("a whole record"))
     }
 
+    /// Freezes a container's cgroup behind everybody's back, or lets it go on.
+    pub fn freeze(&self, id: &str, frozen: bool) {
+        let parent = self.host.cgroup_parent();
+        let v1 = PathBuf::from(format!("/sys/fs/cgroup/freezer{parent}/{id}/freezer.state"));
+        let v2 = PathBuf::from(format!("/sys/fs/cgroup{parent}/{id}/cgroup.freeze"));
+        let write = |file: &Path, word: &str| std::fs::write(file, word).expect("a cgroup");
+        if !v1.exists() {
+            return write(&v2, if frozen { "1" } else { "0" });
+        }
+        if !frozen {
+            return write(&v1, "THAWED");
+        }
+        // Version 1 may get stuck on the way, if a process forks meanwhile: try again from the start.
+        until("it is frozen", || {
+            write(&v1, "THAWED");
+            write(&v1, "FROZEN");
+            std::fs::read_to_string(&v1).expect("a cgroup").trim() == "FROZEN"
+        });
+    }
+
     /// The topics of a container's events so far.
     pub fn topics(&self, id: &str) -> Vec<String> {
         let all = self.events.received.lock().expect("no panic");

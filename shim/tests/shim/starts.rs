@@ -1,5 +1,6 @@
 //! Start: by runc's FIFO without runc, and by its program where that does more.
 
+use longshore_shim::api::task::Status;
 use serde_json::json;
 
 use crate::kit::{Container, Shims, on_a_host};
@@ -8,6 +9,10 @@ use crate::kit::{Container, Shims, on_a_host};
 fn noted(shims: &Shims, container: &mut Container) {
     let calls = container.bundle.join("calls");
     let program = shims.runtime(&format!("echo \" $* \" >> '{}'", calls.display()));
+    // Others may do more in their start.
+    let runc = container.bundle.join("runc");
+    std::fs::rename(program, &runc).unwrap();
+    let program = runc;
     container.config["annotations"]["longshore.runtime"] = program.to_str().unwrap().into();
 }
 
@@ -49,6 +54,42 @@ fn hooks_after_a_start_are_left_to_the_program() {
         assert!(ran.exists());
         // Old ones run them in create.
         assert!(called(&container, "start"));
+        shim.kill("c", 9, false).unwrap();
+        shim.wait("c", "");
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn another_programs_start_is_called() {
+    on_a_host(|shims| {
+        let mut container = shims.container("c", "exec sleep 1000");
+        noted(&shims, &mut container);
+        let wrapper = container.bundle.join("wrapper");
+        std::fs::rename(container.bundle.join("runc"), &wrapper).unwrap();
+        container.config["annotations"]["longshore.runtime"] = wrapper.to_str().unwrap().into();
+        let mut shim = shims.running(&container);
+        assert!(called(&container, "start"));
+        shim.kill("c", 9, false).unwrap();
+        shim.wait("c", "");
+        shim.delete("c", "").unwrap();
+        shim.end();
+    });
+}
+
+#[test]
+fn a_frozen_container_is_refused_at_once_and_can_be_started_later() {
+    on_a_host(|shims| {
+        let container = shims.container("c", "exec sleep 1000");
+        let mut shim = shims.shim(&container);
+        shim.create(&container).unwrap();
+        shims.freeze("c", true);
+        let error = shim.begin("c", "").unwrap_err().to_string();
+        assert!(error.contains("paused"), "{error}");
+        shims.freeze("c", false);
+        shim.begin("c", "").unwrap();
+        assert!(shim.is("c", Status::Running));
         shim.kill("c", 9, false).unwrap();
         shim.wait("c", "");
         shim.delete("c", "").unwrap();
