@@ -188,9 +188,6 @@ fn no_bytes_bring_a_shim_down() {
             }
         }
         assert!(shim.is("c", Status::Running));
-        shim.kill("c", 9, false).unwrap();
-        assert_eq!(shim.wait("c", ""), 137);
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }

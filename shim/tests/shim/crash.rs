@@ -80,10 +80,7 @@ fn what_runs_is_in_the_notes_with_its_cgroup() {
         let notes: serde_json::Value = serde_json::from_slice(&notes).unwrap();
         assert_eq!(notes["pid"], pid);
         assert_eq!(notes["cgroup"]["own"], true);
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 

@@ -25,10 +25,7 @@ fn an_exec_has_an_end_of_its_own() {
         // One that was never started goes without a trace.
         shim.exec("c", "f", "exit 4").unwrap();
         shim.delete("c", "f").unwrap();
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
         assert_eq!(shims.exit_events(), [("e".to_owned(), 4), ("c".to_owned(), 137)]);
     });
 }
@@ -164,10 +161,7 @@ fn an_exec_with_a_pty_has_its_size_and_its_signals() {
         shim.call::<Empty>("Kill", &kill).unwrap();
         assert_eq!(shim.wait("c", "e"), 143);
         shim.delete("c", "e").unwrap();
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 
@@ -189,10 +183,7 @@ fn input_that_is_closed_before_an_exec_starts_ends_too() {
         shim.call::<Empty>("CloseIO", &close).unwrap();
         shim.begin("c", "e").unwrap();
         assert_eq!(shim.wait("c", "e"), 6);
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 

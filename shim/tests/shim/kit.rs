@@ -331,6 +331,21 @@ impl Shim {
         self.call("Delete", &request)
     }
 
+    /// Waits for a container's end and deletes it; the status.
+    pub fn finish(&mut self, id: &str) -> u32 {
+        let status = self.wait(id, "");
+        let deleted = self.delete(id, "").expect("deleted");
+        assert_eq!(deleted.exit_status, status);
+        status
+    }
+
+    /// Kills the only container that is left, and sees the shim to its end.
+    pub fn kill_and_end(mut self, id: &str) {
+        self.kill(id, 9, false).expect("killed");
+        assert_eq!(self.finish(id), 137);
+        self.end();
+    }
+
     /// Asks the shim to end.
     pub fn shutdown(&mut self) {
         let request = ShutdownRequest {

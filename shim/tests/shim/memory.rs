@@ -73,9 +73,6 @@ fn metrics_are_those_of_the_cgroup() {
             processes == 2
         });
         assert_eq!(limit, LIMIT);
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }

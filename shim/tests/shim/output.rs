@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use longshore_protocol::json_file::{MAX_CHUNK, Record, Stream, WriterOptions, parse};
-use longshore_shim::api::task::{DeleteResponse, Empty};
+use longshore_shim::api::task::Empty;
 use longshore_tests::process::run;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::kit::{Container, Shim, Shims, exec_request, on_a_host, until};
+use crate::kit::{Container, Shims, exec_request, on_a_host, until};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -73,14 +73,6 @@ fn numbered(shims: &Shims) -> String {
     lines
 }
 
-/// Waits for the end and deletes: the status.
-fn finish(shim: &mut Shim, id: &str) -> u32 {
-    let status = shim.wait(id, "");
-    let deleted: DeleteResponse = shim.delete(id, "").expect("deleted");
-    assert_eq!(deleted.exit_status, status);
-    status
-}
-
 #[test]
 fn a_gigabyte_at_full_speed_is_all_there() {
     on_a_host(|shims| {
@@ -88,7 +80,7 @@ fn a_gigabyte_at_full_speed_is_all_there() {
         let script = "i=0; while [ $i -lt 64 ]; do cat /lines; i=$((i+1)); done; exit 3";
         let (container, output) = shims.container("c", script).with_output();
         let mut shim = shims.running(&container);
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         shim.end();
         let mut output = std::io::BufReader::new(std::fs::File::open(output).unwrap());
         let mut read = vec![0; lines.len()];
@@ -108,7 +100,7 @@ fn a_log_keeps_the_newest_of_output_at_full_speed() {
         let script = "i=0; while [ $i -lt 8 ]; do cat /lines; i=$((i+1)); done; echo end; exit 3";
         let (container, log) = shims.logged("c", script, 10 * MIB);
         let mut shim = shims.running(&container);
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         shim.end();
         let files = ["log.2", "log.1", "log"].map(|name| log.with_file_name(name));
         for file in &files {
@@ -130,7 +122,7 @@ fn a_line_of_ten_megabytes_is_there_in_pieces() {
         let script = "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo next";
         let (container, log) = shims.logged("c", script, 100 * MIB);
         let mut shim = shims.running(&container);
-        assert_eq!(finish(&mut shim, "c"), 0);
+        assert_eq!(shim.finish("c"), 0);
         shim.end();
         let records = records(&log);
         assert!(records.iter().all(|record| record.log.len() <= MAX_CHUNK));
@@ -153,7 +145,7 @@ fn a_container_that_closes_its_stdout_goes_on() {
             text(&records(&log), Stream::Stdout) == "last"
         });
         std::fs::write(go, "").unwrap();
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         assert_eq!(text(&records(&log), Stream::Stderr), "err\n");
         shim.end();
     });
@@ -187,7 +179,7 @@ fn a_full_disk_holds_nothing_up_and_the_gap_is_said() {
         until("all is written", || tmp.join("full").exists());
         std::fs::remove_file(ballast).unwrap();
         std::fs::write(tmp.join("go"), "").unwrap();
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         shim.end();
         let records = records(&log);
         let (own, theirs): (Vec<_>, Vec<_>) = records
@@ -234,7 +226,7 @@ fn a_logger_that_dies_takes_nothing_along() {
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         }
         std::fs::write(shims.host.dir().join("rootfs/tmp/go"), "").unwrap();
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         let still = std::fs::read(shims.host.dir().join("rootfs/tmp/still")).unwrap();
         assert_eq!(still, b"still here\n", "SIGPIPE came");
         shim.end();
@@ -250,7 +242,7 @@ fn a_logger_reads_to_the_end_and_is_waited_for() {
         let container = shims.container("c", "seq 1 10000; echo err >&2; exit 3");
         let (container, folder) = container.with_logger(logger);
         let mut shim = shims.running(&container);
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         // Delete has answered, so the logger has ended: no waiting.
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         assert_eq!(read("out").lines().count(), 10_000);
@@ -272,7 +264,7 @@ fn a_terminals_output_is_logged() {
         ]);
         container.request.terminal = true;
         let mut shim = shims.running(&container);
-        assert_eq!(finish(&mut shim, "c"), 3);
+        assert_eq!(shim.finish("c"), 3);
         assert_eq!(text(&records(&log), Stream::Stdout), "a terminal\r\n");
         shim.end();
     });
@@ -298,8 +290,6 @@ fn a_daemon_that_an_exec_has_left_lives_on() {
             std::fs::read(&alive).is_ok_and(|text| text == b"alive\n")
         });
         assert_eq!(std::fs::read_to_string(log).unwrap(), "exec\n");
-        shim.kill("c", 9, false).unwrap();
-        assert_eq!(finish(&mut shim, "c"), 137);
-        shim.end();
+        shim.kill_and_end("c");
     });
 }

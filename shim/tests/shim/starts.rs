@@ -35,10 +35,7 @@ fn a_container_is_started_without_the_runtimes_program() {
         assert_eq!(shim.wait("c", "e"), 3);
         let again = shim.begin("c", "").unwrap_err().to_string();
         assert!(again.contains("running"), "{again}");
-        shim.kill("c", 9, false).unwrap();
-        assert_eq!(shim.wait("c", ""), 137);
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 
@@ -50,14 +47,11 @@ fn hooks_after_a_start_are_left_to_the_program() {
         let ran = container.bundle.join("ran");
         let hook = json!({"path": "/bin/touch", "args": ["touch", &ran]});
         container.config["hooks"] = json!({"poststart": [hook]});
-        let mut shim = shims.running(&container);
+        let shim = shims.running(&container);
         assert!(ran.exists());
         // Old ones run them in create.
         assert!(called(&container, "start"));
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 
@@ -69,12 +63,9 @@ fn another_programs_start_is_called() {
         let wrapper = container.bundle.join("wrapper");
         std::fs::rename(container.bundle.join("runc"), &wrapper).unwrap();
         container.config["annotations"]["longshore.runtime"] = wrapper.to_str().unwrap().into();
-        let mut shim = shims.running(&container);
+        let shim = shims.running(&container);
         assert!(called(&container, "start"));
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 
@@ -90,9 +81,6 @@ fn a_frozen_container_is_refused_at_once_and_can_be_started_later() {
         shims.freeze("c", false);
         shim.begin("c", "").unwrap();
         assert!(shim.is("c", Status::Running));
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }

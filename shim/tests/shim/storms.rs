@@ -57,10 +57,7 @@ fn containers_that_come_and_go_leave_nothing_in_the_shim() {
         crate::kit::until("no descriptor more than after the first", || {
             descriptors(pid) <= after_one
         });
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }
 
@@ -83,7 +80,7 @@ fn output_at_full_speed_is_all_there() {
 fn many_containers_at_once_each_get_their_own_end() {
     on_a_host(|shims| {
         let keeper = shims.container("c", "exec sleep 1000").in_group("g");
-        let mut shim = shims.running(&keeper);
+        let shim = shims.running(&keeper);
         let socket = shim.socket.clone();
         let lives: Vec<_> = (0..40_u32)
             .map(|number| {
@@ -113,9 +110,6 @@ fn many_containers_at_once_each_get_their_own_end() {
         for number in 0..40 {
             assert_eq!(shims.record(&format!("d{number}"), None).unwrap().status, number);
         }
-        shim.kill("c", 9, false).unwrap();
-        shim.wait("c", "");
-        shim.delete("c", "").unwrap();
-        shim.end();
+        shim.kill_and_end("c");
     });
 }

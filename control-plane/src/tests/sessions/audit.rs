@@ -25,8 +25,23 @@ impl Write for Log {
 }
 
 impl Log {
+    /// What this thread logs, as long as the guard is there: tests run on one thread each.
+    fn of_this_test() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn all(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     fn line(&self, text: &str) -> String {
-        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let all = self.all();
         let mut lines = all.lines().filter(|line| line.contains(text));
         let line = lines.next().unwrap_or_else(|| panic!("{text}: {all}")).to_owned();
         assert_eq!(lines.next(), None);
@@ -36,14 +51,7 @@ impl Log {
 
 #[tokio::test]
 async fn the_log_says_who_opened_what_and_how_it_ended() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // Tests run on one thread each.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_test();
     let mut kit = Kit::new().await;
     let body = json!({"task": kit.task, "interactive": true, "command": "sh -c 'a\nb'"});
     let answer = kit.world.ecs("ExecuteCommand", body).await.unwrap();
@@ -76,7 +84,7 @@ async fn the_log_says_who_opened_what_and_how_it_ended() {
     for words in ["milliseconds=2000", "exit_code=7", "bytes_in=3", "bytes_out=70"] {
         assert!(over.contains(words), "{words}: {over}");
     }
-    let all = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let all = log.all();
     assert!(!all.contains(token), "tokens are never logged");
     assert!(kit.offered().await.is_empty());
 }
@@ -84,13 +92,7 @@ async fn the_log_says_who_opened_what_and_how_it_ended() {
 /// An agent's words are a node's, and nodes are not trusted with the control plane's log and store.
 #[tokio::test]
 async fn what_an_agent_says_of_the_end_is_bounded_and_nothing_else_is_logged() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_test();
     let mut kit = Kit::new().await;
     let (id, _client, mut agent) = kit.both().await;
     let forged = format!(
@@ -106,7 +108,7 @@ async fn what_an_agent_says_of_the_end_is_bounded_and_nothing_else_is_logged() {
     agent.end(&end).await;
     let row = kit.over(&id).await;
     assert_eq!(row.outcome.unwrap().reason.unwrap(), "ü".repeat(512));
-    let all = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let all = log.all();
     assert!(!all.contains("xxx") && all.len() < 30_000, "{} bytes", all.len());
 }
 
