@@ -1,9 +1,12 @@
-//! Small files that are whole or not there at all, whatever happens while they are written.
+//! Small files that are whole or not there at all, whatever happens while they are written; and paths that are to be free.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 
 /// Makes a folder of mode 0700 and those above it; those that are there stay as they are.
 ///
@@ -82,6 +85,21 @@ pub fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes off all that is mounted at a path, one above another maybe. Nothing mounted there, or nothing there, is no error.
+///
+/// # Errors
+/// Any other.
+pub fn unmount(path: &Path) -> io::Result<()> {
+    loop {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            // EINVAL: not a mount point.
+            Err(Errno::EINVAL | Errno::ENOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

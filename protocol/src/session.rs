@@ -35,6 +35,11 @@ pub const MAX_COMMAND_BYTES: usize = 8 * 1024;
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
 /// The most bytes of why a session has ended, which are somebody else's at times.
 pub const MAX_REASON_BYTES: usize = 1024;
+/// Cuts why a session has ended to [`MAX_REASON_BYTES`], at the end of a character.
+pub fn cut_reason(reason: &mut String) {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+}
+
 /// How long a new session waits for its client and its agent, in seconds.
 pub const CONNECT_SECONDS: u32 = 60;
 /// How often the relay pings both sides, in seconds.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use longshore_protocol::data_channel::host::{Event, Host, Now};
 use longshore_protocol::data_channel::{Message as Frame, MessageType};
-use longshore_protocol::session::{MAX_REASON_BYTES, SessionEnd, SessionOffer};
+use longshore_protocol::session::{SessionEnd, SessionOffer, cut_reason};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ use super::{Deps, Settings};
 
 /// Four numbers, as clients expect them.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ".0");
-/// The same, where the agent itself ends.
+/// How long a client has to take what was written, where the agent itself ends.
 const SHORT_WORDS: Duration = Duration::from_secs(4);
 
 /// Why a session ends before its process does.
@@ -169,7 +169,7 @@ impl Session {
         }
         if done && self.told.is_none() && self.uplink.is_clear() {
             if let Some(reason) = &mut self.end.reason {
-                reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+                cut_reason(reason);
             }
             let text = serde_json::to_string(&self.end);
             // Numbers and texts: nothing in them can fail to be JSON.

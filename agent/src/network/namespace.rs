@@ -8,14 +8,13 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::NetworkError;
 use super::files::{failed, make_folder};
-use crate::files::absent_is_none;
+use crate::files::{absent_is_none, unmount};
 
 /// The file of a thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -63,17 +62,7 @@ pub(super) fn is_mounted(path: &Path) -> bool {
 
 /// Lets the namespace at `path` go, if there is one: it ends with its last process and mount.
 pub(super) fn remove(path: &Path) -> Result<(), NetworkError> {
-    loop {
-        match umount2(path, MntFlags::MNT_DETACH) {
-            // There may be one mount above another.
-            Ok(()) => {}
-            // EINVAL: not a mount point.
-            Err(Errno::EINVAL | Errno::ENOENT) => break,
-            Err(error) => {
-                return Err(failed("cannot unmount the network namespace", path)(error.into()));
-            }
-        }
-    }
+    unmount(path).map_err(failed("cannot unmount the network namespace", path))?;
     absent_is_none(fs::remove_file(path))
         .map(|_| ())
         .map_err(failed("cannot remove the namespace's file", path))

@@ -4,7 +4,7 @@
 //! the fast one, and nothing piles up here; the two directions don't wait for each other. What comes while the other side
 //! is away is dropped: each side keeps what was not acknowledged, and the agent is told to send it again.
 
-use longshore_protocol::session::{MAX_REASON_BYTES, SessionEnd};
+use longshore_protocol::session::{SessionEnd, cut_reason};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::socket::{Input, Leg, Output};
@@ -99,7 +99,7 @@ fn last_words(text: &str) -> Option<SessionEnd> {
         }
     };
     if let Some(reason) = &mut end.reason {
-        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        cut_reason(reason);
     }
     Some(end)
 }

@@ -1,8 +1,8 @@
 //! What one side of a data channel gets: each message once, and in order.
 //!
 //! Invariants: everything that is taken is acknowledged, copies too: the acknowledgement may be what was lost. What is held
-//! is bounded by [`HELD`] and [`HELD_BYTES`]; past them a message is neither taken nor acknowledged, and comes again. So does what there was no
-//! room for ([`Receiver::refuse`]): what came after it is held until it has come.
+//! is bounded by [`HELD`] and [`HELD_BYTES`]; past them a message is neither taken nor acknowledged, and comes again. So
+//! does what there was no room for ([`Receiver::refuse`]): what came after it is held until it has come.
 //!
 //! The client in use has three sources that count with one counter and no lock ([`Numbering::Racy`]): under stress it gives
 //! one number twice, and leaves another out. Keeping to the numbers would lose input or wait for ever. So what is a

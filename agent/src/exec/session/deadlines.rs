@@ -70,18 +70,21 @@ impl Session {
             let first = self.abandon("its client took nothing");
             if first && self.client && !self.uplink.is_clear() {
                 // What the client does not take is in the way of what the relay is to be told.
-                self.uplink.redial();
-                self.uplink_event(UplinkEvent::Lost);
+                self.give_up_socket();
             }
         }
         if self.uplink.silent_at().is_some_and(|at| now.since >= at) {
-            self.uplink.redial();
-            self.uplink_event(UplinkEvent::Lost);
+            self.give_up_socket();
         }
         if self.told.is_some_and(|told| now.since >= told + ACKNOWLEDGE) {
             self.told = None;
             self.uplink.redial();
         }
+    }
+
+    fn give_up_socket(&mut self) {
+        self.uplink.redial();
+        self.uplink_event(UplinkEvent::Lost);
     }
 
     /// The relay says when a session has lost its client for good. This is for a relay that has gone itself.

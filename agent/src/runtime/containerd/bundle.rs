@@ -1,8 +1,8 @@
 //! The folder that containerd makes for a task, its bundle, where it is in the way of another try.
 //!
-//! What containerd gives up it takes down by the shim, and by one more run of it, with five seconds for each. On a busy machine
-//! that is not always enough. Then it has no task any more, and nobody removes the folder before containerd's next start:
-//! each try would fail with `mkdir ...: file exists`.
+//! What containerd gives up it takes down by the shim, and by one more run of it, with five seconds for each. On a busy
+//! machine that is not always enough. Then it has no task any more, and nobody removes the folder before containerd's next
+//! start: each try would fail with `mkdir ...: file exists`.
 //!
 //! Invariants: a folder is removed only by the container's own name, where nothing runs in its cgroup; what is mounted in it
 //! is taken off first, so that no file of a container is touched.
@@ -10,11 +10,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
-
 use super::{ContainerdRuntime, cgroup};
 use crate::containerd::{CallError, Class};
+use crate::files::{absent_is_none, unmount};
 use crate::model::ContainerId;
 
 /// The bundle that is in the way, by an error of CreateTask's: containerd says so in words only.
@@ -54,23 +52,10 @@ impl ContainerdRuntime {
 
 fn remove(bundle: &Path) -> io::Result<()> {
     let root = bundle.join("rootfs");
-    loop {
-        match umount2(&root, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            Ok(()) => {}
-            // Nothing is mounted there, or it is not there.
-            Err(Errno::EINVAL | Errno::ENOENT) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
+    unmount(&root)?;
     // Only if it is empty: whatever has files there is no mere leftover.
-    match std::fs::remove_dir(&root) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    match std::fs::remove_dir_all(bundle) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    absent_is_none(std::fs::remove_dir(&root))?;
+    absent_is_none(std::fs::remove_dir_all(bundle)).map(|_| ())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{MessageType, Now};
 use crate::data_channel::payload::{ChannelClosed, ClientAction, HandshakeRequest};
-use crate::session::MAX_REASON_BYTES;
+use crate::session::cut_reason;
 
 pub fn request(agent_version: &str) -> HandshakeRequest {
     HandshakeRequest {
@@ -19,7 +19,7 @@ pub fn request(agent_version: &str) -> HandshakeRequest {
 
 pub fn closed(now: Now, session_id: &str, mut output: String) -> ChannelClosed {
     // It may be of others: a runtime's words, or a program's name.
-    output.truncate(output.floor_char_boundary(MAX_REASON_BYTES));
+    cut_reason(&mut output);
     ChannelClosed {
         message_id: session_id.to_owned(),
         created_date: now.wall.to_string(),
