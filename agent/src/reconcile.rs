@@ -6,6 +6,7 @@
 
 mod actor;
 mod booted;
+mod crossing;
 mod engine;
 mod observed;
 mod poll;

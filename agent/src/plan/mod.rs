@@ -160,7 +160,8 @@ fn tear_down(state: &TaskState, now: Now<'_>, policy: Policy, plan: &mut Plan) {
         }
         return;
     }
-    if !state.is_acknowledged() {
+    // Once that is done, an order may still have come that is answered before the task goes.
+    if !state.is_acknowledged() || state.live.cleaned {
         return;
     }
     let wait = i64::try_from(policy.cleanup_wait.as_millis()).unwrap_or(i64::MAX);

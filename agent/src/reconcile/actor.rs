@@ -124,7 +124,7 @@ impl Actor {
     pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), ActorError> {
         loop {
             let wake = self.settle();
-            if self.state.live.cleaned && self.is_stored() {
+            if self.leaves() {
                 return self.forget(&token).await;
             }
             let store = self.shared.store.clone();

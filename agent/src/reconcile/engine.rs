@@ -200,7 +200,7 @@ impl Engine {
                 Some(ended) = self.actors.join_next() => {
                     let (arn, result) = ended?;
                     result.map_err(|error| EngineError::Actor(arn.clone(), error))?;
-                    self.forget(&arn);
+                    self.forget(&arn).await;
                 }
                 Some(swept) = self.sweeps.join_next() => self.swept(swept?).await,
                 Some(notice) = self.notices.recv(), if !comes_first || booting.is_empty() => match notice {
@@ -233,13 +233,14 @@ impl Engine {
         self.actors.spawn(async move { (arn, actor.run(token).await) });
     }
 
-    fn forget(&mut self, arn: &TaskArn) {
+    async fn forget(&mut self, arn: &TaskArn) {
         self.mailboxes.remove(&arn.id);
         self.shared.remove_view(arn);
         self.shared.release(&arn.id);
         self.shared.forget(&arn.id);
         self.intake.forget(arn);
         self.forgotten = Some(self.shared.clock().since_boot());
+        self.take_waiting().await;
     }
 
     /// A task that has just been forgotten hears nothing any more, and needs to hear nothing.

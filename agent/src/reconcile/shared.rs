@@ -15,6 +15,7 @@ use crate::plan::{Admission, Kept, Policy};
 use crate::report::Reporter;
 use crate::store::Store;
 
+use super::crossing::Crossing;
 use super::view::{self, Now, TaskView};
 
 /// How it goes with the control plane.
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) freed: watch::Sender<u64>,
     /// What stopped until then has to go, in milliseconds since 1970.
     pub(super) forget_until: watch::Sender<Option<i64>>,
+    pub(super) crossing: Crossing,
     most_kept: usize,
     kept: Mutex<Kept>,
     admission: Mutex<Admission>,
@@ -73,6 +75,7 @@ impl Shared {
             list_now: Arc::new(Notify::new()),
             freed: watch::Sender::new(0),
             forget_until: watch::Sender::new(None),
+            crossing: Crossing::default(),
             most_kept,
             kept: Mutex::default(),
             admission: Mutex::default(),
@@ -115,6 +118,7 @@ impl Shared {
     /// A task is not there any more.
     pub(super) fn forget(&self, task: &ResourceId) {
         lock(&self.kept).forget(task);
+        self.crossing.stop_leaving(task);
     }
 
     pub(super) fn cursor(&self) -> Cursor {

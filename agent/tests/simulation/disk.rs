@@ -114,6 +114,32 @@ async fn a_control_plane_that_was_started_anew_is_not_stormed_while_nothing_can_
     }
 }
 
+/// Its record would go while the order about it is on its way to the disk, and with it how it ended.
+#[tokio::test(start_paused = true)]
+async fn an_order_about_what_is_to_be_forgotten_meanwhile_is_answered() {
+    for fault in FAULTS {
+        let (mut node, disk) = started();
+        let arn = running(&mut node, 1, "run 5 9").await;
+        node.until_stopped(&arn).await;
+        node.until("given back and acknowledged", |node| {
+            let tasks = node.handle().tasks();
+            tasks
+                .iter()
+                .all(|task| task.state.record.torn_down && task.state.is_acknowledged())
+        })
+        .await;
+        disk.set(Some(fault));
+        node.link.restore();
+        wait(node.cleanup_wait.as_secs() + 60).await;
+        disk.set(None);
+        node.until("it is told again", |node| node.link.standing().is_empty())
+            .await;
+        let told = node.link.reports(&arn);
+        assert_eq!(code(told.last().unwrap()), Some(9));
+        node.until_clean().await;
+    }
+}
+
 /// An order to stop is obeyed before it is stored, and told once it is.
 #[tokio::test(start_paused = true)]
 async fn stop_orders_are_obeyed_while_nothing_can_be_written() {

@@ -41,6 +41,21 @@ impl Actor {
         Ok(())
     }
 
+    /// Whether nobody needs the task any more. Not so if an order is about to come, or has: it is answered first.
+    pub(super) fn leaves(&self) -> bool {
+        let id = &self.state.assignment.arn.id;
+        let over = self.state.live.cleaned && self.is_stored() && self.state.is_acknowledged();
+        if !over || !self.shared.crossing.leave(id) {
+            return false;
+        }
+        // What came before it left was put there before it could.
+        let leaves = self.facts.is_empty();
+        if !leaves {
+            self.shared.crossing.stop_leaving(id);
+        }
+        leaves
+    }
+
     /// Nobody needs the task any more. What is still said of it must not hold up the engine.
     pub(super) async fn forget(mut self, token: &CancellationToken) -> Result<(), ActorError> {
         let arn = self.state.assignment.arn.clone();

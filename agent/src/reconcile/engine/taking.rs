@@ -29,17 +29,22 @@ impl Engine {
             return;
         }
         let late = self.shared.clock().since_boot() + PATIENCE;
+        let judged = self.intake.judge(&response);
         if let Some(taking) = &self.taking {
             if taking.reply.is_none() {
-                self.stop_ahead(&self.intake.judge(&response)).await;
+                self.stop_ahead(&judged).await;
             }
             self.waiting.push((response, reply));
             self.patience.get_or_insert(late);
             return;
         }
-        let judged = self.intake.judge(&response);
         if judged.writes.is_empty() {
             self.taken(judged, Some(reply)).await;
+            return;
+        }
+        if !self.shared.crossing.come(judged.ordered().map(|arn| &arn.id)) {
+            self.waiting.push((response, reply));
+            self.patience.get_or_insert(late);
             return;
         }
         let (store, mut writes) = (self.shared.store.clone(), judged.writes.clone());
@@ -85,10 +90,19 @@ impl Engine {
             }
         }
         self.taken(judged, reply).await;
-        for (response, reply) in std::mem::take(&mut self.waiting) {
-            self.take(response, reply).await;
-        }
+        self.shared.crossing.have_come();
+        self.take_waiting().await;
         Ok(())
+    }
+
+    /// What waited for an answer before it, or for a task that is gone now.
+    pub(super) async fn take_waiting(&mut self) {
+        if self.taking.is_none() && !self.waiting.is_empty() {
+            self.patience = None;
+            for (response, reply) in std::mem::take(&mut self.waiting) {
+                self.take(response, reply).await;
+            }
+        }
     }
 
     async fn taken(&mut self, judged: Judged, reply: Option<Taken>) {
