@@ -195,6 +195,7 @@ impl Actor {
         }
         if self.state.record.torn_down && !torn_down {
             self.shared.release(&self.state.assignment.arn.id);
+            self.save_with_another();
         }
     }
 

@@ -26,6 +26,7 @@ use crate::report::Reporter;
 use crate::runtime::{Observed, ObservedState};
 use crate::store::{StoreError, StoredTask};
 
+use super::TaskView;
 use super::actor::{Actor, ActorError, sleep_until};
 use super::booted::Booted;
 use super::shared::Shared;
@@ -329,7 +330,9 @@ impl Engine {
             self.listed = true;
         }
         for id in networks {
-            if !self.mailboxes.contains_key(id.task()) {
+            // A power cut may have brought back what a task that is kept has given up.
+            let given_up = |view: Arc<TaskView>| view.state.record.torn_down;
+            if self.shared.view(id.task()).is_none_or(given_up) {
                 self.sweep(id.clone());
             }
         }

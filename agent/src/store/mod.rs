@@ -242,6 +242,11 @@ impl Store {
         self.take_in(writes, Vec::new()).await.map(drop)
     }
 
+    /// Makes changes with the next commit, whoever's that is. They may be lost: only for what can be found out again.
+    pub fn add_to_next(&self, writes: Vec<Write>) {
+        self.writer.add(writes);
+    }
+
     /// As [`Store::commit`]; says which of the tasks that are new here have ended here before, and how.
     ///
     /// # Errors

@@ -196,6 +196,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Puts changes in line that no commit is made for: they go with the next, or are lost with the process, or with a disk
+    /// that fails.
+    pub(super) fn add(self: &Arc<Self>, writes: Vec<Write>) {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return;
+        };
+        let (news, (done, _)) = (Vec::new(), oneshot::channel());
+        let job = Job::Commit(Commit { writes, news, done });
+        lock(&self.queue).jobs.push_back((job, permit));
+        // What somebody waits for must find room.
+        if self.room.available_permits() < QUEUE / 2 {
+            self.start();
+        }
+    }
+
     /// Waits for something, and meanwhile for the time to try again.
     pub(super) async fn while_waiting<T>(self: &Arc<Self>, wait: impl Future<Output = T>) -> T {
         let mut again = self.again.subscribe();
@@ -389,53 +404,4 @@ fn answer(commit: Commit, ended: &[Report]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::schema;
-
-    fn writer(folder: &tempfile::TempDir) -> Arc<Writer> {
-        let path = folder.path().join("store.db");
-        let connection = schema::open(&path).unwrap();
-        let database = Database::new(connection, &path).unwrap();
-        Arc::new(Writer::new(database, path, Arc::new(BlockingThreads)))
-    }
-
-    async fn put(writer: &Arc<Writer>, size: usize) -> Result<(), StoreError> {
-        let (done, answer) = oneshot::channel();
-        let writes = vec![Write::Value("test.value".to_owned(), Some(vec![7; size]))];
-        let news = Vec::new();
-        writer.submit(Job::Commit(Commit { writes, news, done })).await?;
-        writer.while_waiting(answer).await.unwrap().map(drop)
-    }
-
-    #[tokio::test]
-    async fn what_waits_together_is_committed_together() {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder);
-        // As if somebody were at work already.
-        lock(&writer.queue).busy = Some(Instant::now());
-        let mut jobs = tokio::task::JoinSet::new();
-        for size in 1..=100 {
-            let writer = Arc::clone(&writer);
-            jobs.spawn(async move { put(&writer, size).await });
-        }
-        while lock(&writer.queue).jobs.len() < 100 {
-            tokio::task::yield_now().await;
-        }
-        writer.drain();
-        while let Some(done) = jobs.join_next().await {
-            done.unwrap().unwrap();
-        }
-        assert_eq!(writer.commits(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_damage_is_for_good() {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder);
-        lock(&writer.database).execute("DROP TABLE value");
-        let first = put(&writer, 1).await.unwrap_err();
-        assert!(matches!(first, StoreError::Failed { .. }), "{first}");
-        assert_eq!(put(&writer, 1).await.unwrap_err().to_string(), first.to_string());
-    }
-}
+mod tests;

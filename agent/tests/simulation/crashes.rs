@@ -1,7 +1,10 @@
 //! The agent dies at every crossing of its border, with answers lost besides, and the task is none the worse.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use longshore_agent::reconcile::TaskView;
 use longshore_protocol::arn::TaskArn;
 
 use crate::node::{Node, container, container_id, one, task, task_arn, with_port};
@@ -52,6 +55,41 @@ async fn a_crash_anywhere_leaves_one_start_and_the_right_exit_code() {
         check(node, &arn, &[42]).await;
     })
     .await;
+}
+
+// A node keeps hundreds of stopped tasks for hours: that all of them were given back once more is felt at each start.
+#[tokio::test(start_paused = true)]
+async fn what_was_given_back_is_not_given_back_again_by_the_next_agent() {
+    let mut node = Node::started(1);
+    let arn = task_arn(1);
+    node.link.run(&arn, with_port(one("run 2 42"), 80, None));
+    node.until_stopped(&arn).await;
+    let is_over = |node: &Node| {
+        let tasks = node.handle().tasks();
+        let over = |task: &Arc<TaskView>| task.state.record.torn_down && task.state.is_acknowledged();
+        tasks.iter().any(over)
+    };
+    node.until("it is over", is_over).await;
+    // That goes to the disk with what comes next.
+    let other = task_arn(2);
+    node.link.run(&other, one("sleep"));
+    node.until_told(&other, "RUNNING").await;
+    node.kill().await;
+    let calls = |node: &Node| {
+        let log = node.world.log();
+        let of = |line: &&str| {
+            line.contains("> remove") || line.contains("> detach") || line.contains("> dismantle")
+        };
+        log.lines().filter(of).count()
+    };
+    let before = calls(&node);
+    assert!(before >= 3, "{}", node.world.log());
+    node.start();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(is_over(&node), "it is kept");
+    assert_eq!(calls(&node), before, "{}", node.world.log());
+    node.link.stop(&other);
+    node.until_clean().await;
 }
 
 #[tokio::test(start_paused = true)]

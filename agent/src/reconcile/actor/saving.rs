@@ -97,6 +97,15 @@ impl Actor {
             .spawn(async move { Done::Saved(store.commit(writes).await) });
     }
 
+    /// A new agent would only do once more what was done: worth no commit of its own.
+    pub(super) fn save_with_another(&self) {
+        let arn = self.state.assignment.arn.clone();
+        let write = Write::Record(arn, self.state.record.clone());
+        if !self.unsaved {
+            self.shared.store.add_to_next(vec![write]);
+        }
+    }
+
     /// Whether the store has everything.
     pub(super) fn is_stored(&self) -> bool {
         self.saving.is_none() && !self.unsaved
