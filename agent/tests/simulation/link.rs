@@ -24,6 +24,8 @@ const LATEST: i64 = 40_000;
 struct Inner {
     seq: u64,
     rows: BTreeMap<String, Assignment>,
+    /// What each task is, whatever a backup has forgotten since.
+    specs: BTreeMap<String, TaskSpec>,
     restored: u64,
     polls: Vec<PollRequest>,
     reports: Vec<(i64, ecs::SubmitTaskStateChangeRequest)>,
@@ -107,6 +109,9 @@ impl FakeLink {
             force,
             task,
         };
+        if let Some(task) = &row.task {
+            inner.specs.insert(arn.to_string(), task.as_ref().clone());
+        }
         inner.rows.insert(arn.to_string(), row);
         drop(inner);
         self.news.notify_one();
@@ -309,10 +314,10 @@ impl FakeLink {
     fn check(
         before: Option<&ecs::SubmitTaskStateChangeRequest>,
         new: &ecs::SubmitTaskStateChangeRequest,
-        row: Option<&Assignment>,
+        task: Option<&TaskSpec>,
     ) {
         let late = |container: &ecs::ContainerStateChange| {
-            let definitions = row.and_then(|row| row.task.as_ref()).map(|task| &task.containers);
+            let definitions = task.map(|task| &task.containers);
             let mut definitions = definitions.into_iter().flatten().map(|each| &each.definition);
             new.status.as_deref() == Some("RUNNING")
                 && container.status.as_deref() == Some("RUNNING")

@@ -117,7 +117,7 @@ impl ControlLink for FakeLink {
             if over && request.containers.as_ref().is_none_or(Vec::is_empty) {
                 return Ok(());
             }
-            Self::check(before.map(|(_, report)| report), &request, inner.rows.get(&task));
+            Self::check(before.map(|(_, report)| report), &request, inner.specs.get(&task));
             let at = self.world.millis();
             inner.reports.push((at, request));
         }
