@@ -5,7 +5,6 @@
 
 mod auth;
 mod duration;
-mod file;
 mod forms;
 mod names;
 mod parse;
