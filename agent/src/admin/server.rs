@@ -1,7 +1,7 @@
 //! The serving end of the admin socket.
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, LogQuery, Records, Refusal, metrics};
+use crate::files;
 use crate::http::Connection;
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
@@ -31,14 +32,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// Clients that may wait to be taken, beside those that are.
+const BACKLOG: u32 = 128;
+
 /// A socket that can't be made.
 #[derive(Debug, thiserror::Error)]
-#[error("admin socket {path}: {source}")]
-pub struct ServerError {
-    /// Where.
-    pub path: PathBuf,
-    /// What the system says.
-    pub source: std::io::Error,
+pub enum ServerError {
+    /// The system says no.
+    #[error("admin socket {path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        source: std::io::Error,
+    },
+    /// The path belongs to somebody else.
+    #[error("admin socket {path}: {what} is there already; name another path by LONGSHORE_ADMIN_SOCKET")]
+    Taken {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
 }
 
 /// The listening socket.
@@ -49,26 +64,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the socket; one that an earlier agent left is replaced, so the caller must hold the data folder's lock.
+    /// Makes the socket, and its folder if that is missing. One that an earlier agent left is replaced; the caller must hold
+    /// the lock that keeps other agents from doing the same at the same time.
     ///
     /// # Errors
-    /// [`ServerError`]: a path of more than 107 bytes, or a folder that can't be written.
-    pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        let bind = || {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let listener = UnixListener::bind(path)?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
-        };
-        let listener = bind().map_err(|source| ServerError {
+    /// [`ServerError`]: a path of more than 107 bytes, a folder that can't be written, or somebody else who is there.
+    pub async fn bind(path: &Path) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        if let Some(folder) = path.parent() {
+            files::make_private_dir(folder).map_err(failed)?;
+        }
+        if let Some(what) = clear(path).await.map_err(failed)? {
+            let path = path.to_owned();
+            return Err(ServerError::Taken { path, what });
+        }
         Ok(Self {
-            listener,
+            listener: listen(path).map_err(failed)?,
             path: path.to_owned(),
         })
     }
@@ -83,6 +97,31 @@ impl Server {
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
+}
+
+/// Removes a socket on which nobody listens any more. Says what is there if it is anything else.
+async fn clear(path: &Path) -> std::io::Result<Option<&'static str>> {
+    let Some(found) = files::absent_is_none(std::fs::symlink_metadata(path))? else {
+        return Ok(None);
+    };
+    if !found.file_type().is_socket() {
+        return Ok(Some("something that is no socket"));
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            files::absent_is_none(std::fs::remove_file(path)).map(|_| None)
+        }
+        // Also one that is too busy to answer, or that is of another kind.
+        _ => Ok(Some("a socket of a program that runs")),
+    }
+}
+
+/// Nobody can connect before the socket has its mode, even in a folder that is open to all.
+fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)
 }
 
 /// Where somebody asks.
