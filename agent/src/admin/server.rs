@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,8 @@ use crate::http::Connection;
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
 const MAX_CONNECTIONS: usize = 32;
+/// Of which so many may read logs: what reads a disk that hangs does not end, and must leave room to ask how the agent is.
+pub(super) const MAX_LOGS: usize = 24;
 /// How long a request's head may take, and an answer's beginning.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept: the process may be out of descriptors.
@@ -170,6 +173,7 @@ pub(super) async fn serve_metrics(
 /// Takes connections until `token` is cancelled; those that there are end with it.
 async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationToken) {
     let mut connections = JoinSet::new();
+    let logs = Arc::new(Semaphore::new(MAX_LOGS));
     loop {
         while connections.try_join_next().is_some() {}
         tokio::select! {
@@ -177,7 +181,12 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
             Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
             accepted = door.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok(caller) => {
-                    connections.spawn(serve(caller, door.scope(), Arc::clone(&answers)));
+                    let desk = Desk {
+                        answers: Arc::clone(&answers),
+                        scope: door.scope(),
+                        logs: Arc::clone(&logs),
+                    };
+                    connections.spawn(serve(caller, desk));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -188,8 +197,17 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
     }
 }
 
-async fn serve(caller: Caller, scope: Scope, answers: Arc<dyn Answers>) {
-    let service = service_fn(move |request| answer(Arc::clone(&answers), scope, request));
+/// What a caller finds behind a door.
+#[derive(Clone)]
+struct Desk {
+    answers: Arc<dyn Answers>,
+    scope: Scope,
+    /// One for each log that may be read beside those that are.
+    logs: Arc<Semaphore>,
+}
+
+async fn serve(caller: Caller, desk: Desk) {
+    let service = service_fn(move |request| answer(desk.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(DEADLINE)
@@ -199,12 +217,8 @@ async fn serve(caller: Caller, scope: Scope, answers: Arc<dyn Answers>) {
     }
 }
 
-async fn answer(
-    answers: Arc<dyn Answers>,
-    scope: Scope,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let answer = tokio::time::timeout(DEADLINE, route(answers.as_ref(), scope, &request)).await;
+async fn answer(desk: Desk, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let answer = tokio::time::timeout(DEADLINE, route(&desk, &request)).await;
     let late = || Err(Refusal::Unavailable("the agent is busy; try again".to_owned()));
     Ok(match answer.unwrap_or_else(|_| late()) {
         Ok(response) => response,
@@ -212,12 +226,8 @@ async fn answer(
     })
 }
 
-async fn route(
-    answers: &dyn Answers,
-    scope: Scope,
-    request: &Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
-    let path = request.uri().path();
+async fn route(desk: &Desk, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let (path, answers) = (request.uri().path(), desk.answers.as_ref());
     if request.method() != Method::GET {
         return Err(Refusal::BadRequest(format!(
             "{} is not supported",
@@ -230,7 +240,7 @@ async fn route(
             metrics::CONTENT_TYPE,
             Full::from(metrics::scrape(answers).await?).boxed_unsync(),
         )),
-        _ if scope == Scope::Metrics => Err(Refusal::NotFound(format!(
+        _ if desk.scope == Scope::Metrics => Err(Refusal::NotFound(format!(
             "there is no {path}; there is {}",
             metrics::PATH
         ))),
@@ -238,7 +248,11 @@ async fn route(
         "/v1/tasks" => Ok(json(StatusCode::OK, &answers.tasks().await?)),
         "/v1/logs" => {
             let query = LogQuery::parse(request.uri().query().unwrap_or_default())?;
-            Ok(stream(answers.logs(query).await?))
+            let turn = Arc::clone(&desk.logs).try_acquire_owned().map_err(|_| {
+                let text = format!("{MAX_LOGS} logs are being read already; end one of them, or try again");
+                Refusal::Unavailable(text)
+            })?;
+            Ok(stream(answers.logs(query).await?, turn))
         }
         _ => Err(Refusal::NotFound(format!("there is no {path}"))),
     }
@@ -263,8 +277,12 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
     respond(status, "application/json", Full::new(body).boxed_unsync())
 }
 
-fn stream(records: Records) -> Response<Body> {
-    let lines = records.map(|record| Ok(Frame::data(line(&record).unwrap_or_default())));
+/// A log that counts as being read until its connection has ended with it.
+fn stream(records: Records, turn: OwnedSemaphorePermit) -> Response<Body> {
+    let lines = records.map(move |record| {
+        let _held = &turn;
+        Ok(Frame::data(line(&record).unwrap_or_default()))
+    });
     respond(
         StatusCode::OK,
         "application/x-ndjson",

@@ -60,6 +60,9 @@ impl Answers for Known {
     }
 
     async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
+        if query.task == "hangs" {
+            return Ok(Box::pin(futures_util::stream::pending()));
+        }
         if query.task != "known" {
             return Err(Refusal::NotFound(format!("there is no task {}", query.task)));
         }
@@ -175,6 +178,31 @@ async fn logs_come_line_by_line() {
         read.push(record.log);
     }
     assert_eq!(read, ["one\n", "two\n"]);
+}
+
+#[tokio::test]
+async fn logs_that_hang_leave_room_for_questions_and_give_it_back() {
+    let served = serve().await;
+    let query = LogQuery {
+        task: "hangs".to_owned(),
+        ..LogQuery::default()
+    };
+    let mut reading = Vec::new();
+    for _ in 0..server::MAX_LOGS {
+        reading.push(served.client.logs(&query).await.unwrap());
+    }
+    let Err(error) = served.client.logs(&query).await else {
+        panic!("one more than may be read");
+    };
+    assert!(
+        error.to_string().contains("24 logs are being read already"),
+        "{error}"
+    );
+    served.client.get::<Status>("/v1/status").await.unwrap();
+    drop(reading);
+    while served.client.logs(&query).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
