@@ -51,10 +51,7 @@ impl Work<'_> {
                     .await
             }
             Step::Reap(_) => self.reap().await,
-            Step::Discard(_) => {
-                let removed = self.remove("making sure that nothing of it runs").await;
-                removed.then(|| self.fact(ContainerFact::Discarded))
-            }
+            Step::Discard(_) => self.discard().await,
             Step::TearDown(_) => self.tear_down().await,
             Step::TearDownTask => self.tear_down_task().await,
             Step::Clean => self.executor.clean(&self.id, self.cancel).await,
@@ -325,6 +322,34 @@ impl Work<'_> {
             .await
         {
             Outcome::Done(fact) => Some(self.fact(fact)),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
+        }
+    }
+
+    /// A start that was given up while its answer was on the way may have gone well: then it did run.
+    async fn discard(&self) -> Option<Fact> {
+        let discard = || async {
+            match failpoint::around(
+                "delete",
+                self.executor.runtime.discard(&self.id, self.run_number()),
+            )
+            .await
+            {
+                Ok(begun) => Ok(begun),
+                Err(RuntimeError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        match self
+            .retry("making sure that nothing of it runs", Patience::Forever)
+            .call(discard)
+            .await
+        {
+            Outcome::Done(Some(ObservedState::Running(started))) => Some(self.started(started)),
+            Outcome::Done(Some(ObservedState::Exited)) => Some(self.fact(ContainerFact::Exited)),
+            Outcome::Done(Some(ObservedState::Recorded | ObservedState::Created) | None) => {
+                Some(self.fact(ContainerFact::Discarded))
+            }
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
         }
     }

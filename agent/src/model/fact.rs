@@ -139,7 +139,7 @@ pub enum Step {
     Kill(u16, u32),
     /// Ask how it ended.
     Reap(u16),
-    /// Make sure that nothing of it runs.
+    /// Make sure that nothing of it runs; [`ContainerFact::Started`] or [`ContainerFact::Exited`] if it did begin.
     Discard(u16),
     /// Give back its record, snapshot, network and image.
     TearDown(u16),

@@ -154,7 +154,8 @@ pub enum RuntimeEvent {
     Lost,
 }
 
-/// A container runtime. `start`, `restart`, `reap` and `remove` of one container are never called at the same time.
+/// A container runtime. `start`, `restart`, `reap`, `discard` and `remove` of one container are never called at the same
+/// time.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
     /// Its name and version, such as `containerd 1.6.20`.
@@ -180,6 +181,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// After its first process has ended: kills what is left in its cgroup, waits until that is empty, and says how it
     /// ended, and which run of it. The record and the writable layer stay.
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError>;
+
+    /// Makes sure that a run which may have been asked for, by its number, does not begin: `None`, and nothing is left of
+    /// the container. Or how it is, [`ObservedState::Running`] or [`ObservedState::Exited`], where it has begun: then
+    /// everything stays, so that it can be ended as others are and [`Runtime::reap`] says how that went.
+    async fn discard(&self, id: &ContainerId, run: u32) -> Result<Option<ObservedState>, RuntimeError>;
 
     /// Removes record, writable layer and cgroup; kills first what still runs.
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;

@@ -249,6 +249,38 @@ pub async fn containers_of_a_task_come_and_go_apart<S: Subject>() {
     clear(subject).await;
 }
 
+pub async fn what_has_begun_is_not_discarded<S: Subject>() {
+    let subject = S::new(&[Script::Stays, Script::Ends(5), Script::Stays]);
+    let (runtime, ends, never) = (subject.runtime(), id(&subject, 1), id(&subject, 2));
+    let mut events = runtime.events().await.unwrap();
+    // Agents that gave up a start before it was answered.
+    let pid = start(&subject, 0).await;
+    for agent in [subject.another(), subject.another()] {
+        let begun = agent.discard(&id(&subject, 0), 0).await.unwrap();
+        assert!(
+            matches!(begun, Some(ObservedState::Running(it)) if it.pid == pid),
+            "{begun:?}"
+        );
+    }
+    start(&subject, 1).await;
+    exited(&mut events, &ends).await;
+    for agent in [subject.another(), subject.another()] {
+        let begun = agent.discard(&ends, 0).await.unwrap();
+        assert_eq!(begun, Some(ObservedState::Exited));
+        assert_eq!(agent.reap(&ends).await.unwrap().code, Some(5));
+    }
+    // A run that was to follow, and was not asked for.
+    assert_eq!(runtime.discard(&ends, 1).await.unwrap(), None);
+    assert_eq!(state(runtime, &ends).await, None);
+    runtime.create(subject.request(2)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(runtime.discard(&never, 0).await.unwrap(), None);
+    }
+    assert_eq!(state(runtime, &never).await, None);
+    assert_eq!(kill(&subject, &mut events, 0).await.code, Some(137));
+    clear(subject).await;
+}
+
 /// The container runs again: another process, and the record of its earlier end gone with it.
 pub async fn a_container_is_run_again_and_its_runs_are_told_apart<S: Subject>() {
     let subject = S::new(&[Script::Obeys(7)]);
@@ -335,6 +367,7 @@ macro_rules! contract {
                 another_agent_finds_what_runs_and_how_it_ended
                 what_ended_unheard_is_found_and_not_run_again
                 containers_of_a_task_come_and_go_apart
+                what_has_begun_is_not_discarded
                 a_container_is_run_again_and_its_runs_are_told_apart
                 another_agent_can_take_any_step_of_a_restart_again
             }

@@ -13,6 +13,7 @@ mod contract;
 mod contracts;
 mod daemon;
 mod execs;
+mod given_up;
 mod in_the_way;
 mod inside;
 mod life;

@@ -63,8 +63,6 @@ pub struct History {
     pub forgotten: bool,
     /// Whether it ran when the power was cut.
     pub cut_off: bool,
-    /// Whether it ran when it was removed.
-    pub removed: bool,
     /// Whether it was started while it ran.
     pub overlaps: bool,
 }

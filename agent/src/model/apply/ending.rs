@@ -67,9 +67,13 @@ fn was_cut_off(state: &TaskState, index: usize, exit: &Exit, now: &Moment) -> bo
 
 /// What has ended did run, though nobody may have seen it start (the agent died meanwhile).
 fn ran(state: &mut TaskState, index: usize, boot_id: &str) {
-    let Some(record) = state.record.containers.get_mut(index) else {
+    let (Some(record), Some(live)) = (
+        state.record.containers.get_mut(index),
+        state.live.containers.get_mut(index),
+    ) else {
         return;
     };
+    live.failed = false;
     record.started.get_or_insert_with(|| FirstStart {
         pid: 0,
         at_millis: 0,

@@ -96,7 +96,13 @@ impl ContainerdRuntime {
         }
     }
 
-    fn state(&self, record: &Container, process: Option<&Process>, written: bool) -> ObservedState {
+    /// By what containerd has of a container, and whether its shim has written down an end.
+    pub(super) fn state(
+        &self,
+        record: &Container,
+        process: Option<&Process>,
+        written: bool,
+    ) -> ObservedState {
         match process.map(|process| (process.status(), process)) {
             // A run that has ended and was forgotten by containerd is in the record, or in that of its shim.
             None if written || read_exit(record).is_some() => ObservedState::Exited,

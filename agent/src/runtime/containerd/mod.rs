@@ -20,6 +20,7 @@
 
 mod bundle;
 mod create;
+mod discard;
 mod events;
 mod exec;
 mod fifos;
@@ -48,7 +49,9 @@ use tokio::task::JoinSet;
 
 use super::cgroup::{CgroupError, Cgroups, TaskLimits};
 use super::exits::Exits;
-use super::{CreateContainer, Observed, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started};
+use super::{
+    CreateContainer, Observed, ObservedState, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::containerd::services::v1::{Container, GetContainerRequest, GetRequest, KillRequest};
@@ -378,6 +381,10 @@ impl Runtime for ContainerdRuntime {
 
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
         self.reap_container(id).await
+    }
+
+    async fn discard(&self, id: &ContainerId, run: u32) -> Result<Option<ObservedState>, RuntimeError> {
+        self.discard_container(id, run).await
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {

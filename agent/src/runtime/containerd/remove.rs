@@ -79,7 +79,7 @@ impl ContainerdRuntime {
     }
 
     /// Kills a task and waits until its shim has seen the end.
-    async fn end_task(&self, name: &str, id: &ContainerId) -> Result<(), RuntimeError> {
+    pub(super) async fn end_task(&self, name: &str, id: &ContainerId) -> Result<(), RuntimeError> {
         self.watch.killed(id);
         self.signal(name, nix::sys::signal::Signal::SIGKILL as i32, true)
             .await?;

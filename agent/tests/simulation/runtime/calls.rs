@@ -75,6 +75,16 @@ impl FakeRuntime {
     }
 }
 
+/// What still ran is killed, and nobody asks with which code it ended.
+fn take_away(inner: &mut Inner, id: &ContainerId, at_millis: i64) {
+    let removed = inner.containers.remove(id);
+    if removed.is_some_and(|container| matches!(container.state, ObservedState::Running(_))) {
+        let history = inner.history.get_mut(id).unwrap();
+        history.ended_at = Some(at_millis);
+        history.code = Some(137);
+    }
+}
+
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn version(&self) -> Result<String, RuntimeError> {
@@ -222,20 +232,28 @@ impl Runtime for FakeRuntime {
         self.leave("reap", &subject, exit).await
     }
 
+    async fn discard(&self, id: &ContainerId, run: u32) -> Result<Option<ObservedState>, RuntimeError> {
+        let subject = id.to_string();
+        self.enter("discard", &subject).await?;
+        let begun = {
+            let mut inner = self.inner.lock().unwrap();
+            let container = inner.containers.get(id).filter(|each| each.run == run);
+            let begun = container.map(Container::observed).filter(|state| match state {
+                ObservedState::Running(_) | ObservedState::Exited => true,
+                ObservedState::Recorded | ObservedState::Created => false,
+            });
+            if begun.is_none() {
+                take_away(&mut inner, id, self.world.millis());
+            }
+            begun
+        };
+        self.leave("discard", &subject, begun).await
+    }
+
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let subject = id.to_string();
         self.enter("remove", &subject).await?;
-        {
-            let mut inner = self.inner.lock().unwrap();
-            let removed = inner.containers.remove(id);
-            if removed.is_some_and(|container| matches!(container.state, ObservedState::Running(_))) {
-                let at = self.world.millis();
-                let history = inner.history.get_mut(id).unwrap();
-                history.ended_at = Some(at);
-                history.code = Some(137);
-                history.removed = true;
-            }
-        }
+        take_away(&mut self.inner.lock().unwrap(), id, self.world.millis());
         self.leave("remove", &subject, ()).await
     }
 

@@ -8,7 +8,7 @@ use longshore_agent::image::{ImageError, Images, PullProgress};
 use longshore_agent::link::{ControlLink, LinkError};
 use longshore_agent::model::{ContainerId, Exit, PulledImage, ResolvedTask};
 use longshore_agent::runtime::{
-    CreateContainer, Observed, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started,
+    CreateContainer, Observed, ObservedState, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started,
 };
 use longshore_agent::store::Contents;
 use longshore_protocol::arn::ResourceId;
@@ -95,6 +95,10 @@ impl Runtime for Hasty {
 
     async fn reap(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
         Ok(self.0.exit_of(id))
+    }
+
+    async fn discard(&self, id: &ContainerId, run: u32) -> Result<Option<ObservedState>, RuntimeError> {
+        self.0.discard(id, run).await
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {

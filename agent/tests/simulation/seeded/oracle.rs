@@ -136,8 +136,6 @@ impl<'a> Oracle<'a> {
                 (None, _) if history.cut_off => {}
                 // Then it is said that nobody knows.
                 (None, _) if history.forgotten && self.says_why(container.reason.as_deref()) => {}
-                // Its start was given up while its answer was on the way.
-                (None, Some(137)) if history.removed => {}
                 (told, true_one) => blame(format!(
                     "its exit code is told as {told:?} with {:?}, and was {true_one:?}",
                     container.reason
