@@ -8,19 +8,49 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use longshore_protocol::json_file::Record;
+use longshore_protocol::settings_file;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 /// The socket's name in an agent's data folder.
 pub const SOCKET: &str = "admin.sock";
-/// The data folder of an agent that was installed as a service.
-pub const SERVICE_DATA_DIR: &str = "/var/lib/longshore";
+/// The settings of an agent that was installed as a service, and its data folder where they name none.
+pub const SERVICE_SETTINGS: &str = "/etc/ecs/ecs.config";
+const SERVICE_DATA_DIR: &str = "/var/lib/longshore";
 /// How long an answer may take to begin.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The most bytes of an error's text.
 const MAX_ERROR: usize = 64 * 1024;
 /// The most bytes of a line: a record of the log is far below.
 const MAX_LINE: usize = 1024 * 1024;
+
+/// The socket that settings name, as the agent reads them: by itself, or by the data folder.
+#[must_use]
+pub fn named_socket(setting: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let setting = |name| setting(name).filter(|value| !value.trim().is_empty());
+    let path = |value: String| PathBuf::from(value.trim());
+    let in_folder = || {
+        let folder = setting("LONGSHORE_DATA_DIR").or_else(|| setting("ECS_DATADIR"))?;
+        Some(path(folder).join(SOCKET))
+    };
+    setting("LONGSHORE_ADMIN_SOCKET").map(path).or_else(in_folder)
+}
+
+/// The socket of an agent that was installed as a service; `file` is the text of its settings, if they can be read.
+#[must_use]
+pub fn service_socket(file: Option<&str>) -> PathBuf {
+    // Lines that are none stop the agent; where it would be is all that is asked here.
+    let settings = file.map(|text| settings_file::parse(text).0).unwrap_or_default();
+    let last = |name: &str| {
+        // An empty value is none.
+        let mut named = settings
+            .iter()
+            .rev()
+            .filter(|(other, value)| other == name && !value.is_empty());
+        named.next().map(|(_, value)| value.clone())
+    };
+    named_socket(last).unwrap_or_else(|| Path::new(SERVICE_DATA_DIR).join(SOCKET))
+}
 
 /// A question to the agent that wasn't answered.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +235,37 @@ mod tests {
     use super::*;
     use longshore_protocol::json_file::Stream;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[test]
+    fn the_service_s_socket_is_where_its_settings_say() {
+        for (file, socket) in [
+            (None, "/var/lib/longshore/admin.sock"),
+            (
+                Some("ECS_CLUSTER=a\nno setting\n"),
+                "/var/lib/longshore/admin.sock",
+            ),
+            (Some("ECS_DATADIR=/a\n"), "/a/admin.sock"),
+            (
+                Some("ECS_DATADIR=/a\nLONGSHORE_DATA_DIR='/b c'\n"),
+                "/b c/admin.sock",
+            ),
+            (
+                Some("LONGSHORE_ADMIN_SOCKET=/run/a.sock\nLONGSHORE_DATA_DIR=/b\n"),
+                "/run/a.sock",
+            ),
+            (
+                Some("LONGSHORE_ADMIN_SOCKET=/a\nLONGSHORE_ADMIN_SOCKET=/b\n"),
+                "/b",
+            ),
+            (
+                Some("LONGSHORE_ADMIN_SOCKET=\nLONGSHORE_DATA_DIR=/b\n"),
+                "/b/admin.sock",
+            ),
+            (Some("LONGSHORE_ADMIN_SOCKET=/a\nLONGSHORE_ADMIN_SOCKET=\n"), "/a"),
+        ] {
+            assert_eq!(service_socket(file), Path::new(socket), "{file:?}");
+        }
+    }
 
     /// An agent that answers one request with these bytes, and says what was asked.
     fn agent(folder: &Path, answer: &'static str, during: &mut JoinSet<String>) -> PathBuf {

@@ -364,6 +364,28 @@ fn logs_asks_the_agent_of_the_folder_that_was_sourced() {
 }
 
 #[test]
+fn logs_asks_the_agent_whose_socket_the_environment_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("other.sock");
+    // Nobody listens there, yet it is there to be asked.
+    std::fs::write(&socket, "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    command
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("LONGSHORE_ADMIN_SOCKET", &socket)
+        .env("LONGSHORE_DATA_DIR", folder.path())
+        .args(["logs", "0a"]);
+    let output = command.output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains(&*socket.to_string_lossy()),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn up_says_in_one_line_why_it_can_not_start() {
     let api = Api::start(&[]);
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@
 //! - [`shape`]: what JSON may be before it is read.
 //! - [`error`]: errors of the awsJson1_1 protocol.
 //! - [`json_file`]: the log files that the log writer makes and the agent reads.
+//! - [`settings_file`]: the file of the agent's settings, in which others look up where it is.
 //! - [`exit_record`]: how the shim tells the agent of a process's end, on disk.
 //! - [`data_channel`]: the messages of an exec session.
 //!
@@ -23,6 +24,7 @@ pub mod json_file;
 pub mod node;
 pub mod poll;
 pub mod session;
+pub mod settings_file;
 pub mod shape;
 pub mod sigv4;
 pub mod status;

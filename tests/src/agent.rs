@@ -208,6 +208,16 @@ impl Agent {
             .expect("the agent's program")
     }
 
+    /// Starts one of its other commands, with these settings instead of its own, and does not wait for its end. `name` is what
+    /// its output is kept by.
+    #[must_use]
+    pub fn begin(&self, name: &str, words: &[&str], settings: &[(&str, &Path)]) -> Process {
+        let mut command = self.command(words[0]);
+        command.args(&words[1..]).envs(settings.iter().copied());
+        let log = self.dir.join(format!("{name}.log"));
+        Process::spawn(name, &mut command, &log)
+    }
+
     /// What a container printed so far: its standard output, then its standard error.
     #[must_use]
     pub fn logs(&self, task: &str, container: &str) -> String {

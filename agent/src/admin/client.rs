@@ -26,7 +26,7 @@ const MAX_LINE: usize = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// Nobody is there.
-    #[error("no agent answers at {path}: {why}; is `longshore-agent run` running with this data folder?")]
+    #[error("no agent answers at {path}: {why}; is `longshore-agent run` running with these settings?")]
     Unreachable {
         /// The socket.
         path: PathBuf,
@@ -62,7 +62,8 @@ pub struct Lines {
 }
 
 impl AdminClient {
-    /// By the agent's socket.
+    /// By the agent's socket. A runtime in which it asks must not wait for its blocking threads when it ends: one of them may
+    /// hang.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
@@ -100,7 +101,8 @@ impl AdminClient {
 
     async fn ask(&self, path: &str) -> Result<(Incoming, JoinSet<()>), AdminError> {
         let mut connections = JoinSet::new();
-        let exchange = tokio::time::timeout(DEADLINE, self.exchange(path, &mut connections));
+        let stream = self.connect().await?;
+        let exchange = tokio::time::timeout(DEADLINE, self.exchange(stream, path, &mut connections));
         let response = exchange
             .await
             .map_err(|_| self.unreachable("it does not answer"))??;
@@ -125,12 +127,10 @@ impl AdminClient {
 
     async fn exchange(
         &self,
+        stream: UnixStream,
         path: &str,
         connections: &mut JoinSet<()>,
     ) -> Result<http::Response<Incoming>, AdminError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| self.unreachable(error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(chain(&error)))?;
@@ -146,6 +146,24 @@ impl AdminClient {
             .send_request(request)
             .await
             .map_err(|error| self.unreachable(chain(&error)))
+    }
+
+    /// Connecting is a matter of the file system too: it may update the socket's access time, and on a disk that hangs that
+    /// does not come back, however little the socket itself may block. So it is done where nobody has to wait for it.
+    async fn connect(&self) -> Result<UnixStream, AdminError> {
+        let path = self.path.clone();
+        let connecting = tokio::task::spawn_blocking(move || {
+            let stream = std::os::unix::net::UnixStream::connect(path)?;
+            stream.set_nonblocking(true)?;
+            Ok::<_, std::io::Error>(stream)
+        });
+        let stream = tokio::time::timeout(DEADLINE, connecting)
+            .await
+            .map_err(|_| self.unreachable("connecting takes too long, maybe since its disk hangs"))?
+            .map_err(|error| self.unreachable(error))?;
+        stream
+            .and_then(UnixStream::from_std)
+            .map_err(|error| self.unreachable(error))
     }
 
     fn unreachable(&self, why: impl std::fmt::Display) -> AdminError {

@@ -1,4 +1,4 @@
-//! The local socket behind `status`, `tasks` and `logs`: HTTP/1.1 on DATA_DIR/admin.sock, mode 0600.
+//! The local socket behind `status`, `tasks` and `logs`: HTTP/1.1 on `LONGSHORE_ADMIN_SOCKET`, mode 0600.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -7,15 +7,15 @@
 //! | `GET /v1/logs?task=ID&container=NAME&follow=true&tail=N` | [`Records`], one JSON object a line, as they come |
 //! | `GET /metrics` | OpenMetrics text; also at the TCP address that `LONGSHORE_METRICS_ADDRESS` names |
 //!
-//! An error is `{"message":…}` with a 4xx or 5xx status. Whoever may open the socket may read everything: it lies in a
-//! folder of mode 0700. Limits: [`server`]'s.
+//! An error is `{"message":…}` with a 4xx or 5xx status. Whoever may open the socket may read everything: that is its owner.
+//!
+//! Only logs are read from the data folder. All else is answered from memory, while the disk hangs too; but a client gets as
+//! far as asking only if the socket's own folder is on a disk that answers. Limits: [`server`]'s.
 
 mod client;
 pub mod metrics;
 mod query;
 mod server;
-
-use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,6 @@ pub use query::LogQuery;
 pub use server::{Server, ServerError};
 
 pub use crate::log::Records;
-
-/// The socket of an agent with this data folder.
-#[must_use]
-pub fn socket_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("admin.sock")
-}
 
 /// How the agent is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

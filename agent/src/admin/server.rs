@@ -1,7 +1,7 @@
 //! The serving end of the admin socket.
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,19 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, LogQuery, Records, Refusal, metrics};
+use crate::files;
 use crate::http::Connection;
 
 /// More connections wait in the listener's queue: a dozen followers of logs are already many on one machine.
 const MAX_CONNECTIONS: usize = 32;
+/// Of which so many may read logs: what reads a disk that hangs does not end, and must leave room to ask how the agent is.
+pub(super) const MAX_LOGS: usize = 24;
 /// How long a request's head may take, and an answer's beginning.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept: the process may be out of descriptors.
@@ -31,14 +35,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// Clients that may wait to be taken, beside those that are.
+const BACKLOG: u32 = 128;
+
 /// A socket that can't be made.
 #[derive(Debug, thiserror::Error)]
-#[error("admin socket {path}: {source}")]
-pub struct ServerError {
-    /// Where.
-    pub path: PathBuf,
-    /// What the system says.
-    pub source: std::io::Error,
+pub enum ServerError {
+    /// The system says no.
+    #[error("admin socket {path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        source: std::io::Error,
+    },
+    /// The path belongs to somebody else.
+    #[error("admin socket {path}: {what} is there already; name another path by LONGSHORE_ADMIN_SOCKET")]
+    Taken {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
 }
 
 /// The listening socket.
@@ -49,26 +67,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the socket; one that an earlier agent left is replaced, so the caller must hold the data folder's lock.
+    /// Makes the socket, and its folder if that is missing. One that an earlier agent left is replaced; the caller must hold
+    /// the lock that keeps other agents from doing the same at the same time.
     ///
     /// # Errors
-    /// [`ServerError`]: a path of more than 107 bytes, or a folder that can't be written.
-    pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        let bind = || {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let listener = UnixListener::bind(path)?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
-        };
-        let listener = bind().map_err(|source| ServerError {
+    /// [`ServerError`]: a path of more than 107 bytes, a folder that can't be written, or somebody else who is there.
+    pub async fn bind(path: &Path) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        if let Some(folder) = path.parent() {
+            files::make_private_dir(folder).map_err(failed)?;
+        }
+        if let Some(what) = clear(path).await.map_err(failed)? {
+            let path = path.to_owned();
+            return Err(ServerError::Taken { path, what });
+        }
         Ok(Self {
-            listener,
+            listener: listen(path).map_err(failed)?,
             path: path.to_owned(),
         })
     }
@@ -83,6 +100,31 @@ impl Server {
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
+}
+
+/// Removes a socket on which nobody listens any more. Says what is there if it is anything else.
+async fn clear(path: &Path) -> std::io::Result<Option<&'static str>> {
+    let Some(found) = files::absent_is_none(std::fs::symlink_metadata(path))? else {
+        return Ok(None);
+    };
+    if !found.file_type().is_socket() {
+        return Ok(Some("something that is no socket"));
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            files::absent_is_none(std::fs::remove_file(path)).map(|_| None)
+        }
+        // Also one that is too busy to answer, or that is of another kind.
+        _ => Ok(Some("a socket of a program that runs")),
+    }
+}
+
+/// Nobody can connect before the socket has its mode, even in a folder that is open to all.
+fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)
 }
 
 /// Where somebody asks.
@@ -131,6 +173,7 @@ pub(super) async fn serve_metrics(
 /// Takes connections until `token` is cancelled; those that there are end with it.
 async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationToken) {
     let mut connections = JoinSet::new();
+    let logs = Arc::new(Semaphore::new(MAX_LOGS));
     loop {
         while connections.try_join_next().is_some() {}
         tokio::select! {
@@ -138,7 +181,12 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
             Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
             accepted = door.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok(caller) => {
-                    connections.spawn(serve(caller, door.scope(), Arc::clone(&answers)));
+                    let desk = Desk {
+                        answers: Arc::clone(&answers),
+                        scope: door.scope(),
+                        logs: Arc::clone(&logs),
+                    };
+                    connections.spawn(serve(caller, desk));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -149,8 +197,17 @@ async fn serve_all(door: &Door, answers: Arc<dyn Answers>, token: CancellationTo
     }
 }
 
-async fn serve(caller: Caller, scope: Scope, answers: Arc<dyn Answers>) {
-    let service = service_fn(move |request| answer(Arc::clone(&answers), scope, request));
+/// What a caller finds behind a door.
+#[derive(Clone)]
+struct Desk {
+    answers: Arc<dyn Answers>,
+    scope: Scope,
+    /// One for each log that may be read beside those that are.
+    logs: Arc<Semaphore>,
+}
+
+async fn serve(caller: Caller, desk: Desk) {
+    let service = service_fn(move |request| answer(desk.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(DEADLINE)
@@ -160,12 +217,8 @@ async fn serve(caller: Caller, scope: Scope, answers: Arc<dyn Answers>) {
     }
 }
 
-async fn answer(
-    answers: Arc<dyn Answers>,
-    scope: Scope,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let answer = tokio::time::timeout(DEADLINE, route(answers.as_ref(), scope, &request)).await;
+async fn answer(desk: Desk, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let answer = tokio::time::timeout(DEADLINE, route(&desk, &request)).await;
     let late = || Err(Refusal::Unavailable("the agent is busy; try again".to_owned()));
     Ok(match answer.unwrap_or_else(|_| late()) {
         Ok(response) => response,
@@ -173,12 +226,8 @@ async fn answer(
     })
 }
 
-async fn route(
-    answers: &dyn Answers,
-    scope: Scope,
-    request: &Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
-    let path = request.uri().path();
+async fn route(desk: &Desk, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let (path, answers) = (request.uri().path(), desk.answers.as_ref());
     if request.method() != Method::GET {
         return Err(Refusal::BadRequest(format!(
             "{} is not supported",
@@ -191,7 +240,7 @@ async fn route(
             metrics::CONTENT_TYPE,
             Full::from(metrics::scrape(answers).await?).boxed_unsync(),
         )),
-        _ if scope == Scope::Metrics => Err(Refusal::NotFound(format!(
+        _ if desk.scope == Scope::Metrics => Err(Refusal::NotFound(format!(
             "there is no {path}; there is {}",
             metrics::PATH
         ))),
@@ -199,7 +248,11 @@ async fn route(
         "/v1/tasks" => Ok(json(StatusCode::OK, &answers.tasks().await?)),
         "/v1/logs" => {
             let query = LogQuery::parse(request.uri().query().unwrap_or_default())?;
-            Ok(stream(answers.logs(query).await?))
+            let turn = Arc::clone(&desk.logs).try_acquire_owned().map_err(|_| {
+                let text = format!("{MAX_LOGS} logs are being read already; end one of them, or try again");
+                Refusal::Unavailable(text)
+            })?;
+            Ok(stream(answers.logs(query).await?, turn))
         }
         _ => Err(Refusal::NotFound(format!("there is no {path}"))),
     }
@@ -224,8 +277,12 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
     respond(status, "application/json", Full::new(body).boxed_unsync())
 }
 
-fn stream(records: Records) -> Response<Body> {
-    let lines = records.map(|record| Ok(Frame::data(line(&record).unwrap_or_default())));
+/// A log that counts as being read until its connection has ended with it.
+fn stream(records: Records, turn: OwnedSemaphorePermit) -> Response<Body> {
+    let lines = records.map(move |record| {
+        let _held = &turn;
+        Ok(Frame::data(line(&record).unwrap_or_default()))
+    });
     respond(
         StatusCode::OK,
         "application/x-ndjson",

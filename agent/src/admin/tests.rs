@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longshore_protocol::json_file::{Record, Stream};
@@ -59,6 +60,9 @@ impl Answers for Known {
     }
 
     async fn logs(&self, query: LogQuery) -> Result<Records, Refusal> {
+        if query.task == "hangs" {
+            return Ok(Box::pin(futures_util::stream::pending()));
+        }
         if query.task != "known" {
             return Err(Refusal::NotFound(format!("there is no task {}", query.task)));
         }
@@ -76,32 +80,35 @@ impl Answers for Known {
 struct Served {
     client: AdminClient,
     supervisor: Supervisor,
-    dir: tempfile::TempDir,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
 }
 
-fn serve() -> Served {
+async fn serve() -> Served {
     let dir = tempfile::tempdir().unwrap();
-    let path = socket_path(dir.path());
+    let path = dir.path().join("admin.sock");
     // As an agent that was killed leaves it.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let server = Server::bind(&path).unwrap();
+    let server = Server::bind(&path).await.unwrap();
     let mut supervisor = Supervisor::new(CancellationToken::new());
     supervisor.spawn("admin", server.run(Arc::new(Known), supervisor.token()));
     Served {
         client: AdminClient::new(&path),
         supervisor,
-        dir,
+        path,
+        _dir: dir,
     }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
 #[tokio::test]
 async fn answers_go_to_the_owner_only_and_refusals_keep_their_words() {
-    let served = serve();
-    let path = socket_path(served.dir.path());
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let served = serve().await;
+    let path = served.path.clone();
+    assert_eq!(mode(&path), 0o600);
     let status: Status = served.client.get("/v1/status").await.unwrap();
     assert_eq!(status, Known.status().await);
     let tasks: Tasks = served.client.get("/v1/tasks").await.unwrap();
@@ -124,8 +131,43 @@ async fn answers_go_to_the_owner_only_and_refusals_keep_their_words() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_missing_is_made_for_its_owner_and_one_that_is_there_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = dir.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o1755)).unwrap();
+    let path = there.join("made/below/admin.sock");
+    Server::bind(&path).await.unwrap();
+    let modes = [&path, path.parent().unwrap(), &there.join("made"), &there].map(mode);
+    assert_eq!(modes, [0o600, 0o700, 0o700, 0o1755]);
+}
+
+#[tokio::test]
+async fn what_is_somebody_elses_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "kept").unwrap();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let datagrams = dir.path().join("datagrams");
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(&datagrams).unwrap();
+    let live = dir.path().join("live");
+    let listener = std::os::unix::net::UnixListener::bind(&live).unwrap();
+    for path in [&file, &link, &datagrams, &live, dir.path()] {
+        let error = Server::bind(path).await.unwrap_err();
+        assert!(matches!(error, ServerError::Taken { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("LONGSHORE_ADMIN_SOCKET"), "{text}");
+    }
+    assert_eq!(std::fs::read_to_string(&link).unwrap(), "kept");
+    std::os::unix::net::UnixStream::connect(&live).unwrap();
+    drop(listener);
+    Server::bind(&live).await.unwrap();
+}
+
+#[tokio::test]
 async fn logs_come_line_by_line() {
-    let served = serve();
+    let served = serve().await;
     let query = LogQuery {
         task: "known".to_owned(),
         ..LogQuery::default()
@@ -136,6 +178,31 @@ async fn logs_come_line_by_line() {
         read.push(record.log);
     }
     assert_eq!(read, ["one\n", "two\n"]);
+}
+
+#[tokio::test]
+async fn logs_that_hang_leave_room_for_questions_and_give_it_back() {
+    let served = serve().await;
+    let query = LogQuery {
+        task: "hangs".to_owned(),
+        ..LogQuery::default()
+    };
+    let mut reading = Vec::new();
+    for _ in 0..server::MAX_LOGS {
+        reading.push(served.client.logs(&query).await.unwrap());
+    }
+    let Err(error) = served.client.logs(&query).await else {
+        panic!("one more than may be read");
+    };
+    assert!(
+        error.to_string().contains("24 logs are being read already"),
+        "{error}"
+    );
+    served.client.get::<Status>("/v1/status").await.unwrap();
+    drop(reading);
+    while served.client.logs(&query).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -45,11 +45,6 @@ pub(super) struct RuntimeLock {
 impl RuntimeLock {
     /// Takes the lock of (containerd address, namespace, identity).
     pub(super) fn take(config: &Config, identity: &InstanceId) -> Result<Self, AppError> {
-        let dir = Path::new(RUN_DIR);
-        files::make_private_dir(dir).map_err(|source| AppError::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
         // Two spellings of one socket are one containerd.
         let address = &config.containerd_address;
         let address = std::fs::canonicalize(address).unwrap_or_else(|_| address.clone());
@@ -58,14 +53,49 @@ impl RuntimeLock {
             address.display(),
             config.containerd_namespace
         );
-        let path = dir.join(format!("{}.lock", &sha256_hex(place.as_bytes())[..32]));
         let what = format!(
             "the containers of {identity} in the namespace {} of {}",
             config.containerd_namespace,
             address.display()
         );
-        lock(&path, what).map(|file| Self { _file: file })
+        lock_of_machine(Path::new(RUN_DIR), &place, what).map(|file| Self { _file: file })
     }
+}
+
+/// Held by `run`: of two agents that are told to listen at one admin socket, which of them has it.
+#[derive(Debug)]
+pub(super) struct SocketLock {
+    _file: Flock<File>,
+}
+
+impl SocketLock {
+    /// Takes the lock of an admin socket.
+    pub(super) fn take(socket: &Path) -> Result<Self, AppError> {
+        Self::take_in(Path::new(RUN_DIR), socket)
+    }
+
+    fn take_in(run_dir: &Path, socket: &Path) -> Result<Self, AppError> {
+        // Two spellings of one folder are one folder.
+        let folder = socket
+            .parent()
+            .and_then(|folder| std::fs::canonicalize(folder).ok());
+        let one = match (folder, socket.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => socket.to_owned(),
+        };
+        let place = format!("admin socket\n{}", one.display());
+        let what = format!("the admin socket {}", socket.display());
+        lock_of_machine(run_dir, &place, what).map(|file| Self { _file: file })
+    }
+}
+
+fn lock_of_machine(run_dir: &Path, place: &str, what: String) -> Result<Flock<File>, AppError> {
+    files::make_private_dir(run_dir).map_err(|source| AppError::Io {
+        path: run_dir.to_owned(),
+        source,
+    })?;
+    let path = run_dir.join(format!("{}.lock", &sha256_hex(place.as_bytes())[..32]));
+    lock(&path, what)
 }
 
 fn lock(path: &PathBuf, what: String) -> Result<Flock<File>, AppError> {
@@ -99,5 +129,22 @@ mod tests {
         assert!(matches!(error, AppError::Busy { .. }), "{error}");
         drop(held);
         DataDirLock::take(&data).unwrap();
+    }
+    #[test]
+    fn an_admin_socket_has_one_holder_at_a_time_however_it_is_spelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let run_dir = dir.path().join("run");
+        let take = |path: &Path| SocketLock::take_in(&run_dir, path);
+        let held = take(&folder.join("a.sock")).unwrap();
+        let error = take(&link.join("a.sock")).unwrap_err();
+        assert!(matches!(error, AppError::Busy { .. }), "{error}");
+        assert!(error.to_string().contains("link/a.sock"), "{error}");
+        take(&folder.join("b.sock")).unwrap();
+        drop(held);
+        take(&link.join("a.sock")).unwrap();
     }
 }

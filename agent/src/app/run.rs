@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Desk;
 use super::assemble::Workshop;
-use super::locks::RuntimeLock;
+use super::locks::{RuntimeLock, SocketLock};
 use super::registration::{Registrar, Standing};
 use super::{AppError, DataDirLock, VERSION, notify, programs};
 use crate::admin::{self, Server};
@@ -62,6 +62,7 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     let identity = IdentityFiles::new(&config.data_dir).load()?;
     check_cluster(&config, &identity)?;
     let _runtime = RuntimeLock::take(&config, &identity.instance_id)?;
+    let _socket = SocketLock::take(&config.admin_socket)?;
     let (mut config, mut warnings) = (config, warnings);
     warnings.extend(programs::find(&mut config)?);
 
@@ -159,7 +160,7 @@ impl Agent {
     async fn serve(self, warnings: Vec<Warning>, mut supervisor: Supervisor) -> Result<(), AppError> {
         let token = supervisor.token();
         let standing = Arc::new(Standing::new(Arc::clone(&self.clock)));
-        let admin = Server::bind(&admin::socket_path(&self.config.data_dir))?;
+        let admin = Server::bind(&self.config.admin_socket).await?;
         let desk = Arc::new(self.desk(warnings, Arc::clone(&standing)));
         supervisor.spawn("admin", admin.run(Arc::clone(&desk) as _, token.clone()));
         if let Some(address) = self.config.metrics_address {

@@ -203,7 +203,11 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 /// A runtime for a command that asks a question or two.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::Output)?.block_on(work)
+    let runtime = runtime.map_err(Failure::Output)?;
+    let done = runtime.block_on(work);
+    // A blocking call that hangs in the kernel must not keep back what came of it.
+    runtime.shutdown_background();
+    done
 }
 
 /// Writes a line for people or scripts. A reader that went away wants no more.

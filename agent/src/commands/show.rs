@@ -6,7 +6,7 @@ use clap::Args;
 use longshore_protocol::json_file::{Record, Stream};
 
 use super::{Failure, block_on, print};
-use crate::admin::{AdminClient, LogQuery, Status, Tasks, socket_path};
+use crate::admin::{AdminClient, LogQuery, Status, Tasks};
 use crate::config::Config;
 
 /// Which output to show.
@@ -74,7 +74,7 @@ fn write(record: &Record) -> std::io::Result<()> {
 }
 
 fn client(config: &Config) -> AdminClient {
-    AdminClient::new(&socket_path(&config.data_dir))
+    AdminClient::new(&config.admin_socket)
 }
 
 fn ask<T: serde::de::DeserializeOwned>(config: &Config, path: &str) -> Result<T, Failure> {

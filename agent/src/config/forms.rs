@@ -8,6 +8,11 @@ use super::{PullBehavior, ResumeOnBoot};
 /// The longest name of a network interface: IFNAMSIZ without its closing zero.
 const MAX_INTERFACE_NAME: usize = 15;
 
+/// The longest path of a Unix socket: `sun_path` without its closing zero.
+const MAX_SOCKET_PATH: usize = 107;
+/// What [`socket`] takes, for error texts.
+pub(super) const SOCKET_FORM: &str = "an absolute path with a file name, of at most 107 bytes";
+
 /// What [`endpoint`] takes, for error texts.
 pub const ENDPOINT_FORM: &str = "an address http(s)://HOST[:PORT]";
 
@@ -34,6 +39,13 @@ pub(super) fn absolute(text: &str) -> Option<PathBuf> {
         .components()
         .any(|part| part == std::path::Component::ParentDir);
     (path.is_absolute() && !up).then_some(path)
+}
+
+/// A path that a socket can be bound to: with a name, and of the length that the kernel has room for.
+pub(super) fn socket(text: &str) -> Option<PathBuf> {
+    let path = absolute(text).filter(|_| text.len() <= MAX_SOCKET_PATH)?;
+    let ends_with = |name: &std::ffi::OsStr| text.as_bytes().ends_with(name.as_encoded_bytes());
+    path.file_name().is_some_and(ends_with).then_some(path)
 }
 
 pub(super) fn paths(text: &str) -> Option<Vec<PathBuf>> {

@@ -5,7 +5,6 @@
 
 mod auth;
 mod duration;
-mod file;
 mod forms;
 mod names;
 mod parse;
@@ -27,6 +26,8 @@ pub struct Config {
     pub endpoint: Option<String>,
     /// `LONGSHORE_DATA_DIR`, else `ECS_DATADIR` (`/var/lib/longshore`).
     pub data_dir: PathBuf,
+    /// `LONGSHORE_ADMIN_SOCKET` (DATA_DIR/admin.sock): where `status`, `tasks` and `logs` ask.
+    pub admin_socket: PathBuf,
     /// `LONGSHORE_CONTAINERD_ADDRESS` (`/run/containerd/containerd.sock`).
     pub containerd_address: PathBuf,
     /// `LONGSHORE_CONTAINERD_NAMESPACE` (`longshore`).

@@ -93,6 +93,7 @@ pub const ECS_NOT_SUPPORTED: &[&str] = &[
 
 /// What is this agent's own.
 pub const LONGSHORE: &[&str] = &[
+    "LONGSHORE_ADMIN_SOCKET",
     "LONGSHORE_BRIDGE",
     "LONGSHORE_BRIDGE_SUBNET",
     "LONGSHORE_CDI_DIRS",

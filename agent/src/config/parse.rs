@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::auth::{self, AuthType};
 use super::duration::{self, TRUTH_FORM};
 use super::forms::{
-    ENDPOINT_FORM, absolute, endpoint, identifier, interface, json, log_level, paths, port_range, program,
-    proxy_address, pull_behavior, resume_on_boot, subnet,
+    ENDPOINT_FORM, SOCKET_FORM, absolute, endpoint, identifier, interface, json, log_level, paths,
+    port_range, program, proxy_address, pull_behavior, resume_on_boot, socket, subnet,
 };
 use super::reader::{PATH_FORM, Reader};
 use super::{
@@ -82,6 +82,9 @@ impl Reader {
                 longshore_protocol::arn::is_valid_name,
             ),
             endpoint: self.preferred("LONGSHORE_ENDPOINT", "ECS_BACKEND_HOST", ENDPOINT_FORM, endpoint),
+            admin_socket: self
+                .parsed("LONGSHORE_ADMIN_SOCKET", SOCKET_FORM, socket)
+                .unwrap_or_else(|| data_dir.join("admin.sock")),
             containerd_address: self.path("LONGSHORE_CONTAINERD_ADDRESS", "/run/containerd/containerd.sock"),
             containerd_namespace: self.text(
                 "LONGSHORE_CONTAINERD_NAMESPACE",

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use longshore_protocol::settings_file;
+
 use super::duration::{self, DURATION_FORM, TRUTH_FORM};
 use super::forms::absolute;
-use super::{Fault, Warning, file, names};
+use super::{Fault, Warning, names};
 
 pub(super) const PATH_FORM: &str = "an absolute path";
 
@@ -20,8 +22,8 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn gather(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Self {
         let mut reader = Self::default();
-        let (settings, bad) = file.map(file::parse).unwrap_or_default();
-        let fault = |bad: file::BadLine| Fault::Line {
+        let (settings, bad) = file.map(settings_file::parse).unwrap_or_default();
+        let fault = |bad: settings_file::BadLine| Fault::Line {
             line: bad.number,
             why: bad.why,
         };

@@ -20,6 +20,10 @@ fn without_settings_the_defaults_hold_and_nothing_is_said() {
     assert_eq!(warnings, []);
     assert_eq!(config.cluster, "default");
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/longshore"));
+    assert_eq!(
+        config.admin_socket,
+        PathBuf::from("/var/lib/longshore/admin.sock")
+    );
     assert_eq!(config.network.ipam_dir, PathBuf::from("/var/lib/longshore/ipam"));
     assert_eq!(config.stop_timeout, Duration::from_secs(30));
     assert_eq!(config.start_timeout, Duration::from_secs(180));
@@ -63,6 +67,7 @@ fn effect(name: &str, config: &Config) -> String {
         "ECS_ENABLE_PROMETHEUS_METRICS" | "LONGSHORE_METRICS_ADDRESS" => {
             format!("{:?}", config.metrics_address)
         }
+        "LONGSHORE_ADMIN_SOCKET" | "LONGSHORE_DATA_DIR" => config.admin_socket.display().to_string(),
         "ECS_EXTERNAL" => "EXTERNAL".to_owned(),
         _ => panic!("the table has no column for {name}"),
     }
@@ -107,6 +112,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("ECS_ENABLE_PROMETHEUS_METRICS", "false", "None"),
     ("LONGSHORE_METRICS_ADDRESS", "[::1]:9100", "Some([::1]:9100)"),
     ("LONGSHORE_METRICS_ADDRESS", "9100", "-"),
+    ("LONGSHORE_ADMIN_SOCKET", "/run/a.sock", "/run/a.sock"),
+    ("LONGSHORE_ADMIN_SOCKET", "run/a.sock", "-"),
+    ("LONGSHORE_ADMIN_SOCKET", "/run/../a.sock", "-"),
+    ("LONGSHORE_ADMIN_SOCKET", "/run/", "-"),
+    ("LONGSHORE_ADMIN_SOCKET", "/run/.", "-"),
+    ("LONGSHORE_DATA_DIR", "/data", "/data/admin.sock"),
     ("ECS_RESERVED_MEMORY", "65535", "65535"),
     ("ECS_RESERVED_MEMORY", "70000", "0 !"),
     ("ECS_RESERVED_MEMORY", "1GiB", "-"),
@@ -215,6 +226,29 @@ fn every_fault_is_told_at_once_with_name_value_and_form() {
             "ECS_RESERVED_PORTS=22: must be a JSON array of port numbers, such as [22,8080]",
             "ECS_CONTAINER_STOP_TIMEOUT=abc: must be a duration such as 30s, 1h30m, 500ms or 1.5h, not negative",
         ]
+    );
+}
+
+#[test]
+fn the_admin_socket_has_a_path_that_a_socket_can_have() {
+    let path = |length: usize| format!("/{}", "x".repeat(length - 1));
+    let (config, warnings) = good(&[("LONGSHORE_ADMIN_SOCKET", &path(107)), ("ECS_DATADIR", "/d")]);
+    assert_eq!(
+        (config.admin_socket, warnings),
+        (PathBuf::from(path(107)), vec![])
+    );
+    // The kernel itself is asked what it takes.
+    std::os::unix::net::SocketAddr::from_pathname(path(107)).unwrap();
+    std::os::unix::net::SocketAddr::from_pathname(path(108)).unwrap_err();
+    let long = path(108);
+    let text = Config::parse(None, pairs(&[("LONGSHORE_ADMIN_SOCKET", &long)]))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        text,
+        format!(
+            "LONGSHORE_ADMIN_SOCKET={long}: must be an absolute path with a file name, of at most 107 bytes"
+        )
     );
 }
 

@@ -102,5 +102,6 @@ pub async fn register(
     );
     files.promote_next_key()?;
     files.store(&identity)?;
+    caller.time.written().await;
     Ok(identity)
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::identity::IdentityFiles;
 use crate::clock::Clock;
 use crate::http::CertificateClock;
@@ -25,6 +27,8 @@ pub(super) struct ServerTime {
     files: Option<IdentityFiles>,
     offset_seconds: AtomicI64,
     stored: AtomicI64,
+    /// At most one thread, which writes the last date down.
+    writing: Mutex<JoinSet<()>>,
     /// When a difference was said last, since boot.
     said: Mutex<Option<Duration>>,
 }
@@ -44,6 +48,7 @@ impl ServerTime {
             files,
             offset_seconds: AtomicI64::new(0),
             stored: AtomicI64::new(last),
+            writing: Mutex::new(JoinSet::new()),
             said: Mutex::new(None),
         }
     }
@@ -97,19 +102,31 @@ impl ServerTime {
         may
     }
 
+    /// Writes the date down while the call goes on: a disk that hangs must not hold up what came with the answer.
     fn store(&self, server: i64) {
         let stored = self.stored.load(Ordering::Relaxed);
-        let Some(files) = self
-            .files
-            .as_ref()
-            .filter(|_| server >= stored + STORE_EVERY_SECONDS)
-        else {
+        let due = server >= stored + STORE_EVERY_SECONDS;
+        let Some(files) = self.files.clone().filter(|_| due) else {
             return;
         };
-        self.stored.store(server, Ordering::Relaxed);
-        if let Err(error) = files.store_last_date(server) {
-            tracing::warn!(%error, "the control plane's time can't be written down");
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        while writing.try_join_next().is_some() {}
+        // One at a time: more would take the threads that others need.
+        if !writing.is_empty() {
+            return;
         }
+        self.stored.store(server, Ordering::Relaxed);
+        writing.spawn_blocking(move || {
+            if let Err(error) = files.store_last_date(server) {
+                tracing::warn!(%error, "the control plane's time can't be written down");
+            }
+        });
+    }
+
+    /// Waits until the last date is written down: for a program that is about to end.
+    pub(super) async fn written(&self) {
+        let mut writing = std::mem::take(&mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner));
+        while writing.join_next().await.is_some() {}
     }
 }
 
@@ -124,19 +141,41 @@ mod tests {
         ServerTime::new(clock, certificates, Some(IdentityFiles::new(dir)))
     }
 
-    #[test]
-    fn calls_are_signed_in_the_servers_time_and_the_date_outlives_a_restart() {
+    #[tokio::test]
+    async fn calls_are_signed_in_the_servers_time_and_the_date_outlives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let first = time(dir.path());
         assert!(first.learn("Fri, 01 Jan 2100 00:00:00 GMT", true));
         let ahead = first.now().as_second() - 4_102_444_800;
         assert!((0..5).contains(&ahead), "{ahead}");
+        first.written().await;
         let second = time(dir.path());
         assert!(second.certificates.now() >= 4_102_444_800);
     }
 
-    #[test]
-    fn what_is_not_verified_never_moves_the_certificates_time() {
+    /// A FIFO that nobody reads is a disk that does not answer.
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_no_answer_and_one_thread() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("last-date.new");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let time = time(dir.path());
+        for hour in 0..3 {
+            time.learn(&format!("Fri, 01 Jan 2100 {hour:02}:00:00 GMT"), true);
+            assert_eq!(time.writing.lock().unwrap().len(), 1);
+        }
+        std::fs::read(&fifo).unwrap();
+        time.written().await;
+        // It answers again, and takes what comes next.
+        let _ = std::fs::remove_file(&fifo);
+        time.learn("Fri, 01 Jan 2100 03:00:00 GMT", true);
+        time.written().await;
+        let last = std::fs::read_to_string(dir.path().join("last-date")).unwrap();
+        assert_eq!(last, "4102455600\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_verified_never_moves_the_certificates_time() {
         let dir = tempfile::tempdir().unwrap();
         let time = time(dir.path());
         time.learn("Fri, 01 Jan 2100 00:00:00 GMT", false);

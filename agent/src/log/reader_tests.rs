@@ -246,3 +246,34 @@ proptest::proptest! {
         proptest::prop_assert_eq!(&runtime.block_on(texts(&path, tail)), &whole[from..]);
     }
 }
+
+/// A FIFO that nobody writes is a disk that does not answer.
+#[test]
+fn readers_of_a_disk_that_hangs_leave_threads_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_READS + 1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..3 * MAX_READS {
+            let stream = start(&path, ALL, &CancellationToken::new());
+            readers.spawn(async move { pin!(stream).next().await });
+        }
+        while READS.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tokio::task::spawn_blocking(|| 7).await.unwrap(), 7);
+        // Each gets its turn once the disk answers.
+        while !readers.is_empty() {
+            let answer = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+            let _ = rustix::fs::open(&path, answer, rustix::fs::Mode::empty());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            while readers.try_join_next().is_some() {}
+        }
+    });
+}

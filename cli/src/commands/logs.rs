@@ -12,7 +12,7 @@ use longshore_protocol::json_file::{Record, Stream};
 use longshore_protocol::session::{StartLogsSessionRequest, StartLogsSessionResponse};
 
 use super::{connect_to, up_dir};
-use crate::admin::{self, LogQuery, SERVICE_DATA_DIR, SOCKET};
+use crate::admin::{self, LogQuery, SERVICE_SETTINGS, SOCKET};
 use crate::api::{ApiError, Client};
 use crate::args::Logs;
 use crate::error::Error;
@@ -167,8 +167,9 @@ fn socket(options: &Logs) -> PathBuf {
     }
     let mut usual = Vec::new();
     usual.extend(std::env::var_os(UP_DIR).map(|folder| of_up(PathBuf::from(folder))));
-    usual.extend(std::env::var_os("LONGSHORE_DATA_DIR").map(|folder| PathBuf::from(folder).join(SOCKET)));
-    usual.extend([of_up(up_dir()), PathBuf::from(SERVICE_DATA_DIR).join(SOCKET)]);
+    usual.extend(admin::named_socket(|name| std::env::var(name).ok()));
+    let settings = std::fs::read_to_string(SERVICE_SETTINGS).ok();
+    usual.extend([of_up(up_dir()), admin::service_socket(settings.as_deref())]);
     let there = usual.iter().find(|socket| socket.exists()).cloned();
     there.unwrap_or_else(|| usual.swap_remove(0))
 }

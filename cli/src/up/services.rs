@@ -11,6 +11,7 @@ use super::children::{Child, Program};
 use super::folder::{self, Folder};
 use super::names::Names;
 use super::{UpError, preflight};
+use crate::admin::SOCKET;
 use crate::out;
 
 /// The pause before one that died is started again.
@@ -169,6 +170,7 @@ impl AgentSettings<'_> {
                 self.endpoint.as_str().trim_end_matches('/').to_owned(),
             ),
             ("LONGSHORE_DATA_DIR", shown(&data_dir)),
+            ("LONGSHORE_ADMIN_SOCKET", shown(&data_dir.join(SOCKET))),
             ("LONGSHORE_CONTAINERD_ADDRESS", shown(self.containerd)),
             ("LONGSHORE_CONTAINERD_NAMESPACE", self.names.namespace.clone()),
             ("LONGSHORE_SNAPSHOTTER", self.snapshotter.to_owned()),
@@ -279,6 +281,11 @@ mod tests {
         let text = config_file(&settings.values(&folder));
         assert!(
             text.contains("\nLONGSHORE_ENDPOINT=http://127.0.0.1:8474\n"),
+            "{text}"
+        );
+        let socket = crate::up::agent_data_dir(folder.path()).join("admin.sock");
+        assert!(
+            text.contains(&format!("\nLONGSHORE_ADMIN_SOCKET={}\n", socket.display())),
             "{text}"
         );
         assert!(

@@ -10,6 +10,7 @@
     reason = "helpers of tests may fail like tests"
 )]
 
+mod admin;
 mod away;
 mod aws_cli;
 mod clones;

@@ -13,9 +13,10 @@ use crate::plane::{Plane, Trust};
 const SECTORS: u32 = 131_072;
 /// In seconds. Longer than systemd waits for a sign of life (`WatchdogSec`).
 const HANGS: u64 = 150;
-const SETTINGS: [&str; 2] = [
+const SETTINGS: [&str; 3] = [
     "ECS_CONTAINER_STOP_TIMEOUT=60s",
     "LONGSHORE_METRICS_ADDRESS=127.0.0.1:9990",
+    "LONGSHORE_ADMIN_SOCKET=/run/longshore/admin.sock",
 ];
 
 /// A machine whose agent will have a disk of its own, with a file system of these features.
@@ -182,6 +183,12 @@ async fn a_disk_that_hangs_stops_nothing_and_all_is_told_once_it_answers_again()
     })
     .await;
     node.machine.ok(&format!("kill -0 {}", tasks.stays.1)).await;
+    for said in [
+        "longshore-agent status | grep 'trouble .*agent.db: a write has not come back for'",
+        &format!("longshore-agent tasks | grep '{}.* RUNNING'", tasks.stays.0),
+    ] {
+        println!("{}", node.machine.ok(said).await);
+    }
     node.machine.step_is_over("the disk hangs");
 
     node.machine.ok("dmsetup resume data").await;

@@ -1,4 +1,4 @@
-//! The settings file: `NAME=VALUE` lines.
+//! The agent's settings file: `NAME=VALUE` lines.
 //!
 //! A line is a comment after `#` or `;`, empty, or a setting. A value is what follows the first `=` up to the end of
 //! the line, blanks at both ends cut off, so JSON needs no quotes. A value that stands between two `'` is taken as it
