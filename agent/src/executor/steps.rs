@@ -328,23 +328,10 @@ impl Work<'_> {
 
     /// A start that was given up while its answer was on the way may have gone well: then it did run.
     async fn discard(&self) -> Option<Fact> {
-        let discard = || async {
-            match failpoint::around(
-                "delete",
-                self.executor.runtime.discard(&self.id, self.run_number()),
-            )
-            .await
-            {
-                Ok(begun) => Ok(begun),
-                Err(RuntimeError::NotFound(_)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        match self
-            .retry("making sure that nothing of it runs", Patience::Forever)
-            .call(discard)
-            .await
-        {
+        let (runtime, run) = (&self.executor.runtime, self.run_number());
+        let discard = || async { gone(failpoint::around("delete", runtime.discard(&self.id, run)).await) };
+        let retry = self.retry("making sure that nothing of it runs", Patience::Forever);
+        match retry.call(discard).await {
             Outcome::Done(Some(ObservedState::Running(started))) => Some(self.started(started)),
             Outcome::Done(Some(ObservedState::Exited)) => Some(self.fact(ContainerFact::Exited)),
             Outcome::Done(Some(ObservedState::Recorded | ObservedState::Created) | None) => {
@@ -355,12 +342,8 @@ impl Work<'_> {
     }
 
     async fn remove(&self, doing: &'static str) -> bool {
-        let remove = || async {
-            match failpoint::around("delete", self.executor.runtime.remove(&self.id)).await {
-                Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
+        let runtime = &self.executor.runtime;
+        let remove = || async { gone(failpoint::around("delete", runtime.remove(&self.id)).await) };
         matches!(
             self.retry(doing, Patience::Forever).call(remove).await,
             Outcome::Done(())
@@ -386,12 +369,7 @@ impl Work<'_> {
     async fn tear_down_task(&self) -> Option<Fact> {
         let id = self.id.task();
         let retry = self.retry("giving back the task's cgroup", Patience::Forever);
-        let cgroup = || async {
-            match self.executor.runtime.remove_task(id).await {
-                Ok(()) | Err(RuntimeError::NotFound(_)) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
+        let cgroup = || async { gone(self.executor.runtime.remove_task(id).await) };
         match retry.call(cgroup).await {
             Outcome::Done(()) => {}
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => return None,
@@ -401,6 +379,14 @@ impl Work<'_> {
             Outcome::Done(()) => Some(Fact::TornDown),
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Cancelled => None,
         }
+    }
+}
+
+/// What is to be removed and is not there is removed.
+fn gone<T: Default>(removed: Result<T, RuntimeError>) -> Result<T, RuntimeError> {
+    match removed {
+        Err(RuntimeError::NotFound(_)) => Ok(T::default()),
+        removed => removed,
     }
 }
 

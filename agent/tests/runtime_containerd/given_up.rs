@@ -11,6 +11,8 @@ use nix::sys::signal::Signal;
 
 use crate::daemon::Daemon;
 use crate::life::create_task_only;
+use crate::loss::{signal_shims, stop_shims};
+use crate::records::killed_before_its_start_under;
 use crate::stage::{Stage, eventually};
 
 /// With Longshore's shim, which alone knows of everything whether it began.
@@ -36,7 +38,8 @@ async fn what_is_given_up_at_any_moment_has_run_or_never_does() {
     let (id, witness) = (stage.id(0), folder.path().join("ran"));
     stage.runtime.prepare_task(&stage.task).await.unwrap();
     let (mut ran, mut given_up) = (0, 0);
-    for micros in (0..20_000).step_by(500) {
+    let waits = (0..40).map(|number| Some(Duration::from_micros(500 * number)));
+    for wait in waits.chain([None]) {
         stage.runtime.create(stage.request(0)).await.unwrap();
         create_task_only(&stage).await;
         let client = Client::new(&stage.daemon.socket(), &stage.daemon.namespace).unwrap();
@@ -45,8 +48,12 @@ async fn what_is_given_up_at_any_moment_has_run_or_never_does() {
             exec_id: String::new(),
         };
         let mut tasks = client.tasks();
-        let answered = tokio::time::timeout(Duration::from_micros(micros), tasks.start(request)).await;
-        given_up += usize::from(answered.is_err());
+        let start = tasks.start(request);
+        let answered = match wait {
+            Some(wait) => tokio::time::timeout(wait, start).await.is_ok(),
+            None => start.await.is_ok(),
+        };
+        given_up += usize::from(!answered);
 
         let agent = stage.another();
         let mut events = agent.events().await.unwrap();
@@ -59,11 +66,11 @@ async fn what_is_given_up_at_any_moment_has_run_or_never_does() {
                 stage.exited(&mut events, 0).await;
             }
             let exit = agent.reap(&id).await.unwrap();
-            assert_eq!((exit.code, exit.reason), (Some(137), None), "after {micros} µs");
+            assert_eq!((exit.code, exit.reason), (Some(137), None), "after {wait:?}");
             agent.remove(&id).await.unwrap();
         }
         let has_run = std::fs::remove_file(&witness).is_ok();
-        assert!(begun.is_some() || !has_run, "after {micros} µs: it ran");
+        assert!(begun.is_some() || !has_run, "after {wait:?}: it ran");
     }
     assert!(ran > 0 && given_up > 0, "{ran} ran, {given_up} were given up");
     stage.clear().await;
@@ -83,5 +90,59 @@ async fn what_ended_while_containerd_was_away_with_the_answer_has_run() {
     let discarded = agent.discard(&stage.id(0), 0).await.unwrap();
     assert_eq!(discarded, Some(ObservedState::Exited));
     assert_eq!(agent.reap(&stage.id(0)).await.unwrap().code, Some(6));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_killed_before_anybody_asked_to_start_it_never_began() {
+    for shim in [binaries::longshore_shim(), binaries::STOCK_SHIM.to_owned()] {
+        let stage = killed_before_its_start_under(shim, &["sleep", "1000"]).await;
+        assert_eq!(stage.another().discard(&stage.id(0), 0).await.unwrap(), None);
+        stage.clear().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_that_takes_its_time_is_asked_again() {
+    let stage = stage(&["sleep", "1000"]);
+    let mut events = stage.runtime.events().await.unwrap();
+    let started = stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let (agent, id) = (stage.another(), stage.id(0));
+    let (begun, ()) = tokio::join!(agent.discard(&id, 0), async {
+        // containerd gives up waiting for it once, and more often if this machine is slow.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        signal_shims(&stage, Signal::SIGCONT);
+    });
+    let begun = begun.unwrap();
+    assert!(
+        matches!(begun, Some(ObservedState::Running(it)) if it.pid == started.pid),
+        "{begun:?}"
+    );
+    let kill = Signal::SIGKILL as i32;
+    agent.kill(&id, kill, SignalScope::All).await.unwrap();
+    stage.exited(&mut events, 0).await;
+    assert_eq!(agent.reap(&id).await.unwrap().code, Some(137));
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_shim_that_hangs_began_nobody_knows() {
+    let stage = stage(&["sleep", "1000"]);
+    stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let (agent, id) = (stage.another(), stage.id(0));
+    let mut begun = agent.discard(&id, 0).await;
+    while let Err(error) = begun {
+        assert!(error.is_transient(), "{error}");
+        begun = agent.discard(&id, 0).await;
+    }
+    assert_eq!(begun.unwrap(), Some(ObservedState::Exited));
+    let exit = agent.reap(&id).await.unwrap();
+    let reason = exit.reason.unwrap_or_default();
+    assert!(
+        reason.starts_with("ShimDied: ") && exit.code.is_none(),
+        "{reason}"
+    );
     stage.clear().await;
 }

@@ -23,14 +23,14 @@ fn kill_shims(stage: &Stage) {
     signal_shims(stage, Signal::SIGKILL);
 }
 
-fn signal_shims(stage: &Stage, signal: Signal) {
+pub fn signal_shims(stage: &Stage, signal: Signal) {
     for shim in stage.daemon.shims() {
         kill(Pid::from_raw(shim), signal).unwrap();
     }
 }
 
 /// Stops the shims, and waits until no thread of theirs can answer any more.
-async fn stop_shims(stage: &Stage) {
+pub async fn stop_shims(stage: &Stage) {
     signal_shims(stage, Signal::SIGSTOP);
     let stands = |shim: &i32| {
         let threads = std::fs::read_dir(format!("/proc/{shim}/task")).unwrap();

@@ -205,7 +205,10 @@ async fn a_record_of_no_container_is_told_and_removed_like_a_container() {
 
 /// A container of Longshore's shim that was killed after it was made and before it was started.
 async fn killed_before_its_start(command: &[&str]) -> Stage {
-    let shim = binaries::longshore_shim();
+    killed_before_its_start_under(binaries::longshore_shim(), command).await
+}
+
+pub async fn killed_before_its_start_under(shim: String, command: &[&str]) -> Stage {
     let stage = Stage::with(Daemon::start(), command, shim, "/nonexistent".into());
     let id = stage.id(0).to_string();
     stage.runtime.prepare_task(&stage.task).await.unwrap();

@@ -15,18 +15,13 @@ impl ContainerdRuntime {
         let (record, process) = tokio::join!(self.record(&name), self.process(&name));
         let (record, process) = (record?, process?);
         if let Some(process) = &process {
-            let ended = match process.status() {
-                Status::Stopped => Ok(()),
+            match process.status() {
+                Status::Stopped => self.empty_cgroup(&name, &cgroup(id)).await?,
                 Status::Created | Status::Running | Status::Paused | Status::Pausing | Status::Unknown => {
-                    self.end_task(&name, id).await
+                    self.end_wholly(id, &name).await?;
                 }
-            };
-            self.empty_cgroup(&name, &cgroup(id)).await?;
-            let deleted = match ended {
-                Ok(()) => self.delete_task(&name).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = deleted {
+            }
+            if let Err(error) = self.delete_task(&name).await {
                 self.end_hung_shim_if_idle(id).await;
                 return Err(error);
             }
@@ -78,8 +73,18 @@ impl ContainerdRuntime {
         Ok(())
     }
 
+    /// Kills a task until nothing of it is left, whatever its shim says.
+    pub(super) async fn end_wholly(&self, id: &ContainerId, name: &str) -> Result<(), RuntimeError> {
+        let ended = self.end_task(name, id).await;
+        self.empty_cgroup(name, &cgroup(id)).await?;
+        if ended.is_err() {
+            self.end_hung_shim_if_idle(id).await;
+        }
+        ended
+    }
+
     /// Kills a task and waits until its shim has seen the end.
-    pub(super) async fn end_task(&self, name: &str, id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn end_task(&self, name: &str, id: &ContainerId) -> Result<(), RuntimeError> {
         self.watch.killed(id);
         self.signal(name, nix::sys::signal::Signal::SIGKILL as i32, true)
             .await?;
