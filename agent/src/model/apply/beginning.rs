@@ -34,15 +34,12 @@ pub(super) fn seen(state: &mut TaskState, index: usize, started: FirstStart, see
     record.known = KnownStatus::Running;
     run(&mut record.restarts, &started, seen);
     record.started.get_or_insert(started);
-    // It was said that it could not start, and it did.
-    let false_reason = record.reason.take();
+    // It was said that it could not start, and it did. Why its task is stopped stays as it was said.
+    record.reason = None;
     container.running_since.get_or_insert(seen.0);
     container.seen_running = container.seen_running.max(Some(seen.0));
     container.failed = false;
     container.note = None;
-    if false_reason.is_some() && state.record.reason == false_reason {
-        state.record.reason = None;
-    }
 }
 
 /// Notes the newest run, once. The process is 0 where the run was over before anybody saw it: then nobody knows when it

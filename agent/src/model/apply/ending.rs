@@ -24,7 +24,9 @@ pub(super) fn ended(state: &mut TaskState, index: usize, mut exit: Exit, now: &M
     }
     live.health = Health::Unknown;
     let cut_off = was_cut_off(state, index, &exit, now);
-    ran(state, index, &now.boot_id);
+    // Nobody may have seen it begin, and the machine may have been restarted since it ended.
+    let boot_id = exit.moment.as_ref().map_or(&now.boot_id, |ended| &ended.boot_id);
+    ran(state, index, boot_id);
     if exit.out_of_memory == Some(OutOfMemory::Init) {
         exit.code.get_or_insert(137);
     }

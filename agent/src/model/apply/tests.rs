@@ -4,7 +4,7 @@ use longshore_protocol::status::{DesiredStatus, ReportedStatus};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ContainerFact, Exit, Health, OutOfMemory, StopDeadline, sample};
+use crate::model::{ContainerFact, Exit, Health, Moment, OutOfMemory, StopDeadline, sample};
 
 const AT: i64 = 1_000;
 
@@ -426,4 +426,36 @@ fn a_task_is_as_well_as_its_essential_containers() {
         tell(2, reaped(exit(Some(0), None))),
         (Effect::Durable, Health::Unknown)
     );
+}
+
+#[test]
+fn a_run_that_nobody_saw_begin_is_of_the_boot_in_which_it_ended() {
+    let mut state = state(&[true]);
+    let ended = Moment {
+        boot_id: "old".to_owned(),
+        since_boot: Duration::from_secs(5),
+    };
+    let exit = Exit {
+        moment: Some(ended),
+        ..exit(Some(3), None)
+    };
+    let fact = ContainerFact::Reaped {
+        exit,
+        boot_id: "new".to_owned(),
+        seen: Duration::from_secs(1),
+    };
+    tell(&mut state, fact);
+    let started = state.record.containers[0].started.as_ref().unwrap();
+    assert_eq!(started.boot_id, "old");
+}
+
+#[test]
+fn what_began_though_it_had_been_given_up_has_its_task_stopped_for_the_reason_that_was_told() {
+    let mut state = state(&[true]);
+    tell(&mut state, ContainerFact::StartCalled);
+    tell(&mut state, ContainerFact::Failed(failure()));
+    tell(&mut state, started());
+    assert_eq!(state.record.containers[0].reason, None);
+    assert_eq!(state.record.reason, Some(failure().to_string()));
+    assert_eq!(state.record.desired, DesiredStatus::Stopped);
 }
