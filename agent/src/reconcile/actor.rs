@@ -59,6 +59,8 @@ pub(super) struct Actor {
     view: watch::Sender<Arc<TaskView>>,
     freed: watch::Receiver<u64>,
     forget_until: watch::Receiver<Option<i64>>,
+    /// Whether an order about it may have kept it from leaving.
+    crossing: watch::Receiver<()>,
     /// Whether it is one of the stopped tasks that are kept for a while.
     kept: bool,
     /// What is going on, one step a lane, and how to give it up.
@@ -99,6 +101,7 @@ impl Actor {
             needs: state.task().map(|task| Needs::of(task)).unwrap_or_default(),
             freed: shared.freed.subscribe(),
             forget_until: shared.forget_until.subscribe(),
+            crossing: shared.crossing.subscribe(),
             kept: false,
             shared,
             state,
@@ -139,6 +142,7 @@ impl Actor {
                 },
                 Ok(()) = self.freed.changed(), if self.lined_up => {}
                 Ok(()) = self.forget_until.changed(), if self.kept => {}
+                Ok(()) = self.crossing.changed(), if self.state.live.cleaned => {}
                 () = sleep_until(&self.shared, wake) => {}
             }
             while let Some(done) = self.work.try_join_next() {
@@ -154,9 +158,7 @@ impl Actor {
         match done {
             Done::Saved(result) => {
                 result?;
-                if let Some(saving) = self.saving.take() {
-                    self.stored = saving.known;
-                }
+                self.saved();
             }
             Done::Step(lane, fact) => {
                 self.going_on.remove(&lane);

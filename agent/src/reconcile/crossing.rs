@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore_protocol::arn::ResourceId;
+use tokio::sync::watch;
 
 #[derive(Debug, Default)]
 pub(super) struct Crossing {
     ways: Mutex<Ways>,
+    /// Rung when those who could not leave may ask again.
+    free: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +39,12 @@ impl Crossing {
     /// They are stored, and handed to the tasks.
     pub(super) fn have_come(&self) {
         self.lock().orders.clear();
+        self.free.send_replace(());
+    }
+
+    /// Tells a task that could not leave when to ask again.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.free.subscribe()
     }
 
     /// A task is to be forgotten. Says whether it may; if not, an order about it is coming.

@@ -264,7 +264,9 @@ impl Engine {
     /// A task that isn't in the store may run all the same, and is adopted then. Before that is known, an order to stop
     /// it would be answered with a STOPPED that is not so. And what is being swept must be gone before it comes again.
     fn is_too_early(&self, response: &PollResponse) -> bool {
-        let swept = |id: &ResourceId| self.sweeping.iter().any(|container| container.task() == id);
+        let swept = |id: &ResourceId| {
+            !self.mailboxes.contains_key(id) && self.sweeping.iter().any(|container| container.task() == id)
+        };
         let mut tasks = response
             .assignments
             .iter()

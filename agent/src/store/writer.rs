@@ -204,7 +204,13 @@ impl Writer {
         };
         let (news, (done, _)) = (Vec::new(), oneshot::channel());
         let job = Job::Commit(Commit { writes, news, done });
-        lock(&self.queue).jobs.push_back((job, permit));
+        {
+            let mut queue = lock(&self.queue);
+            if queue.trouble.is_some() || queue.lost.is_some() {
+                return;
+            }
+            queue.jobs.push_back((job, permit));
+        }
         // What somebody waits for must find room.
         if self.room.available_permits() < QUEUE / 2 {
             self.start();
@@ -305,7 +311,7 @@ impl Writer {
                 return Attempt::Done;
             }
             Err(Failure::Lost(error)) => return Attempt::Lost(error, commits),
-            Err(Failure::Later { why, is_full }) if commits.len() == 1 || !is_full => {
+            Err(Failure::Later { why, is_full }) if !is_full || is_awaited_alone(&commits) => {
                 return Attempt::Later(why, commits);
             }
             Err(Failure::Later { .. }) => {}
@@ -315,6 +321,8 @@ impl Writer {
         while let Some((commit, permit)) = line.next() {
             match self.commit(database, std::iter::once(&commit)) {
                 Ok(ended) => answer(commit, &ended),
+                // Nobody would see to it that it is tried again.
+                Err(Failure::Later { .. }) if commit.done.is_closed() => {}
                 Err(Failure::Later { why, .. }) => {
                     failure = Some(why);
                     left.push((commit, permit));
@@ -386,6 +394,11 @@ impl Writer {
             why: why.to_owned(),
         }
     }
+}
+
+/// Whether there is one commit, and somebody waits for it.
+fn is_awaited_alone(commits: &Line) -> bool {
+    matches!(commits.as_slice(), [(commit, _)] if !commit.done.is_closed())
 }
 
 async fn reached(due: Option<Instant>) {

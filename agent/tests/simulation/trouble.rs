@@ -304,6 +304,31 @@ async fn a_stop_for_a_task_that_the_store_lost_is_not_answered_before_the_runtim
     assert_eq!(last.containers.unwrap()[0].exit_code, Some(143));
 }
 
+// Orders wait for the list, and the control plane hears of the node meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_began_without_its_runtime_polls_on() {
+    let mut node = Node::new(5);
+    node.runtime.away.store(true, Ordering::Relaxed);
+    let arn = task_arn(1);
+    node.link.run(&arn, one("sleep"));
+    node.start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let polls = node.link.polls();
+    assert!(
+        (10..100).contains(&polls.len()),
+        "{} polls in a minute",
+        polls.len()
+    );
+    assert!(
+        polls.iter().all(|poll| poll.cursor.cursor == 0),
+        "nothing is taken"
+    );
+    node.runtime.away.store(false, Ordering::Relaxed);
+    node.until_told(&arn, "RUNNING").await;
+    node.link.stop(&arn);
+    node.until_clean().await;
+}
+
 // Invariant 10.
 #[tokio::test(start_paused = true)]
 async fn only_so_many_stopped_tasks_are_kept_and_the_oldest_go() {

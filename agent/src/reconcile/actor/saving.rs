@@ -18,6 +18,8 @@ pub(super) struct Saving {
     pub(super) late: Duration,
     /// How far the task is in it.
     pub(super) known: KnownStatus,
+    /// Whether it says that nothing is left of the task.
+    torn_down: bool,
 }
 
 impl Actor {
@@ -42,7 +44,9 @@ impl Actor {
     }
 
     /// Whether nobody needs the task any more. Not so if an order is about to come, or has: it is answered first.
-    pub(super) fn leaves(&self) -> bool {
+    pub(super) fn leaves(&mut self) -> bool {
+        // Seen before asking, so that what goes through in between is not missed.
+        self.crossing.mark_unchanged();
         let id = &self.state.assignment.arn.id;
         let over = self.state.live.cleaned && self.is_stored() && self.state.is_acknowledged();
         if !over || !self.shared.crossing.leave(id) {
@@ -91,17 +95,28 @@ impl Actor {
         self.saving = Some(Saving {
             late: self.shared.clock().since_boot() + PATIENCE,
             known: self.state.known(),
+            torn_down: self.state.record.torn_down,
         });
         let store = self.shared.store.clone();
         self.work
             .spawn(async move { Done::Saved(store.commit(writes).await) });
     }
 
-    /// A new agent would only do once more what was done: worth no commit of its own.
+    /// One version is there. What was given back meanwhile goes with the next commit of any task: a new agent would only
+    /// do that once more, so it is worth no commit of its own.
+    pub(super) fn saved(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            self.stored = saving.known;
+            if self.state.record.torn_down && !saving.torn_down {
+                self.save_with_another();
+            }
+        }
+    }
+
+    /// Has the next commit of any task take this version with it; not if one of this task's own is to come.
     pub(super) fn save_with_another(&self) {
-        let arn = self.state.assignment.arn.clone();
-        let write = Write::Record(arn, self.state.record.clone());
-        if !self.unsaved {
+        if self.is_stored() {
+            let write = Write::Record(self.state.assignment.arn.clone(), self.state.record.clone());
             self.shared.store.add_to_next(vec![write]);
         }
     }

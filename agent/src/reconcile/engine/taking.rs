@@ -24,25 +24,29 @@ pub(super) struct Taking {
 impl Engine {
     /// Has an answer stored; [`Engine::stored`] goes on with it. One at a time: the next may build on it.
     pub(super) async fn take(&mut self, response: Box<PollResponse>, reply: Taken) {
+        let late = self.shared.clock().since_boot() + PATIENCE;
         if self.is_too_early(&response) {
             self.held.push((response, reply));
+            self.patience.get_or_insert(late);
             return;
         }
-        let late = self.shared.clock().since_boot() + PATIENCE;
-        let judged = self.intake.judge(&response);
         if let Some(taking) = &self.taking {
             if taking.reply.is_none() {
-                self.stop_ahead(&judged).await;
+                self.stop_ahead(&self.intake.judge(&response)).await;
             }
             self.waiting.push((response, reply));
             self.patience.get_or_insert(late);
             return;
         }
+        let judged = self.intake.judge(&response);
         if judged.writes.is_empty() {
             self.taken(judged, Some(reply)).await;
             return;
         }
         if !self.shared.crossing.come(judged.ordered().map(|arn| &arn.id)) {
+            if self.shared.store.is_failing() {
+                self.stop_ahead(&judged).await;
+            }
             self.waiting.push((response, reply));
             self.patience.get_or_insert(late);
             return;
@@ -118,8 +122,9 @@ impl Engine {
         reply.map(|reply| reply.send(Ok(cursor)));
     }
 
-    /// The store does not answer: the poller is to go on with the cursor that it has, so that the control plane hears of
-    /// the node and the node of new orders. Nothing is acknowledged, so everything comes again.
+    /// The store does not answer, or containerd, or a leftover can't be taken away: the poller is to go on with the cursor
+    /// that it has, so that the control plane hears of the node and the node of new orders. Nothing is acknowledged, so
+    /// everything comes again.
     pub(super) async fn lose_patience(&mut self) {
         self.patience = None;
         let cursor = self.intake.cursor().clone();
@@ -130,7 +135,8 @@ impl Engine {
             }
             self.taking = Some(taking);
         }
-        for (response, reply) in std::mem::take(&mut self.waiting) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (response, reply) in waiting.into_iter().chain(std::mem::take(&mut self.held)) {
             self.stop_ahead(&self.intake.judge(&response)).await;
             let _ = reply.send(Ok(cursor.clone()));
         }
