@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use longshore_agent::network::{Attach, Network as _};
 use longshore_agent::reconcile::TaskView;
 use longshore_protocol::arn::TaskArn;
+use longshore_protocol::status::NetworkMode;
 
 use crate::node::{Node, container, container_id, one, task, task_arn, with_port};
 
@@ -57,24 +59,29 @@ async fn a_crash_anywhere_leaves_one_start_and_the_right_exit_code() {
     .await;
 }
 
+/// A stopped task that is kept, by an agent that has stored that nothing is left of it and has died; and one that runs.
+async fn with_one_that_is_kept(node: &mut Node) -> (TaskArn, TaskArn) {
+    let (arn, other) = (task_arn(1), task_arn(2));
+    node.link.run(&arn, with_port(one("run 2 42"), 80, None));
+    node.until_stopped(&arn).await;
+    node.until("it is over", is_kept).await;
+    // That goes to the disk with what comes next.
+    node.link.run(&other, one("sleep"));
+    node.until_told(&other, "RUNNING").await;
+    node.kill().await;
+    (arn, other)
+}
+
+fn is_kept(node: &Node) -> bool {
+    let over = |task: &Arc<TaskView>| task.state.record.torn_down && task.state.is_acknowledged();
+    node.handle().tasks().iter().any(over)
+}
+
 // A node keeps hundreds of stopped tasks for hours: that all of them were given back once more is felt at each start.
 #[tokio::test(start_paused = true)]
 async fn what_was_given_back_is_not_given_back_again_by_the_next_agent() {
     let mut node = Node::started(1);
-    let arn = task_arn(1);
-    node.link.run(&arn, with_port(one("run 2 42"), 80, None));
-    node.until_stopped(&arn).await;
-    let is_over = |node: &Node| {
-        let tasks = node.handle().tasks();
-        let over = |task: &Arc<TaskView>| task.state.record.torn_down && task.state.is_acknowledged();
-        tasks.iter().any(over)
-    };
-    node.until("it is over", is_over).await;
-    // That goes to the disk with what comes next.
-    let other = task_arn(2);
-    node.link.run(&other, one("sleep"));
-    node.until_told(&other, "RUNNING").await;
-    node.kill().await;
+    let (_, other) = with_one_that_is_kept(&mut node).await;
     let calls = |node: &Node| {
         let log = node.world.log();
         let of = |line: &&str| {
@@ -86,8 +93,29 @@ async fn what_was_given_back_is_not_given_back_again_by_the_next_agent() {
     assert!(before >= 3, "{}", node.world.log());
     node.start();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(is_over(&node), "it is kept");
+    assert!(is_kept(&node));
     assert_eq!(calls(&node), before, "{}", node.world.log());
+    node.link.stop(&other);
+    node.until_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_power_cut_brings_back_of_a_task_that_is_kept_is_taken_away() {
+    let mut node = Node::started(1);
+    let (arn, other) = with_one_that_is_kept(&mut node).await;
+    let attached = node.network.attached();
+    let request = Attach {
+        container: container_id(&arn, 0),
+        mode: NetworkMode::Bridge,
+        ports: Vec::new(),
+        hostname: String::new(),
+    };
+    node.network.attach(&request).await.unwrap();
+    assert_eq!(node.network.attached(), attached + 1);
+    node.start();
+    node.until("it is taken away", |node| node.network.attached() == attached)
+        .await;
+    assert!(is_kept(&node));
     node.link.stop(&other);
     node.until_clean().await;
 }
