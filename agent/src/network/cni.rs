@@ -327,6 +327,10 @@ impl CniNetwork {
 
 #[async_trait]
 impl Network for CniNetwork {
+    fn expect(&self, container: &ContainerId, attachment: &Attachment) {
+        self.shared.ports.expect(container, &attachment.bindings);
+    }
+
     async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError> {
         let folder = self.folder(&request.container);
         let Some(lock) = lock(&folder, true, &*self.clock).await? else {
@@ -363,11 +367,12 @@ impl Network for CniNetwork {
 
     async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError> {
         let listed = self.list().await?.contains(container);
-        let Some(lock) = lock(&self.folder(container), listed, &*self.clock).await? else {
-            return Ok(());
-        };
-        self.take_back(container, &lock).await?;
-        self.remove_files(container, &lock).await
+        if let Some(lock) = lock(&self.folder(container), listed, &*self.clock).await? {
+            self.take_back(container, &lock).await?;
+            self.remove_files(container, &lock).await?;
+        }
+        self.shared.ports.expect_no_more(container);
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {

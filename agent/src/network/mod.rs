@@ -98,6 +98,10 @@ pub struct Attach {
 /// Gives containers their network.
 #[async_trait]
 pub trait Network: Send + Sync + 'static {
+    /// Of a container that was attached by an agent before this one, at once: its ports are nobody else's until it is
+    /// attached, or detached, here.
+    fn expect(&self, container: &ContainerId, attachment: &Attachment);
+
     /// Attaches a container that does not run. One that is attached is detached first.
     async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError>;
 

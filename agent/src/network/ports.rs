@@ -4,9 +4,9 @@
 //! it. So it does not listen, and what no rule catches is refused instead of hanging.
 //!
 //! Limit: the sockets die with the agent. Until [`PortKeeper::adopt`] a stranger can bind a port, and then gets no
-//! traffic, since the rules stay.
+//! traffic, since the rules stay. Other containers can't: those ports are expected ([`PortKeeper::expect`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -47,6 +47,8 @@ pub(super) struct PortKeeper {
     never: BTreeMap<Protocol, Vec<u16>>,
     clock: Arc<dyn Clock>,
     held: Mutex<BTreeMap<ContainerId, Vec<Held>>>,
+    /// What containers of an agent before this one had, and will hold again.
+    expected: Mutex<BTreeMap<ContainerId, Vec<(Protocol, u16)>>>,
 }
 
 impl PortKeeper {
@@ -61,6 +63,7 @@ impl PortKeeper {
             never,
             clock,
             held: Mutex::default(),
+            expected: Mutex::default(),
         }
     }
 
@@ -76,6 +79,7 @@ impl PortKeeper {
         let mut ports = vec![0; mappings.len()];
         for (mapping, port) in mappings.iter().zip(&mut ports) {
             if let Some(fixed) = mapping.host_port {
+                self.is_expected_of_nobody_else(container, mapping.protocol, fixed)?;
                 held.push(self.fixed(mapping.protocol, fixed)?);
                 *port = fixed;
             }
@@ -88,6 +92,7 @@ impl PortKeeper {
             }
         }
         self.lock().insert(container.clone(), held);
+        self.expect_no_more(container);
         let bindings = mappings.iter().zip(ports).map(|(mapping, port)| PortBinding {
             mapping: PortMapping {
                 host_port: Some(port),
@@ -96,6 +101,40 @@ impl PortKeeper {
             bind_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         });
         Ok(bindings.collect())
+    }
+
+    /// Keeps ports for a container that had them under an agent before this one.
+    pub(super) fn expect(&self, container: &ContainerId, bindings: &[PortBinding]) {
+        let port = |binding: &PortBinding| Some((binding.mapping.protocol, binding.mapping.host_port?));
+        let ports: Vec<_> = bindings.iter().filter_map(port).collect();
+        if !ports.is_empty() {
+            self.lock_expected().insert(container.clone(), ports);
+        }
+    }
+
+    /// Keeps no ports for a container any more, but those that it holds.
+    pub(super) fn expect_no_more(&self, container: &ContainerId) {
+        self.lock_expected().remove(container);
+    }
+
+    fn is_expected_of_nobody_else(
+        &self,
+        container: &ContainerId,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<(), NetworkError> {
+        let expected = self.lock_expected();
+        let mut others = expected
+            .iter()
+            .filter(|(other, ports)| *other != container && ports.contains(&(protocol, port)));
+        match others.next() {
+            None => Ok(()),
+            Some((other, _)) => Err(NetworkError::Port {
+                port,
+                protocol: protocol.as_str(),
+                why: format!("container {other} has it"),
+            }),
+        }
     }
 
     /// Holds again the ports of a container that runs; those that it holds already are left alone. All that can be
@@ -133,6 +172,10 @@ impl PortKeeper {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Vec<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_expected(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Vec<(Protocol, u16)>>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fixed(&self, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
@@ -175,12 +218,14 @@ impl PortKeeper {
     fn dynamic(&self, protocol: Protocol) -> Result<Held, NetworkError> {
         let (first, last) = self.range.unwrap_or_else(kernel_range);
         let reserved = kernel_reserved();
+        let expected: BTreeSet<_> = self.lock_expected().values().flatten().copied().collect();
         let never = |port: &u16| {
+            let expected = expected.contains(&(protocol, *port));
             let listed = self
                 .never
                 .get(&protocol)
                 .is_some_and(|ports| ports.contains(port));
-            listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
+            expected || listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
         };
         let count = u64::from(last.saturating_sub(first)) + 1;
         let start = u16::try_from(self.clock.random(count - 1)).unwrap_or(0);

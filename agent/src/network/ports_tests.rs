@@ -50,6 +50,41 @@ fn a_held_port_is_nobody_elses_until_it_is_released() {
 }
 
 #[test]
+fn what_a_container_had_before_is_kept_for_it() {
+    let free = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let keeper = keeper(Some((port, port)));
+    let old = PortBinding {
+        mapping: mapping(Some(port), Protocol::Tcp),
+        bind_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    keeper.expect(&container(0), std::slice::from_ref(&old));
+    keeper
+        .hold(&container(1), &[mapping(None, Protocol::Tcp)])
+        .unwrap_err();
+    let fixed = keeper.hold(&container(1), std::slice::from_ref(&old.mapping));
+    let why = fixed.unwrap_err().to_string();
+    assert!(
+        why.contains(&format!("container {} has it", container(0))),
+        "{why}"
+    );
+    // The same number of another protocol is another port.
+    keeper
+        .hold(&container(2), &[mapping(Some(port), Protocol::Udp)])
+        .unwrap();
+    keeper.adopt(&container(0), std::slice::from_ref(&old)).unwrap();
+    keeper.release(&container(0));
+    keeper
+        .hold(&container(1), &[mapping(None, Protocol::Tcp)])
+        .unwrap_err();
+    keeper.expect_no_more(&container(0));
+    keeper
+        .hold(&container(1), &[mapping(None, Protocol::Tcp)])
+        .unwrap();
+}
+
+#[test]
 fn a_strangers_port_is_refused_with_his_name() {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = stranger.local_addr().unwrap().port();

@@ -171,7 +171,21 @@ impl Engine {
         for StoredTask { assignment, record } in std::mem::take(&mut self.restored) {
             let mut state = TaskState::restored(assignment, record);
             self.booted.judge(&mut state);
+            self.expect_ports(&state);
             self.spawn(state);
+        }
+    }
+
+    /// What clients were told where a container is reached stays so, whoever asks for a port before it has its own again.
+    fn expect_ports(&self, state: &TaskState) {
+        if state.record.torn_down {
+            return;
+        }
+        for (index, _, container, _) in state.containers() {
+            if let Some(attachment) = &container.attachment {
+                let id = state.container_id(index);
+                self.shared.executor.network.expect(&id, attachment);
+            }
         }
     }
 

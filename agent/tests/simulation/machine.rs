@@ -97,6 +97,7 @@ impl Images for FakeImages {
 pub struct FakeNetwork {
     world: Arc<World>,
     attached: Mutex<BTreeMap<ContainerId, Attachment>>,
+    expected: Mutex<BTreeMap<ContainerId, Attachment>>,
     pub adopted: Mutex<Vec<ContainerId>>,
 }
 
@@ -105,6 +106,7 @@ impl FakeNetwork {
         Arc::new(Self {
             world: Arc::clone(world),
             attached: Mutex::default(),
+            expected: Mutex::default(),
             adopted: Mutex::default(),
         })
     }
@@ -116,6 +118,7 @@ impl FakeNetwork {
     /// Interfaces and rules are gone, and addresses are given back.
     pub fn reboot(&self) {
         self.attached.lock().unwrap().clear();
+        self.expected.lock().unwrap().clear();
     }
 
     fn trouble(&self, container: &ContainerId) -> NetworkError {
@@ -130,6 +133,11 @@ impl FakeNetwork {
 
 #[async_trait]
 impl Network for FakeNetwork {
+    fn expect(&self, container: &ContainerId, attachment: &Attachment) {
+        let mut expected = self.expected.lock().unwrap();
+        expected.insert(container.clone(), attachment.clone());
+    }
+
     async fn attach(&self, request: &Attach) -> Result<Attachment, NetworkError> {
         self.world
             .cross(&format!(
@@ -156,8 +164,11 @@ impl Network for FakeNetwork {
         let attachment = {
             let mut attached = self.attached.lock().unwrap();
             attached.remove(&request.container);
+            let mut expected = self.expected.lock().unwrap();
+            expected.remove(&request.container);
             let taken: Vec<u16> = attached
                 .values()
+                .chain(expected.values())
                 .flat_map(|other| {
                     other
                         .bindings
@@ -210,6 +221,7 @@ impl Network for FakeNetwork {
             return Err(self.trouble(container));
         }
         self.attached.lock().unwrap().remove(container);
+        self.expected.lock().unwrap().remove(container);
         self.world.cross(&format!("< detach {container}")).await;
         Ok(())
     }
