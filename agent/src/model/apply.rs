@@ -134,6 +134,10 @@ fn acknowledged(state: &mut TaskState, task: ReportedStatus, containers: &[Repor
 
 fn prepare_failed(state: &mut TaskState, failure: &Failure) -> Effect {
     let awaited = |record: &ContainerRecord| record.restarts.awaited();
+    // It was to stop before, or has: that is not why.
+    if state.record.desired == DesiredStatus::Stopped {
+        return Effect::Nothing;
+    }
     if state.record.ran && !state.record.containers.iter().any(awaited) {
         return Effect::Nothing;
     }

@@ -459,3 +459,13 @@ fn what_began_though_it_had_been_given_up_has_its_task_stopped_for_the_reason_th
     assert_eq!(state.record.reason, Some(failure().to_string()));
     assert_eq!(state.record.desired, DesiredStatus::Stopped);
 }
+
+#[test]
+fn a_preparation_that_fails_late_is_not_why_a_task_was_stopped() {
+    let mut state = state(&[true]);
+    apply(&mut state, Fact::Ordered(order(2, DesiredStatus::Stopped)), AT).unwrap();
+    apply(&mut state, Fact::Listed, AT).unwrap();
+    assert_eq!(state.known(), KnownStatus::Stopped);
+    let effect = apply(&mut state, Fact::PrepareFailed(failure()), AT).unwrap();
+    assert_eq!((effect, state.record.reason), (Effect::Nothing, None));
+}
