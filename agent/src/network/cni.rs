@@ -348,7 +348,10 @@ impl Network for CniNetwork {
             }
             NetworkMode::Host | NetworkMode::None => self.attach_files(request, &lock).await,
         };
-        if attached.is_err() {
+        if attached.is_ok() {
+            // Not before: if it fails, it is tried again.
+            self.shared.ports.expect_no_more(&request.container);
+        } else {
             match self.take_back(&request.container, &lock).await {
                 Ok(()) => self.remove_files(&request.container, &lock).await?,
                 Err(error) => {

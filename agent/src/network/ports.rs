@@ -86,13 +86,12 @@ impl PortKeeper {
         }
         for (mapping, port) in mappings.iter().zip(&mut ports) {
             if mapping.host_port.is_none() {
-                let found = self.dynamic(mapping.protocol)?;
+                let found = self.dynamic(container, mapping.protocol)?;
                 *port = found.port;
                 held.push(found);
             }
         }
         self.lock().insert(container.clone(), held);
-        self.expect_no_more(container);
         let bindings = mappings.iter().zip(ports).map(|(mapping, port)| PortBinding {
             mapping: PortMapping {
                 host_port: Some(port),
@@ -117,6 +116,7 @@ impl PortKeeper {
         self.lock_expected().remove(container);
     }
 
+    /// Whoever had a port himself is not refused it for another.
     fn is_expected_of_nobody_else(
         &self,
         container: &ContainerId,
@@ -124,15 +124,18 @@ impl PortKeeper {
         port: u16,
     ) -> Result<(), NetworkError> {
         let expected = self.lock_expected();
-        let mut others = expected
+        let mut of = expected
             .iter()
-            .filter(|(other, ports)| *other != container && ports.contains(&(protocol, port)));
-        match others.next() {
-            None => Ok(()),
-            Some((other, _)) => Err(NetworkError::Port {
-                port,
-                protocol: protocol.as_str(),
-                why: format!("container {other} has it"),
+            .filter(|(_, ports)| ports.contains(&(protocol, port)))
+            .map(|(of, _)| of);
+        match of.clone().any(|of| of == container) {
+            true => Ok(()),
+            false => of.next().map_or(Ok(()), |other| {
+                Err(NetworkError::Port {
+                    port,
+                    protocol: protocol.as_str(),
+                    why: format!("container {other} has it"),
+                })
             }),
         }
     }
@@ -172,6 +175,19 @@ impl PortKeeper {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Vec<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ports that a container had, and those that others had.
+    fn expected_by(&self, container: &ContainerId, protocol: Protocol) -> (Vec<u16>, BTreeSet<u16>) {
+        let expected = self.lock_expected();
+        let of = |ports: &Vec<(Protocol, u16)>| {
+            let of = ports.iter().filter(|(of, _)| *of == protocol);
+            of.map(|(_, port)| *port).collect::<Vec<_>>()
+        };
+        let own = expected.get(container).map(of).unwrap_or_default();
+        let others = expected.iter().filter(|(other, _)| *other != container);
+        let others = others.flat_map(|(_, ports)| of(ports)).collect();
+        (own, others)
     }
 
     fn lock_expected(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Vec<(Protocol, u16)>>> {
@@ -215,24 +231,26 @@ impl PortKeeper {
             .unwrap_or_else(|| "it is in use".to_owned())
     }
 
-    fn dynamic(&self, protocol: Protocol) -> Result<Held, NetworkError> {
+    /// One that the container had before, if that can be, or else any.
+    fn dynamic(&self, container: &ContainerId, protocol: Protocol) -> Result<Held, NetworkError> {
         let (first, last) = self.range.unwrap_or_else(kernel_range);
         let reserved = kernel_reserved();
-        let expected: BTreeSet<_> = self.lock_expected().values().flatten().copied().collect();
+        let (own, others) = self.expected_by(container, protocol);
         let never = |port: &u16| {
-            let expected = expected.contains(&(protocol, *port));
             let listed = self
                 .never
                 .get(&protocol)
                 .is_some_and(|ports| ports.contains(port));
-            expected || listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
+            listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
         };
+        let own = own.into_iter().filter(|port| (first..=last).contains(port));
         let count = u64::from(last.saturating_sub(first)) + 1;
         let start = u16::try_from(self.clock.random(count - 1)).unwrap_or(0);
         let from_start = first.saturating_add(start)..=last;
         let wrapped = first..first.saturating_add(start);
         let mut why = "none is free";
-        for port in from_start.chain(wrapped).filter(|port| !never(port)) {
+        let any = from_start.chain(wrapped).filter(|port| !others.contains(port));
+        for port in own.chain(any).filter(|port| !never(port)) {
             match reserve(protocol, port) {
                 Ok(held) => return Ok(held),
                 Err(Errno::EADDRINUSE | Errno::EACCES) => {}

@@ -78,6 +78,14 @@ fn what_a_container_had_before_is_kept_for_it() {
     keeper
         .hold(&container(1), &[mapping(None, Protocol::Tcp)])
         .unwrap_err();
+    // Its own it gets, whether it asks for it by number or not, and whoever else had it.
+    keeper.expect(&container(3), std::slice::from_ref(&old));
+    for mapping in [mapping(None, Protocol::Tcp), old.mapping] {
+        let had = keeper.hold(&container(0), &[mapping]).unwrap();
+        assert_eq!(port_of(&had), port);
+        keeper.release(&container(0));
+    }
+    keeper.expect_no_more(&container(3));
     keeper.expect_no_more(&container(0));
     keeper
         .hold(&container(1), &[mapping(None, Protocol::Tcp)])
