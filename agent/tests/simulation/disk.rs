@@ -114,6 +114,33 @@ async fn a_control_plane_that_was_started_anew_is_not_stormed_while_nothing_can_
     }
 }
 
+/// What waits for the disk and what waits for the runtime's list are waited for apart.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_began_with_neither_disk_nor_runtime_polls_on() {
+    let (mut node, disk) = started();
+    let old = running(&mut node, 1, "graceful 5").await;
+    node.kill().await;
+    node.runtime.away.store(true, Ordering::Relaxed);
+    node.link.stop(&old);
+    node.start();
+    disk.set(Some(Fault::Full));
+    wait(30).await;
+    let new = task_arn(2);
+    node.link.run(&new, one("sleep"));
+    wait(30).await;
+    disk.set(None);
+    wait(30).await;
+    let polls = node.link.polls().len();
+    wait(60).await;
+    let polls = node.link.polls().len() - polls;
+    assert!((10..100).contains(&polls), "{polls} polls in a minute");
+    node.runtime.away.store(false, Ordering::Relaxed);
+    assert_eq!(code(&node.until_stopped(&old).await), Some(5));
+    node.until_told(&new, "RUNNING").await;
+    node.link.stop(&new);
+    node.until_clean().await;
+}
+
 /// Its record would go while the order about it is on its way to the disk, and with it how it ended.
 #[tokio::test(start_paused = true)]
 async fn an_order_about_what_is_to_be_forgotten_meanwhile_is_answered() {

@@ -80,7 +80,7 @@ impl Engine {
         let Some(Taking { mut judged, reply }) = self.taking.take() else {
             return Ok(());
         };
-        self.patience = None;
+        self.forget_patience();
         match result {
             Ok(ended) => {
                 for report in &ended {
@@ -102,10 +102,17 @@ impl Engine {
     /// What waited for an answer before it, or for a task that is gone now.
     pub(super) async fn take_waiting(&mut self) {
         if self.taking.is_none() && !self.waiting.is_empty() {
-            self.patience = None;
+            self.forget_patience();
             for (response, reply) in std::mem::take(&mut self.waiting) {
                 self.take(response, reply).await;
             }
+        }
+    }
+
+    /// What waited has been taken; but those that came too early may still wait.
+    fn forget_patience(&mut self) {
+        if self.held.is_empty() {
+            self.patience = None;
         }
     }
 
@@ -154,7 +161,7 @@ impl Engine {
             if view.is_none_or(stops) {
                 continue;
             }
-            tracing::warn!(task = %arn, "it is stopped before the order is stored, since the disk takes no writes");
+            tracing::warn!(task = %arn, "it is stopped before the order is stored, which has to wait");
             self.tell(&arn.id, Fact::Ordered(order.clone())).await;
         }
     }

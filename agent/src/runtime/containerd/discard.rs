@@ -4,7 +4,8 @@
 //! is asked before it is removed, and what was killed as it was about to begin is asked once more. A shim that does not
 //! answer is waited for; one that never does is killed, and then its container counts as begun, by `ShimDied`.
 //!
-//! Limits: what is just beginning is killed with no stop signal before. Only Longshore's shim says of what it has killed
+//! Limits: a shim that serves others which still run is not killed, and what depends on such a container waits for it; an
+//! order to stop by force does not. What is just beginning is killed with no stop signal before. Only Longshore's shim says of what it has killed
 //! whether it was started before: of another's, what is killed when it was set up and did not run yet counts as never
 //! begun.
 
