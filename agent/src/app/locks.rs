@@ -75,7 +75,13 @@ impl SocketLock {
     }
 
     fn take_in(run_dir: &Path, socket: &Path) -> Result<Self, AppError> {
-        // Two spellings of one folder are one folder.
+        // Two spellings of one folder are one folder, once it is there.
+        if let Some(folder) = socket.parent() {
+            files::make_private_dir(folder).map_err(|source| AppError::Io {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
         let folder = socket
             .parent()
             .and_then(|folder| std::fs::canonicalize(folder).ok());

@@ -66,9 +66,11 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     let (mut config, mut warnings) = (config, warnings);
     warnings.extend(programs::find(&mut config)?);
 
+    // While nothing goes on yet: the socket may be somebody else's.
+    let admin = Server::bind(&config.admin_socket).await?;
     let mut supervisor = Supervisor::new(CancellationToken::new());
     let agent = Agent::build(Arc::new(config), identity, &mut supervisor).await?;
-    agent.serve(warnings, supervisor).await
+    agent.serve(admin, warnings, supervisor).await
 }
 
 /// The parts that others are made of.
@@ -157,10 +159,14 @@ impl Agent {
     }
 
     /// Starts what talks to others, and waits for the end.
-    async fn serve(self, warnings: Vec<Warning>, mut supervisor: Supervisor) -> Result<(), AppError> {
+    async fn serve(
+        self,
+        admin: Server,
+        warnings: Vec<Warning>,
+        mut supervisor: Supervisor,
+    ) -> Result<(), AppError> {
         let token = supervisor.token();
         let standing = Arc::new(Standing::new(Arc::clone(&self.clock)));
-        let admin = Server::bind(&self.config.admin_socket).await?;
         let desk = Arc::new(self.desk(warnings, Arc::clone(&standing)));
         supervisor.spawn("admin", admin.run(Arc::clone(&desk) as _, token.clone()));
         if let Some(address) = self.config.metrics_address {
