@@ -25,7 +25,11 @@ pub(super) struct Bounds {
 impl Bounds {
     pub(super) fn look(&mut self, node: &Node, scenario: &Scenario, tasks: &[Arc<TaskView>]) {
         let now = node.world.millis();
-        let over = |view: &&Arc<TaskView>| view.state.record.torn_down && view.state.is_acknowledged();
+        // Before the runtime has told what runs, none goes; and none comes.
+        let over = |view: &&Arc<TaskView>| {
+            let state = &view.state;
+            state.live.listed && state.record.torn_down && state.is_acknowledged()
+        };
         let kept = tasks.iter().filter(over).count();
         let stuck = scenario.fault_percent > 0 || scenario.hang_permille > 0 || node.world.is_busy("commit");
         if kept <= scenario.kept || stuck || now - node.began_at < GOES {
