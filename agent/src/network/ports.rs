@@ -79,8 +79,7 @@ impl PortKeeper {
         let mut ports = vec![0; mappings.len()];
         for (mapping, port) in mappings.iter().zip(&mut ports) {
             if let Some(fixed) = mapping.host_port {
-                self.is_expected_of_nobody_else(container, mapping.protocol, fixed)?;
-                held.push(self.fixed(mapping.protocol, fixed)?);
+                held.push(self.fixed_for(container, mapping.protocol, fixed)?);
                 *port = fixed;
             }
         }
@@ -114,30 +113,6 @@ impl PortKeeper {
     /// Keeps no ports for a container any more, but those that it holds.
     pub(super) fn expect_no_more(&self, container: &ContainerId) {
         self.lock_expected().remove(container);
-    }
-
-    /// Whoever had a port himself is not refused it for another.
-    fn is_expected_of_nobody_else(
-        &self,
-        container: &ContainerId,
-        protocol: Protocol,
-        port: u16,
-    ) -> Result<(), NetworkError> {
-        let expected = self.lock_expected();
-        let mut of = expected
-            .iter()
-            .filter(|(_, ports)| ports.contains(&(protocol, port)))
-            .map(|(of, _)| of);
-        match of.clone().any(|of| of == container) {
-            true => Ok(()),
-            false => of.next().map_or(Ok(()), |other| {
-                Err(NetworkError::Port {
-                    port,
-                    protocol: protocol.as_str(),
-                    why: format!("container {other} has it"),
-                })
-            }),
-        }
     }
 
     /// Holds again the ports of a container that runs; those that it holds already are left alone. All that can be
@@ -194,6 +169,24 @@ impl PortKeeper {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whoever had a port himself is not refused it for another.
+    fn fixed_for(
+        &self,
+        container: &ContainerId,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<Held, NetworkError> {
+        let (own, others) = self.expected_by(container, protocol);
+        if others.contains(&port) && !own.contains(&port) {
+            return Err(NetworkError::Port {
+                port,
+                protocol: protocol.as_str(),
+                why: self.holder(protocol, port),
+            });
+        }
+        self.fixed(protocol, port)
+    }
+
     fn fixed(&self, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
         let attempt = || {
             reserve(protocol, port).or_else(|error| match (error, protocol) {
@@ -221,13 +214,20 @@ impl PortKeeper {
     }
 
     fn holder(&self, protocol: Protocol, port: u16) -> String {
-        let ours = self.lock().iter().find_map(|(container, all)| {
+        let held = self.lock().iter().find_map(|(container, all)| {
             let found = |held: &Held| held.protocol == protocol && held.port == port;
-            all.iter()
-                .any(found)
-                .then(|| format!("container {container} has it"))
+            all.iter().any(found).then(|| container.clone())
         });
-        ours.or_else(|| holder::of(protocol, port))
+        let expected = || {
+            let expected = self.lock_expected();
+            let mut of = expected
+                .iter()
+                .filter(|(_, ports)| ports.contains(&(protocol, port)));
+            of.next().map(|(container, _)| container.clone())
+        };
+        held.or_else(expected)
+            .map(|container| format!("container {container} has it"))
+            .or_else(|| holder::of(protocol, port))
             .unwrap_or_else(|| "it is in use".to_owned())
     }
 
