@@ -81,11 +81,10 @@ impl ContainerdRuntime {
     /// After the exit is in the record.
     async fn forget_task(&self, id: &ContainerId, name: &str, there: bool) -> Result<(), RuntimeError> {
         self.empty_cgroup(name, &cgroup(id)).await?;
-        if there && let Err(error) = self.delete_task(name).await {
-            self.end_hung_shim_if_idle(id).await;
-            return Err(error);
+        match there {
+            true => self.delete_ended_task(id, name).await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// containerd has no task, and there is no exit record: either events have told how it ended, or nobody can know.

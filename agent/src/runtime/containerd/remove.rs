@@ -21,10 +21,7 @@ impl ContainerdRuntime {
                     self.end_wholly(id, &name).await?;
                 }
             }
-            if let Err(error) = self.delete_task(&name).await {
-                self.end_hung_shim_if_idle(id).await;
-                return Err(error);
-            }
+            self.delete_ended_task(id, &name).await?;
         } else if record.is_some() {
             self.delete_unlisted_task(&name).await?;
         }
@@ -71,6 +68,15 @@ impl ContainerdRuntime {
             .await
             .optional()?;
         Ok(())
+    }
+
+    /// Has containerd forget a task of which nothing is left, or kills the shim that keeps it from that.
+    pub(super) async fn delete_ended_task(&self, id: &ContainerId, name: &str) -> Result<(), RuntimeError> {
+        let deleted = self.delete_task(name).await;
+        if deleted.is_err() {
+            self.end_hung_shim_if_idle(id).await;
+        }
+        deleted
     }
 
     /// Kills a task until nothing of it is left, whatever its shim says.
