@@ -41,6 +41,12 @@ async fn wait(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
+async fn polls_within(node: &Node, seconds: u64) -> usize {
+    let before = node.link.polls().len();
+    wait(seconds).await;
+    node.link.polls().len() - before
+}
+
 fn code(report: &ecs::SubmitTaskStateChangeRequest) -> Option<i32> {
     report.containers.as_ref().unwrap()[0].exit_code
 }
@@ -98,9 +104,7 @@ async fn a_control_plane_that_was_started_anew_is_not_stormed_while_nothing_can_
             last_poll(node).status.trouble.is_some()
         })
         .await;
-        let polls = node.link.polls().len();
-        wait(600).await;
-        let polls = node.link.polls().len() - polls;
+        let polls = polls_within(&node, 600).await;
         assert!((100..700).contains(&polls), "{polls} polls in ten minutes");
         assert_eq!(last_poll(&node).cursor, before);
         disk.set(None);
@@ -130,9 +134,7 @@ async fn an_agent_that_began_with_neither_disk_nor_runtime_polls_on() {
     wait(30).await;
     disk.set(None);
     wait(30).await;
-    let polls = node.link.polls().len();
-    wait(60).await;
-    let polls = node.link.polls().len() - polls;
+    let polls = polls_within(&node, 60).await;
     assert!((10..100).contains(&polls), "{polls} polls in a minute");
     node.runtime.away.store(false, Ordering::Relaxed);
     assert_eq!(code(&node.until_stopped(&old).await), Some(5));
