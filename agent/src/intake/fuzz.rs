@@ -54,7 +54,7 @@ fn poll_response() {
 fn assert_stored(assignment: &Assignment) {
     match &assignment.body {
         Body::Task(task) => {
-            let json = serde_json::to_vec(task).unwrap();
+            let json = serde_json::to_vec(task.as_ref()).unwrap();
             assert_eq!(&serde_json::from_slice::<ResolvedTask>(&json).unwrap(), &**task);
         }
         Body::Nothing { reason } => assert!(reason.len() <= REASON, "a reason of {} bytes", reason.len()),
