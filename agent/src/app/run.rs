@@ -303,7 +303,7 @@ async fn serve_instance(
     // If it is not durable, or that can't be written down, the next start does it again, which is harmless.
     if link.begins()
         && engine.begin_again().await?
-        && let Err(error) = link.has_begun()
+        && let Err(error) = link.has_begun().await
     {
         tracing::warn!(%error, "the assignments will be counted from the beginning again at the next start");
     }

@@ -1,6 +1,6 @@
 //! The way to the control plane, for real.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use super::call::{CallError, Caller, Operation, Signer};
 use super::credentials::NodeCredentials;
 use super::identity::{Identity, IdentityError, IdentityFiles};
+use super::identity_writer::IdentityWriter;
 use super::instance::REGISTER;
 use super::routes::Ways;
 use super::server_time::ServerTime;
-use super::{ControlLink, LinkError};
+use super::{ControlLink, LinkError, lock};
 use crate::clock::Clock;
 use crate::http::{CertificateClock, Client};
 
@@ -55,7 +56,8 @@ pub struct Link {
     endpoint: String,
     pub(super) cluster: String,
     files: IdentityFiles,
-    identity: Mutex<Identity>,
+    writer: IdentityWriter,
+    identity: Arc<Mutex<Identity>>,
     poll_endpoint: Mutex<Option<PollEndpoint>>,
     /// Whether the control plane has said that the container instance is not registered, since it last was.
     pub(super) inactive: watch::Sender<bool>,
@@ -75,11 +77,13 @@ impl Link {
     /// [`IdentityError`] where the key can't be read.
     pub fn new(parts: LinkParts) -> Result<Self, IdentityError> {
         let time = ServerTime::new(parts.clock, parts.certificates, Some(parts.files.clone()));
+        let writer = IdentityWriter::new(parts.files.clone());
         let credentials = NodeCredentials::new(
             parts.identity.instance_id.clone(),
             parts.fingerprint,
             parts.endpoint.clone(),
-            parts.files.clone(),
+            &parts.files,
+            writer.clone(),
         )?;
         Ok(Self {
             caller: Caller {
@@ -91,7 +95,8 @@ impl Link {
             endpoint: parts.endpoint,
             cluster: parts.identity.cluster.clone(),
             files: parts.files,
-            identity: Mutex::new(parts.identity),
+            writer,
+            identity: Arc::new(Mutex::new(parts.identity)),
             poll_endpoint: Mutex::new(None),
             inactive: watch::Sender::new(false),
             ways: Ways::default(),
@@ -251,15 +256,14 @@ impl Link {
         }
     }
 
-    pub(super) fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
-        self.files
-            .store(identity)
-            .map_err(|error| LinkError::Unavailable {
-                operation: REGISTER,
-                why: error.to_string(),
-            })?;
-        lock(&self.identity).clone_from(identity);
-        Ok(())
+    pub(super) async fn keep(&self, identity: &Identity) -> Result<(), LinkError> {
+        let (identity, known) = (identity.clone(), Arc::clone(&self.identity));
+        let write = move |files: &IdentityFiles| {
+            files.store(&identity)?;
+            *lock(&known) = identity;
+            Ok(())
+        };
+        self.writer.write(REGISTER, write).await
     }
 }
 
@@ -383,9 +387,4 @@ pub(super) fn link_error(operation: &'static str, error: CallError) -> LinkError
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing is half done under these locks, so a panic elsewhere leaves good values.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! A node's temporary credentials, by its key; and a new key where the control plane wants one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore_protocol::error::Retry;
@@ -11,10 +11,11 @@ use longshore_protocol::node::{
 };
 use longshore_protocol::sigv4::Credentials;
 
-use super::LinkError;
 use super::call::{CallError, Caller, Operation, Signer};
 use super::identity::{IdentityError, IdentityFiles};
+use super::identity_writer::IdentityWriter;
 use super::key::NodeKey;
+use super::{LinkError, lock};
 
 const REQUEST_TOKEN: &str = "RequestManagedInstanceRoleToken";
 const UPDATE_KEY: &str = "UpdateManagedInstancePublicKey";
@@ -51,8 +52,8 @@ pub(super) struct NodeCredentials {
     instance: InstanceId,
     fingerprint: String,
     endpoint: String,
-    files: IdentityFiles,
-    keys: Mutex<Keys>,
+    writer: IdentityWriter,
+    keys: Arc<Mutex<Keys>>,
     issued: Mutex<Option<Issued>>,
     /// Held by who exchanges the key: of two at the same time, one could throw away the key that the other's was taken for.
     exchange: tokio::sync::Mutex<()>,
@@ -64,7 +65,8 @@ impl NodeCredentials {
         instance: InstanceId,
         fingerprint: String,
         endpoint: String,
-        files: IdentityFiles,
+        files: &IdentityFiles,
+        writer: IdentityWriter,
     ) -> Result<Self, IdentityError> {
         let keys = Keys {
             current: files.key()?.into(),
@@ -74,8 +76,8 @@ impl NodeCredentials {
             instance,
             fingerprint,
             endpoint,
-            files,
-            keys: Mutex::new(keys),
+            writer,
+            keys: Arc::new(Mutex::new(keys)),
             issued: Mutex::new(None),
             exchange: tokio::sync::Mutex::new(()),
         })
@@ -84,7 +86,7 @@ impl NodeCredentials {
     /// Good credentials: those at hand in the first half of their life, else new ones, else those at hand to their end.
     pub(super) async fn get(&self, caller: &Caller) -> Result<Credentials, LinkError> {
         let now = caller.time.since_boot();
-        let known = self.lock_issued().clone();
+        let known = lock(&self.issued).clone();
         if let Some(issued) = known.as_ref().filter(|issued| now < issued.renew_at) {
             return Ok(issued.credentials.clone());
         }
@@ -103,7 +105,7 @@ impl NodeCredentials {
 
     /// The control plane refused these: they are not used again.
     pub(super) fn refused(&self, credentials: &Credentials) {
-        let mut issued = self.lock_issued();
+        let mut issued = lock(&self.issued);
         if issued
             .as_ref()
             .is_some_and(|issued| issued.credentials == *credentials)
@@ -113,7 +115,7 @@ impl NodeCredentials {
     }
 
     fn put_off(&self, credentials: &Credentials, renew_at: Duration) {
-        if let Some(issued) = self.lock_issued().as_mut()
+        if let Some(issued) = lock(&self.issued).as_mut()
             && issued.credentials == *credentials
         {
             issued.renew_at = renew_at;
@@ -139,7 +141,7 @@ impl NodeCredentials {
             end.as_millis().saturating_sub(caller.time.now().as_millisecond())
         });
         let life = Duration::from_millis(u64::try_from(left).unwrap_or(0)).max(LEAST_LIFETIME);
-        *self.lock_issued() = Some(Issued {
+        *lock(&self.issued) = Some(Issued {
             credentials: credentials.clone(),
             renew_at: now + life / 2,
             ends_at: now + life,
@@ -170,7 +172,10 @@ impl NodeCredentials {
             {
                 let answer = self.token_by(caller, &next).await;
                 let answer = answer.map_err(|error| Self::identity_error(REQUEST_TOKEN, error))?;
-                self.promote(&next)?;
+                if let Err(error) = self.promote(&next).await {
+                    // The answer is as good; the next one is asked for in the same way.
+                    tracing::warn!(%error, "the new key that the control plane has taken is not yet stored as the only one");
+                }
                 Ok(answer)
             }
             other => other.map_err(|error| Self::identity_error(REQUEST_TOKEN, error)),
@@ -215,35 +220,43 @@ impl NodeCredentials {
             .call(operation, &input, Signer::Key(&self.instance, &current))
             .await;
         answer.map_err(|error| Self::identity_error(UPDATE_KEY, error))?;
-        self.promote(&next)?;
+        self.promote(&next).await?;
         tracing::info!("the control plane has taken this node's new key");
         Ok(())
     }
 
     async fn make_next_key(&self) -> Result<Arc<NodeKey>, LinkError> {
-        let files = self.files.clone();
-        let made = tokio::task::spawn_blocking(move || {
+        let keys = Arc::clone(&self.keys);
+        let make = move |files: &IdentityFiles| {
+            // The one before, that nobody waited for.
+            if let Some(made) = &lock(&keys).next {
+                return Ok(Arc::clone(made));
+            }
             let key = NodeKey::generate()?;
             files.store_next_key(&key)?;
-            Ok::<_, IdentityError>(key)
-        });
-        let key = made.await.map_err(|error| internal(UPDATE_KEY, &error))?;
-        let key = Arc::new(key.map_err(|error| internal(UPDATE_KEY, &error))?);
-        self.lock_keys().next = Some(Arc::clone(&key));
-        Ok(key)
+            let key = Arc::new(key);
+            lock(&keys).next = Some(Arc::clone(&key));
+            Ok(key)
+        };
+        self.writer.write(UPDATE_KEY, make).await
     }
 
     /// The control plane has taken this key. Two calls may find that out at the same time.
-    fn promote(&self, taken: &Arc<NodeKey>) -> Result<(), LinkError> {
-        let mut keys = self.lock_keys();
-        if let Some(next) = keys.next.take_if(|next| Arc::ptr_eq(next, taken)) {
-            if let Err(error) = self.files.promote_next_key() {
-                keys.next = Some(next);
-                return Err(internal(UPDATE_KEY, &error));
+    async fn promote(&self, taken: &Arc<NodeKey>) -> Result<(), LinkError> {
+        let (keys, taken) = (Arc::clone(&self.keys), Arc::clone(taken));
+        let promote = move |files: &IdentityFiles| {
+            let is_next = |keys: &Keys| keys.next.as_ref().is_some_and(|next| Arc::ptr_eq(next, &taken));
+            if !is_next(&lock(&keys)) {
+                return Ok(());
             }
-            keys.current = next;
-        }
-        Ok(())
+            files.promote_next_key()?;
+            *lock(&keys) = Keys {
+                current: taken,
+                next: None,
+            };
+            Ok(())
+        };
+        self.writer.write(UPDATE_KEY, promote).await
     }
 
     /// A refusal of the key itself means that the control plane does not take this node.
@@ -259,17 +272,8 @@ impl NodeCredentials {
     }
 
     fn keys(&self) -> (Arc<NodeKey>, Option<Arc<NodeKey>>) {
-        let keys = self.lock_keys();
+        let keys = lock(&self.keys);
         (Arc::clone(&keys.current), keys.next.clone())
-    }
-
-    fn lock_keys(&self) -> std::sync::MutexGuard<'_, Keys> {
-        // Nothing is half done under these locks, so a panic elsewhere leaves good values.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_issued(&self) -> std::sync::MutexGuard<'_, Option<Issued>> {
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -231,12 +231,20 @@ impl IdentityFiles {
         write(&self.next_key_path(), &key.to_pem()?)
     }
 
-    /// The control plane has taken the next key: it is the key from now on.
+    /// The control plane has taken the next key: it is the key from now on. May be said again where it is not certain that
+    /// it was done: a folder that can't be synced fails after the file was moved.
     ///
     /// # Errors
     /// [`IdentityError::Io`].
     pub fn promote_next_key(&self) -> Result<(), IdentityError> {
-        files::rename(&self.next_key_path(), &self.key_path()).map_err(|source| io(&self.key_path(), source))
+        let (next, key) = (self.next_key_path(), self.key_path());
+        let moved = match files::rename(&next, &key) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && key.exists() => {
+                files::sync_folder_of(&key)
+            }
+            other => other,
+        };
+        moved.map_err(|source| io(&key, source))
     }
 
     /// Seconds since 1970 of the last verified answer; `None` where none was seen or the file is of no use.
@@ -384,8 +392,10 @@ mod tests {
         files.store_next_key(&next).unwrap();
         assert_eq!(files.key().unwrap().public(), first.public());
         assert_eq!(files.next_key().unwrap().unwrap().public(), next.public());
-        files.promote_next_key().unwrap();
-        assert_eq!(files.key().unwrap().public(), next.public());
-        assert!(files.next_key().unwrap().is_none());
+        for _ in 0..2 {
+            files.promote_next_key().unwrap();
+            assert_eq!(files.key().unwrap().public(), next.public());
+            assert!(files.next_key().unwrap().is_none());
+        }
     }
 }

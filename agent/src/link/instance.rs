@@ -37,10 +37,10 @@ impl Link {
     ///
     /// # Errors
     /// It can't be stored; then it begins again at the next start, which is harmless.
-    pub fn has_begun(&self) -> Result<(), LinkError> {
+    pub async fn has_begun(&self) -> Result<(), LinkError> {
         let mut identity = self.identity();
         identity.begins = false;
-        self.keep(&identity)
+        self.keep(&identity).await
     }
 
     /// Registers as the instance that has this ARN, or else under a token that is written down before the call, so that a
@@ -53,7 +53,7 @@ impl Link {
         let mut identity = self.identity();
         if arn.is_none() && identity.client_token.is_none() {
             identity.client_token = Some(uuid::Uuid::new_v4());
-            self.keep(&identity)?;
+            self.keep(&identity).await?;
         }
         request.cluster = Some(self.cluster.clone());
         request.container_instance_arn = arn.map(ToString::to_string);
@@ -66,7 +66,7 @@ impl Link {
             && identity.client_token.take().is_some()
         {
             // A token belongs to one request; the next one may be another.
-            self.keep(&identity)?;
+            self.keep(&identity).await?;
         }
         let incomplete = |why: &str| LinkError::Unavailable {
             operation: REGISTER,
@@ -84,7 +84,7 @@ impl Link {
             identity.container_instance = Some(given);
             identity.client_token = None;
             identity.begins |= is_new;
-            self.keep(&identity)?;
+            self.keep(&identity).await?;
         }
         self.inactive.send_replace(false);
         Ok(instance)

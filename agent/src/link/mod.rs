@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 mod dial;
 mod identity;
+mod identity_writer;
 mod instance;
 mod key;
 mod register;
@@ -25,6 +26,7 @@ pub use key::{KeyError, NodeKey};
 pub use register::{Activation, RegisterError, register};
 pub use rest::rest;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -139,6 +141,11 @@ pub trait ControlLink: Send + Sync + 'static {
 pub trait SessionLink: Send + Sync + 'static {
     /// Opens the agent's side of a session.
     async fn dial(&self, session_id: &str) -> Result<Box<dyn crate::http::Connection>, DialError>;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is half done under these locks, so a panic elsewhere leaves good values.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! the server's time: this machine's clock plus an offset that each answer's `Date` corrects.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::identity::IdentityFiles;
+use super::lock;
 use crate::clock::Clock;
 use crate::http::CertificateClock;
 
@@ -94,7 +95,7 @@ impl ServerTime {
 
     fn may_say(&self) -> bool {
         let now = self.clock.since_boot();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = lock(&self.said);
         let may = said.is_none_or(|last| now.saturating_sub(last) >= SAY_EVERY);
         if may {
             *said = Some(now);
@@ -109,7 +110,7 @@ impl ServerTime {
         let Some(files) = self.files.clone().filter(|_| due) else {
             return;
         };
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = lock(&self.writing);
         while writing.try_join_next().is_some() {}
         // One at a time: more would take the threads that others need.
         if !writing.is_empty() {
@@ -125,7 +126,7 @@ impl ServerTime {
 
     /// Waits until the last date is written down: for a program that is about to end.
     pub(super) async fn written(&self) {
-        let mut writing = std::mem::take(&mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut writing = std::mem::take(&mut *lock(&self.writing));
         while writing.join_next().await.is_some() {}
     }
 }

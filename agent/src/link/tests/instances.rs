@@ -49,7 +49,7 @@ async fn a_node_that_was_deregistered_becomes_another_instance_and_counts_from_t
     let link = link(&node);
     link.register_container_instance(request()).await.unwrap();
     assert!(link.begins());
-    link.has_begun().unwrap();
+    link.has_begun().await.unwrap();
     link.register_container_instance(request()).await.unwrap();
     assert!(!link.begins(), "it is the same one");
 

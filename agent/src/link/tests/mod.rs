@@ -3,6 +3,7 @@
 mod calls;
 mod credentials;
 mod dials;
+mod disks;
 mod hostile;
 mod instances;
 
@@ -194,7 +195,7 @@ fn token(n: u32, update_key_pair: bool) -> Reply {
 struct Node {
     files: IdentityFiles,
     key: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn node(endpoint: &str) -> Node {
@@ -215,7 +216,7 @@ fn node(endpoint: &str) -> Node {
     Node {
         files,
         key: key.public().unwrap(),
-        _dir: dir,
+        dir,
     }
 }
 
