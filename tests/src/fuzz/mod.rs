@@ -55,6 +55,16 @@ pub enum Form {
     Json,
 }
 
+impl Form {
+    /// Whether a target may be given this. What is made smaller must stay one of its inputs.
+    fn is(self, input: &[u8]) -> bool {
+        match self {
+            Self::Text => std::str::from_utf8(input).is_ok(),
+            Self::Bytes | Self::Json => true,
+        }
+    }
+}
+
 /// The folder of a target's corpus: `fuzz/NAME` in the crate that calls.
 #[macro_export]
 macro_rules! corpus {
@@ -217,7 +227,9 @@ impl Target {
     fn fail(&self, input: &[u8], seed: u64, runs: usize, take: &impl Fn(&[u8]) -> String) -> ! {
         let shown = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
-        let small = shrink::smallest(input, |smaller| self.attempt(smaller, take).is_err());
+        let small = shrink::smallest(input, |smaller| {
+            self.form.is(smaller) && self.attempt(smaller, take).is_err()
+        });
         std::panic::set_hook(shown);
         let why = self.attempt(&small, take).err().unwrap_or_default();
         let path = self.found(&format!("seed-{seed}-run-{runs}"));

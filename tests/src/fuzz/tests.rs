@@ -39,6 +39,17 @@ fn a_text_that_is_cut_between_two_words_is_found_and_made_small() {
 }
 
 #[test]
+fn a_text_is_made_small_without_cutting_its_letters() {
+    let (_workspace, target) = target(Form::Text, &["größe=1; größe=2", "x=y"]);
+    let why = failure(&target, |input| {
+        let text = std::str::from_utf8(input).unwrap();
+        assert!(text.matches('ö').count() < 3, "too wide");
+        text.len().to_string()
+    });
+    assert!(why.starts_with("too wide") && !why.contains('='), "{why}");
+}
+
+#[test]
 fn what_only_a_member_of_the_wrong_kind_does_is_found() {
     let (_workspace, target) = target(Form::Json, &[r#"{"list":[{"size":1,"name":"a"}],"other":"b"}"#]);
     let why = failure(&target, |input| {
