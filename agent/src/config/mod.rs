@@ -131,6 +131,12 @@ pub enum Fault {
         /// What is wrong.
         why: &'static str,
     },
+    /// More of them, after the first [`reader::LINES_TOLD`].
+    #[error("and {more} more lines of the settings file: is it one?")]
+    Lines {
+        /// How many.
+        more: usize,
+    },
     /// A name of our own that there isn't.
     #[error("{name}: there is no such setting{}", suggestion.map(|known| format!("; did you mean {known}?")).unwrap_or_default())]
     Unknown {

@@ -10,6 +10,8 @@ use super::duration::{self, DURATION_FORM, TRUTH_FORM};
 use super::forms::absolute;
 use super::{Fault, Warning, names};
 
+/// How many lines that are no settings are told one by one: a file that is something else has thousands.
+pub(super) const LINES_TOLD: usize = 20;
 pub(super) const PATH_FORM: &str = "an absolute path";
 
 #[derive(Default)]
@@ -23,11 +25,15 @@ impl Reader {
     pub(super) fn gather(file: Option<&str>, environment: impl Iterator<Item = (String, String)>) -> Self {
         let mut reader = Self::default();
         let (settings, bad) = file.map(settings_file::parse).unwrap_or_default();
-        let fault = |bad: settings_file::BadLine| Fault::Line {
+        let fault = |bad: &settings_file::BadLine| Fault::Line {
             line: bad.number,
             why: bad.why,
         };
-        reader.faults.extend(bad.into_iter().map(fault));
+        reader.faults.extend(bad.iter().take(LINES_TOLD).map(fault));
+        if bad.len() > LINES_TOLD {
+            let more = bad.len() - LINES_TOLD;
+            reader.faults.push(Fault::Lines { more });
+        }
         for (name, value) in settings {
             reader.put(&name, &value, true);
         }

@@ -230,6 +230,23 @@ fn every_fault_is_told_at_once_with_name_value_and_form() {
 }
 
 #[test]
+fn a_file_that_is_something_else_is_told_in_a_few_lines() {
+    let told = |lines: usize| {
+        let text = "<p>\n".repeat(lines);
+        let faults = Config::parse(Some(&text), std::iter::empty()).unwrap_err();
+        let told = faults.to_string();
+        (told.lines().count(), told.lines().last().unwrap().to_owned())
+    };
+    let (count, last) = told(20);
+    assert_eq!((count, last.starts_with("line 20 of")), (20, true), "{last}");
+    let (count, last) = told(5000);
+    assert_eq!(
+        (count, last.as_str()),
+        (21, "and 4980 more lines of the settings file: is it one?")
+    );
+}
+
+#[test]
 fn the_admin_socket_has_a_path_that_a_socket_can_have() {
     let path = |length: usize| format!("/{}", "x".repeat(length - 1));
     let (config, warnings) = good(&[("LONGSHORE_ADMIN_SOCKET", &path(107)), ("ECS_DATADIR", "/d")]);

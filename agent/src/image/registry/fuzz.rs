@@ -95,8 +95,9 @@ fn registry_refusal() {
 
 #[test]
 fn hosts_toml() {
+    // A key of empty parts, `a....`, costs the TOML reader 140 bytes for each of them.
     Target::new(corpus!("hosts_toml"), Form::Text)
-        .holds(100)
+        .holds(200)
         .run(|input| {
             let text = std::str::from_utf8(input).unwrap();
             match hosts::parse(text, Path::new("/etc/certs.d/r"), "r.example:5000") {
