@@ -43,7 +43,7 @@ fn resolv_conf() {
     Target::new(corpus!("resolv_conf"), Form::Text).run(|input| {
         let text = std::str::from_utf8(input).unwrap();
         let made = resolv::resolv_conf(text, None, resolv::View::Bridge);
-        assert!(made.contains("nameserver "), "{made:?}");
+        assert!(made.lines().any(resolv::is_servers), "{made:?}");
         if text.contains('\r') {
             return "ends of lines of another system".to_owned();
         }

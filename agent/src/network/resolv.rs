@@ -58,6 +58,13 @@ fn nameserver(line: &str) -> Option<&str> {
     (words.next() == Some("nameserver")).then(|| words.next().unwrap_or_default())
 }
 
+/// Whether every C library reads the line as a server's: the word begins it, and a space or a tab follows. Other resolvers
+/// take more for one.
+pub(super) fn is_servers(line: &str) -> bool {
+    line.strip_prefix("nameserver")
+        .is_some_and(|rest| rest.starts_with([' ', '\t']))
+}
+
 fn address(server: &str) -> Option<IpAddr> {
     // A link-local server carries its interface: fe80::1%eth0.
     server.split('%').next()?.parse().ok()
@@ -91,7 +98,7 @@ pub(super) fn resolv_conf(host: &str, upstream: Option<&str>, view: View) -> Str
     for line in source.lines() {
         match nameserver(line) {
             Some(server) if !reachable(server, view) => continue,
-            Some(_) => servers += 1,
+            Some(_) => servers += u32::from(is_servers(line)),
             None => {}
         }
         out.push_str(line);
@@ -198,6 +205,11 @@ mod tests {
         for host in ["", "nameserver 127.0.0.1\n", "nameserver 127.0.0.53\n"] {
             let made = resolv_conf(host, None, View::Bridge);
             assert_eq!(made, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n", "{host:?}");
+        }
+        // Lines that some resolvers read and some don't: the latter are left with no server.
+        for host in [" nameserver 9.9.9.9\n", "nameserver\u{c}9.9.9.9\n"] {
+            let made = resolv_conf(host, None, View::Bridge);
+            assert_eq!(made, format!("{host}nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
         }
     }
 
