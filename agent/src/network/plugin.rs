@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_protocol::shape;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -27,6 +28,8 @@ use crate::model::ContainerId;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The most of a result that is read; one of these plugins' has about 1 KiB.
 const MAX_RESULT: u64 = 1 << 20;
+/// The most objects and lists in it; one has about twenty.
+const MAX_RESULT_NODES: usize = 1000;
 /// The most characters of a plugin's words in an error.
 const MAX_WORDS: usize = 1000;
 /// Plugins call `iptables`, which a service's PATH may lack.
@@ -196,6 +199,8 @@ pub(super) fn answer(success: bool, output: &[u8]) -> Result<Value, String> {
         return Ok(Value::Null);
     }
     if success {
+        shape::check(output, MAX_RESULT_NODES)
+            .map_err(|why| format!("its result is not worth reading: {why}"))?;
         return serde_json::from_slice(output).map_err(|cause| format!("its result is not JSON: {cause}"));
     }
     Err(match serde_json::from_slice::<PluginError>(output) {
