@@ -8,6 +8,7 @@
 
 mod answers;
 mod assemble;
+mod build;
 mod locks;
 mod notify;
 mod programs;

@@ -10,36 +10,21 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Desk;
-use super::assemble::Workshop;
+use super::build::Agent;
 use super::locks::{RuntimeLock, SocketLock};
 use super::registration::{Registrar, Standing};
 use super::{AppError, DataDirLock, VERSION, notify, programs};
 use crate::admin::{self, Server};
-use crate::clock::{Backoff, Clock, SystemClock};
-use crate::config::{Config, ProxyConfig, Warning};
-use crate::containerd;
+use crate::clock::Backoff;
+use crate::config::{Config, Warning};
 use crate::exec;
-use crate::executor::Limits;
 use crate::host::{self, Gpus};
-use crate::http::{CertificateClock, Client, Trust, client_config};
-use crate::image::{ContainerdImages, Node, Reach};
-use crate::intake::Rules;
 use crate::link::{Identity, IdentityFiles, Link};
 use crate::log::Logs;
-use crate::model::{Boot, HostFacts};
-use crate::network::CniNetwork;
 use crate::outage::Outage;
-use crate::plan::Policy;
-use crate::reconcile::{self, Deps, EngineHandle, Polling, Settings, TakeError};
-use crate::runtime::Runtime;
-use crate::runtime::containerd::{ContainerdRuntime, Settings as RuntimeSettings};
-use crate::runtime::exec::Execs;
-use crate::store::{SetAside, Store};
+use crate::reconcile::{EngineHandle, Polling, TakeError};
 use crate::supervise::Supervisor;
-use crate::volume::Volumes;
 
-/// How many stopped tasks are kept, in memory and with their log files; the oldest go first.
-const KEPT: usize = 1000;
 /// How long reports are handed in after SIGTERM; what is left is stored and handed in at the next start.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Between registrations of a node whose container instance the control plane doesn't know as soon as it polls.
@@ -73,91 +58,7 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     agent.serve(admin, warnings, supervisor).await
 }
 
-/// The parts that others are made of.
-struct Agent {
-    config: Arc<Config>,
-    host: Arc<HostFacts>,
-    clock: Arc<dyn Clock>,
-    link: Arc<Link>,
-    runtime: Arc<dyn Runtime>,
-    execs: Arc<dyn Execs>,
-    images: Arc<ContainerdImages>,
-    engine: EngineHandle,
-    /// A store that could not be used.
-    aside: Option<SetAside>,
-}
-
 impl Agent {
-    async fn build(
-        config: Arc<Config>,
-        identity: Identity,
-        supervisor: &mut Supervisor,
-    ) -> Result<Self, AppError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let host = Arc::new(host::read(&config)?);
-        // Blocking is fine here: nothing else is going on yet.
-        let (store, contents, aside) = Store::open_or_begin(&config.data_dir.join("agent.db"), clock.now())?;
-        let node = identity.instance_id.to_string();
-        let trust = identity.trust();
-        // One for all: a box that boots in 1970 learns from the control plane what its registries are judged by.
-        let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
-        let link = super::link_by(&config, identity, &trust, Arc::clone(&certificates))?;
-        let link = Arc::new(link);
-
-        let client = containerd::Client::new(&config.containerd_address, &config.containerd_namespace)?;
-        let settings = RuntimeSettings::new(&config, &node);
-        let exits = settings.exits.clone();
-        exits.prepare().map_err(|source| AppError::Io {
-            path: exits.folder().to_owned(),
-            source,
-        })?;
-        tracing::info!(runtime = settings.runtime, "new containers run by this shim");
-        let runtime = ContainerdRuntime::new(client.clone(), settings, Arc::clone(&clock))?;
-        let runtime = Arc::new(runtime);
-        let (runtime, execs) = (Arc::clone(&runtime) as Arc<dyn Runtime>, runtime as _);
-        let images = Arc::new(images(
-            client,
-            &config,
-            &host,
-            node,
-            Arc::clone(&clock),
-            certificates,
-        )?);
-        let network = CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock));
-        forget_old_boots(&network).await;
-
-        let workshop = Workshop {
-            host: Arc::clone(&host),
-            gpus: Arc::new(Gpus::new(&config.resources)),
-            volumes: Volumes::new(&config.data_dir),
-            logs: Logs::new(&config.data_dir),
-            exits,
-            cgroup_parent: config.cgroup_parent.clone(),
-        };
-        let deps = Deps {
-            store,
-            contents,
-            runtime: Arc::clone(&runtime),
-            images: Arc::clone(&images) as _,
-            network: Arc::new(network),
-            assembler: Arc::new(workshop),
-            link: Arc::clone(&link) as _,
-            clock: Arc::clone(&clock),
-        };
-        let engine = reconcile::start(deps, engine_settings(&config, &host), supervisor);
-        Ok(Self {
-            config,
-            host,
-            clock,
-            link,
-            runtime,
-            execs,
-            images,
-            engine,
-            aside,
-        })
-    }
-
     /// Starts what talks to others, and waits for the end.
     async fn serve(
         self,
@@ -362,64 +263,4 @@ fn check_cluster(config: &Config, identity: &Identity) -> Result<(), AppError> {
         configured: config.cluster.clone(),
         registered: identity.cluster.clone(),
     })
-}
-
-fn images(
-    client: containerd::Client,
-    config: &Config,
-    host: &HostFacts,
-    instance: String,
-    clock: Arc<dyn Clock>,
-    time: Arc<CertificateClock>,
-) -> Result<ContainerdImages, AppError> {
-    // Registries are trusted as the machine trusts; the control plane's pin or authority is not theirs.
-    let tls = client_config(&Trust::System, Arc::clone(&time))?;
-    let proxy: ProxyConfig = config.proxy.clone();
-    let reach = Reach {
-        http: Client::through(tls, &proxy),
-        proxy,
-        time,
-    };
-    let node = Node {
-        snapshotter: config.snapshotter.clone(),
-        instance,
-        architecture: host.architecture.clone(),
-        variant: host.variant.clone(),
-    };
-    Ok(ContainerdImages::new(client, reach, &config.image, clock, node))
-}
-
-fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
-    Settings {
-        boot: Boot {
-            boot_id: host.boot_id.clone(),
-            fingerprint: host.fingerprint.clone(),
-        },
-        resume: config.resume_on_boot,
-        policy: Policy {
-            stop_timeout: config.stop_timeout,
-            cleanup_wait: config.cleanup_wait,
-            forget_until: None,
-        },
-        limits: Limits {
-            create: config.create_timeout,
-            start: config.start_timeout,
-        },
-        rules: Rules {
-            disable_privileged: config.disable_privileged,
-        },
-        kept: KEPT,
-    }
-}
-
-/// Rules and namespaces of an earlier boot are gone; the addresses that it gave out are not.
-async fn forget_old_boots(network: &CniNetwork) {
-    match network.forget_old_boots().await {
-        Ok(left) => {
-            for (container, error) in left {
-                tracing::warn!(%container, %error, "a network of an earlier boot could not be given back yet");
-            }
-        }
-        Err(error) => tracing::warn!(%error, "networks of an earlier boot could not be listed"),
-    }
 }
