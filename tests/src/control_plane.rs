@@ -88,6 +88,12 @@ impl ControlPlane {
         self.process.pid()
     }
 
+    /// What it logged, all runs together.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use longshore_protocol::node::InstanceId;
+
 use super::AppError;
 use super::assemble::Workshop;
 use crate::clock::{Clock, SystemClock};
@@ -45,14 +47,14 @@ pub(super) struct Agent {
 impl Agent {
     pub(super) async fn build(
         config: Arc<Config>,
-        identity: Identity,
+        (identity, owner): (Identity, InstanceId),
         supervisor: &mut Supervisor,
     ) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Arc::new(host::read(&config)?);
         // Blocking is fine here: nothing else is going on yet.
         let (store, contents, aside) = Store::open_or_begin(&config.data_dir.join("agent.db"), clock.now())?;
-        let node = identity.instance_id.to_string();
+        let owner = owner.to_string();
         let trust = identity.trust();
         // One for all: a box that boots in 1970 learns from the control plane what its registries are judged by.
         let certificates = Arc::new(CertificateClock::new(Arc::clone(&clock)));
@@ -60,7 +62,7 @@ impl Agent {
         let link = Arc::new(link);
 
         let client = containerd::Client::new(&config.containerd_address, &config.containerd_namespace)?;
-        let settings = RuntimeSettings::new(&config, &node);
+        let settings = RuntimeSettings::new(&config, &owner);
         let exits = settings.exits.clone();
         exits.prepare().map_err(|source| AppError::Io {
             path: exits.folder().to_owned(),
@@ -74,7 +76,7 @@ impl Agent {
             client,
             &config,
             &host,
-            node,
+            owner,
             Arc::clone(&clock),
             certificates,
         )?);
@@ -118,7 +120,7 @@ fn images(
     client: containerd::Client,
     config: &Config,
     host: &HostFacts,
-    instance: String,
+    owner: String,
     clock: Arc<dyn Clock>,
     time: Arc<CertificateClock>,
 ) -> Result<ContainerdImages, AppError> {
@@ -132,7 +134,7 @@ fn images(
     };
     let node = Node {
         snapshotter: config.snapshotter.clone(),
-        instance,
+        instance: owner,
         architecture: host.architecture.clone(),
         variant: host.variant.clone(),
     };

@@ -43,18 +43,14 @@ pub(super) struct RuntimeLock {
 }
 
 impl RuntimeLock {
-    /// Takes the lock of (containerd address, namespace, identity).
-    pub(super) fn take(config: &Config, identity: &InstanceId) -> Result<Self, AppError> {
+    /// Takes the lock of (containerd address, namespace, owner).
+    pub(super) fn take(config: &Config, owner: &InstanceId) -> Result<Self, AppError> {
         // Two spellings of one socket are one containerd.
         let address = &config.containerd_address;
         let address = std::fs::canonicalize(address).unwrap_or_else(|_| address.clone());
-        let place = format!(
-            "{}\n{}\n{identity}",
-            address.display(),
-            config.containerd_namespace
-        );
+        let place = format!("{}\n{}\n{owner}", address.display(), config.containerd_namespace);
         let what = format!(
-            "the containers of {identity} in the namespace {} of {}",
+            "the containers of {owner} in the namespace {} of {}",
             config.containerd_namespace,
             address.display()
         );

@@ -44,9 +44,11 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
         return Err(AppError::NotRoot);
     }
     let _data_dir = DataDirLock::take(&config.data_dir)?;
-    let identity = IdentityFiles::new(&config.data_dir).load()?;
+    let files = IdentityFiles::new(&config.data_dir);
+    let identity = files.load()?;
     check_cluster(&config, &identity)?;
-    let _runtime = RuntimeLock::take(&config, &identity.instance_id)?;
+    let owner = files.owner(&identity.instance_id)?;
+    let _runtime = RuntimeLock::take(&config, &owner)?;
     let _socket = SocketLock::take(&config.admin_socket)?;
     let (mut config, mut warnings) = (config, warnings);
     warnings.extend(programs::find(&mut config)?);
@@ -54,7 +56,7 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     // While nothing goes on yet: the socket may be somebody else's.
     let admin = Server::bind(&config.admin_socket).await?;
     let mut supervisor = Supervisor::new(CancellationToken::new());
-    let agent = Agent::build(Arc::new(config), identity, &mut supervisor).await?;
+    let agent = Agent::build(Arc::new(config), (identity, owner), &mut supervisor).await?;
     agent.serve(admin, warnings, supervisor).await
 }
 

@@ -23,6 +23,8 @@ pub(super) fn run(config: &Config, force: bool) -> Result<(), Failure> {
         }
         Err(failure) => return Err(failure),
     }
+    // What goes on running is its next registration's.
+    files.owner(&instance)?;
     files.forget()?;
     print(&format!(
         "{instance} is deregistered; its settings and data in {} are kept\n",

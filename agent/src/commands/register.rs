@@ -67,6 +67,8 @@ pub(super) fn run(config: &Config, warnings: &[Warning], args: &RegisterArgs) ->
                 }
                 false => note("the control plane does not know this node any more; it becomes a new one"),
             }
+            // What runs here was made by an agent that knew of no owner, maybe.
+            files.owner(&identity.instance_id)?;
             block_on(become_node(config, &files, args, trust))?
         }
         None => block_on(become_node(config, &files, args, trust))?,

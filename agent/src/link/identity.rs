@@ -3,6 +3,8 @@
 //! - `identity.json`: instance id, region, endpoint, cluster, whom to trust; later the container instance's ARN.
 //! - `node.pem`: the key. `node-next.pem`: a key that the control plane may or may not have taken yet; until it has
 //!   acknowledged it the old one stays.
+//! - `owner`: by which id this folder's containers and images are labelled in containerd: the first that the machine had. It
+//!   outlives every registration, as they do: a machine that becomes another node goes on with what runs.
 //! - `last-date`: the latest time that a verified answer told, for boxes whose clock begins in 1970.
 //!
 //! Invariant: a file that is there but can't be read is an error, never a fresh start.
@@ -266,6 +268,22 @@ impl IdentityFiles {
         write(&self.last_date_path(), &format!("{seconds}\n"))
     }
 
+    /// Whose this folder's containers are. Where nobody has said so yet, `now`'s, and for good.
+    ///
+    /// # Errors
+    /// [`IdentityError::Io`]; [`IdentityError::Broken`] where it is no id: somebody's containers would be left behind.
+    pub fn owner(&self, now: &InstanceId) -> Result<InstanceId, IdentityError> {
+        let path = self.dir.join("owner");
+        let Some(text) = read(&path)? else {
+            write(&path, &format!("{now}\n"))?;
+            return Ok(now.clone());
+        };
+        InstanceId::try_from(text.trim().to_owned()).map_err(|error| IdentityError::Broken {
+            path,
+            why: error.to_string(),
+        })
+    }
+
     /// Forgets who this machine is, the key last: an identity without its key can't even be deregistered.
     ///
     /// # Errors
@@ -370,6 +388,19 @@ mod tests {
         assert_eq!(files.last_date(), Some(7));
         files.forget().unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_owner_is_the_first_that_there_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(dir.path());
+        let [first, second] = [1, 2].map(|id| InstanceId::from_random(uuid::Uuid::from_u128(id)));
+        assert_eq!(files.owner(&first).unwrap(), first);
+        files.forget().unwrap();
+        assert_eq!(files.owner(&second).unwrap(), first);
+        std::fs::write(dir.path().join("owner"), "").unwrap();
+        let error = files.owner(&second).unwrap_err();
+        assert!(matches!(error, IdentityError::Broken { .. }), "{error}");
     }
 
     #[test]

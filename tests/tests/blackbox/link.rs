@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use aws_sdk_ecs::types::TaskStopCode;
 use longshore_tests::process::run;
 use longshore_tests::wait;
 
-use crate::system::{self, container, shell};
+use crate::system::{self, System, container, shell};
 
 // Invariants 1 and 4.
 #[test]
@@ -96,16 +97,8 @@ fn an_instance_that_is_deregistered_behind_its_back_registers_anew_and_takes_tas
 fn a_node_whose_identity_is_revoked_says_what_to_do_and_goes_on() {
     system::with(|system| async move {
         let arn = system.until_connected().await;
-        let instances = system
-            .ecs
-            .describe_container_instances()
-            .container_instances(arn)
-            .send()
-            .await;
-        let node = instances.expect("the instance").container_instances()[0]
-            .ec2_instance_id()
-            .map(str::to_owned);
-        let request = system.ssm.deregister_managed_instance().set_instance_id(node);
+        let node = node_of(&system, &arn).await;
+        let request = system.ssm.deregister_managed_instance().instance_id(node);
         request.send().await.expect("the node is deregistered");
         let status = wait::until_some("the status says what to do", || {
             let status = system.agent.ask("status", &[]);
@@ -122,4 +115,61 @@ fn a_node_whose_identity_is_revoked_says_what_to_do_and_goes_on() {
         );
         system
     });
+}
+
+/// The machine becomes another node, as the status of a revoked one says to do: what ran is still its own.
+#[test]
+fn a_machine_that_becomes_another_node_ends_what_its_old_instance_is_rid_of() {
+    system::with(|mut system| async move {
+        let old = system.until_connected().await;
+        let task = system
+            .run_container(shell("stays", &system.busybox, "sleep 600").build())
+            .await;
+        system.until(&task, "RUNNING").await;
+        let node = node_of(&system, &old).await;
+        let request = system.ssm.deregister_managed_instance().instance_id(node);
+        request.send().await.expect("the node is deregistered");
+        system.until_said("create an activation").await;
+        system.agent.terminate().await;
+        system.register().await;
+        system.agent.start();
+        let new = wait::until("another instance is registered", || async {
+            system.instances().await?.into_iter().find(|arn| *arn != old)
+        })
+        .await;
+        let seen = || system.plane.output().contains("a node holds a task of another");
+        wait::until_some("the task of another is seen", || seen().then_some(())).await;
+        let tasks = system.agent.ask("tasks", &[]);
+        assert!(
+            String::from_utf8_lossy(&tasks.stdout).contains("RUNNING"),
+            "it goes on: {tasks:?}"
+        );
+
+        let request = system
+            .ecs
+            .deregister_container_instance()
+            .container_instance(&old);
+        request.force(true).send().await.expect("it is deregistered");
+        let told = system.until(&task, "STOPPED").await;
+        assert_eq!(told.stop_code(), Some(&TaskStopCode::TerminationNotice));
+        wait::until_some("it has ended on the machine", || {
+            let tasks = system.agent.ask("tasks", &[]);
+            let tasks = String::from_utf8_lossy(&tasks.stdout).into_owned();
+            (!tasks.contains("RUNNING")).then_some(())
+        })
+        .await;
+        assert_eq!(system.until_connected().await, new);
+        system
+    });
+}
+
+/// The node that is this container instance: `mi-…`.
+async fn node_of(system: &System, instance: &str) -> String {
+    let request = system
+        .ecs
+        .describe_container_instances()
+        .container_instances(instance);
+    let answer = request.send().await.expect("the instance");
+    let node = answer.container_instances()[0].ec2_instance_id();
+    node.expect("a node").to_owned()
 }

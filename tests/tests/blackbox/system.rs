@@ -103,7 +103,8 @@ impl System {
         wait::until_some(&format!("the agent says {text:?}"), said).await;
     }
 
-    async fn register(&self) {
+    /// Registers the machine by an activation of its own.
+    pub async fn register(&self) {
         let activation = self
             .ssm
             .create_activation()
