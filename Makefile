@@ -26,7 +26,7 @@ vm: ## the tests in virtual machines: systemd, cgroup v2, a power cut, 1970 (roo
 	packaging/install-dependencies test
 	scripts/vm
 
-vm-long: ## all of them: every black-box test inside, twenty power cuts, bad disks, wrong clocks, crun: two hours
+vm-long: ## all of them: every black-box test inside, twenty power cuts, bad disks, wrong clocks, crun: three hours
 	packaging/install-dependencies test
 	scripts/vm --run-ignored all
 
