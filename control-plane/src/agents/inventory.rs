@@ -72,10 +72,10 @@ pub(super) async fn take(
     let first = !open.has_listed();
     // Later the report that says so is on its way.
     let may_be_behind = |arn: &TaskArn| first || asked.contains_key(arn.id.as_str());
+    let epoch = open.list_epoch();
     let mut odd = compare(plane, instance, list, may_be_behind).await?;
     stop(plane, instance, &odd.buried).await?;
-    let cloned = open.is_cloned();
-    if cloned {
+    if epoch.is_some() || open.is_cloned() {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
         odd.behind.clear();
@@ -99,9 +99,7 @@ pub(super) async fn take(
     odd.unknown.append(&mut odd.behind);
     odd.unknown.truncate(MAX_WANTED);
     let complete = odd.unknown.is_empty().then_some(inventory.hash.as_str());
-    // What clones hold is looked at again once there is only one of them.
-    let complete = complete.filter(|_| cloned == open.is_cloned());
-    open.took_inventory(list, complete);
+    open.took_inventory(list, complete, epoch);
     let ids = odd.unknown.iter().map(|arn| {
         let id = arn.id.to_string();
         let times = asked.get(&id).copied().unwrap_or(0);

@@ -123,6 +123,15 @@ impl Hub {
         }
     }
 
+    /// What an instance had been assigned has ended on its node. To be called after the commit. If that is several
+    /// machines, one of them said so, and what the others still run of it is looked for.
+    pub fn assignment_is_over(&self, instance: &str) {
+        let peer = lock(&self.peers).get(instance).cloned();
+        if let Some(peer) = peer {
+            peer.assignment_is_over(&*self.clock);
+        }
+    }
+
     /// Forgets a node that was deregistered, and lets go of its poll.
     pub fn forget(&self, instance: &str) {
         if let Some(peer) = lock(&self.peers).remove(instance) {

@@ -89,6 +89,7 @@ impl Peer {
             runs: Vec::new(),
             replaced: VecDeque::new(),
             tickets: 0,
+            ended: 0,
             born: now,
             seen: false,
             last_seen: now,
@@ -144,6 +145,17 @@ impl Peer {
             machine.is_none_or(|machine| crate::auth::machine(fingerprint) == machine)
         };
         let _ = lock(&self.state).unregistered.take_if(of);
+    }
+
+    /// An assignment has ended; where there are several machines, their lists are wanted again.
+    pub(super) fn assignment_is_over(&self, clock: &dyn Clock) {
+        let mut state = lock(&self.state);
+        state.ended += 1;
+        let cloned = state.is_cloned(clock.elapsed());
+        drop(state);
+        if cloned {
+            self.ring();
+        }
     }
 
     #[cfg(test)]

@@ -195,7 +195,9 @@ impl Turn {
         self.confirm(plane).await?;
         let id = self.request.container_instance.id.as_str();
         let cloned = self.open.is_cloned();
-        let withheld = self.withholds && !cloned;
+        // What it holds itself is not known then, and the cursor would pass orders to stop that.
+        let unlisted = cloned && !self.open.has_inventory(&self.request.inventory.hash);
+        let withheld = unlisted || (self.withholds && !cloned);
         let mut response = if withheld {
             nothing(&self.request, status)
         } else if cloned {
@@ -203,6 +205,7 @@ impl Turn {
         } else {
             look(plane, (id, status), self.seen).await?
         };
+        response.cloned = cloned;
         response.want_inventory = self.want_inventory || withheld;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);

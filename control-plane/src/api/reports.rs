@@ -128,9 +128,9 @@ async fn take(
     check_machine(&mut transaction, call).await?;
     // An order that this node was given ends with the node's word, whether or not the task is its own: a task that is
     // over is ordered to stop wherever it is found.
-    let mut ordered = false;
+    let mut ended = Vec::new();
     if let (Principal::Node(node), true) = (&call.principal, stopped) {
-        ordered = assignments::remove(&mut transaction, node, id).await?;
+        ended = assignments::remove(&mut transaction, node, id).await?;
     }
     let found = tasks::get(&mut transaction, &cluster, id).await?;
     let instance = match &found {
@@ -146,13 +146,13 @@ async fn take(
         None => Err(task_api::not_found()),
     };
     match (own, found) {
-        (Err(denied), _) if !ordered => return Err(denied),
+        (Err(denied), _) if ended.is_empty() => return Err(denied),
         (Err(_), _) | (Ok(_), None) => transaction.commit().await?,
         (Ok(owner), Some(task)) => {
             let effect = settle(&mut transaction, task, report, call.now()).await?;
             if stopped {
                 // Also where an operator reports for the node.
-                assignments::remove(&mut transaction, &owner, id).await?;
+                ended.extend(assignments::remove(&mut transaction, &owner, id).await?);
             }
             transaction.commit().await?;
             match effect {
@@ -161,6 +161,9 @@ async fn take(
                 Effect::Nothing | Effect::Changed => {}
             }
         }
+    }
+    for instance in &ended {
+        call.plane.hub.assignment_is_over(instance);
     }
     Ok(())
 }

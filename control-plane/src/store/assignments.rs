@@ -123,20 +123,21 @@ pub async fn order_stop(
 }
 
 /// Ends a task's assignment to a node, whichever of its container instances it was given to: the node has reported the
-/// task's end. Says whether there was one.
+/// task's end. Says which of them had it.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn remove(connection: &mut Connection, node: &InstanceId, task: &str) -> Result<bool> {
-    let done = sqlx::query(
+pub async fn remove(connection: &mut Connection, node: &InstanceId, task: &str) -> Result<Vec<String>> {
+    let rows = sqlx::query(
         "DELETE FROM assignments
-         WHERE task = ? AND instance IN (SELECT id FROM container_instances WHERE managed_instance = ?)",
+         WHERE task = ? AND instance IN (SELECT id FROM container_instances WHERE managed_instance = ?)
+         RETURNING instance",
     )
     .bind(task)
     .bind(node.as_str())
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(done.rows_affected() > 0)
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Ends all assignments of an instance.

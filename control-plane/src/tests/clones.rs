@@ -1,7 +1,9 @@
 //! A copied disk: two machines with one identity.
 
+use longshore_protocol::status::ReportedStatus;
 use serde_json::json;
 
+use super::poll::{polled, soon};
 use crate::testing::{Node, World, code};
 
 /// A node that runs a task, and a copy of it on another machine.
@@ -70,6 +72,54 @@ async fn clones_get_no_new_tasks_and_may_both_stop_what_they_hold() {
     world.advance(41);
     node.obey(&world).await;
     assert_eq!(node.held[0].task_arn.to_string(), waiting);
+}
+
+#[tokio::test]
+async fn an_agent_that_begins_while_cloned_gets_the_orders_of_before_its_first_list() {
+    let (world, mut node, mut copy, task) = cloned().await;
+    for machine in [&mut node, &mut copy] {
+        assert_eq!(machine.obey(&world).await, [""; 0]);
+    }
+    (node.run, node.n) = (uuid::Uuid::new_v4(), 0);
+    world.ecs("StopTask", json!({"task": task})).await.unwrap();
+    // An agent's first poll has no list.
+    let first = node.request(false);
+    let answer = node.send(&world, &first).await.unwrap();
+    assert!(answer.cloned && answer.want_inventory, "{answer:?}");
+    assert!(answer.assignments.is_empty(), "nobody knows yet what it holds");
+    node.cursor = answer.cursor;
+    assert_eq!(node.obey(&world).await, [&*task]);
+    assert_eq!(
+        node.obey(&world).await,
+        [""; 0],
+        "once it has it, it is not told again"
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_ended_on_one_of_the_machines_is_stopped_on_the_other() {
+    let (world, mut node, mut copy, task) = cloned().await;
+    for machine in [&mut node, &mut copy] {
+        assert_eq!(machine.obey(&world).await, [""; 0]);
+    }
+    let mut waits = copy.request(false);
+    waits.wait_seconds = 60;
+    let (times, _) = world.plane.hub.polls(copy.arn.rsplit('/').next().unwrap());
+    let end = async {
+        polled(&world, &node, times + 1, 1).await;
+        node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+            .await
+    };
+    let (answer, ended) = soon(async { tokio::join!(copy.send(&world, &waits), end) }).await;
+    ended.unwrap();
+    let answer = answer.unwrap();
+    assert!(
+        answer.want_inventory && answer.cursor == copy.cursor,
+        "{answer:?}"
+    );
+    node.held[0].status = ReportedStatus::Stopped;
+    assert_eq!(copy.obey(&world).await, [&*task]);
+    assert_eq!(node.obey(&world).await, [""; 0], "it has ended there");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn world_with_node() -> (World, Node) {
 }
 
 /// Waits for a held poll with a deadline: a wake-up that gets lost fails the test.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future)
         .await
         .unwrap()
@@ -43,7 +43,7 @@ async fn an_assignment_carries_the_task_until_it_is_acknowledged() {
 }
 
 /// Waits until so many polls of a node were let in and so many are open.
-async fn polled(world: &World, node: &Node, times: u64, open: u32) {
+pub(super) async fn polled(world: &World, node: &Node, times: u64, open: u32) {
     let instance = node.arn.rsplit('/').next().unwrap();
     while world.plane.hub.polls(instance) != (times, open) {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,10 +1,10 @@
 //! A poll that is being served: what is known and noted of its run meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use longshore_protocol::poll::{InventoryTask, NodeStatus};
-use longshore_protocol::status::InstanceStatus;
+use longshore_protocol::status::{InstanceStatus, ReportedStatus};
 use tokio::sync::watch;
 
 use super::Peer;
@@ -80,21 +80,33 @@ impl Open {
         });
     }
 
-    /// Whether a list of this hash was taken in from this run.
-    pub(in crate::agents) fn has_inventory(&self, hash: &str) -> bool {
-        let cloned = self.is_cloned();
-        self.with(|run| run.inventory.as_ref() == Some(&(hash.to_owned(), cloned)))
+    /// How long a list is good that is looked at from now on; `None` for the only machine's.
+    pub(in crate::agents) fn list_epoch(&self) -> Option<u64> {
+        lock(&self.peer.state).list_epoch(self.clock.elapsed())
     }
 
-    /// Records what a list says, with its hash once there is nothing more to ask about it.
-    pub(in crate::agents) fn took_inventory(&self, list: &[InventoryTask], complete: Option<&str>) {
-        let ids = list.iter().map(|task| task.task_arn.id.to_string());
-        let cloned = self.is_cloned();
+    /// Whether a list of this hash was taken in from this run, and is still good.
+    pub(in crate::agents) fn has_inventory(&self, hash: &str) -> bool {
+        let epoch = self.list_epoch();
+        self.with(|run| run.inventory.as_ref() == Some(&(hash.to_owned(), epoch)))
+    }
+
+    /// Records what a list says, with its hash once there is nothing more to ask about it. `epoch` is that of before it was
+    /// looked at.
+    pub(in crate::agents) fn took_inventory(
+        &self,
+        list: &[InventoryTask],
+        complete: Option<&str>,
+        epoch: Option<u64>,
+    ) {
+        let id = |task: &InventoryTask| task.task_arn.id.to_string();
+        let ids: BTreeSet<_> = list.iter().map(id).collect();
+        let alive = list.iter().filter(|task| task.status != ReportedStatus::Stopped);
         self.with(|run| {
-            run.holds = ids.collect();
-            run.listed |= !cloned;
-            run.inventory = complete.map(|hash| (hash.to_owned(), cloned));
-            run.given_up.retain(|id| run.holds.contains(id));
+            run.holds = alive.map(id).collect();
+            run.listed |= epoch.is_none();
+            run.inventory = complete.map(|hash| (hash.to_owned(), epoch));
+            run.given_up.retain(|id| ids.contains(id));
         });
     }
 
@@ -103,7 +115,7 @@ impl Open {
         self.with(|run| run.listed)
     }
 
-    /// Whether the run's last list had this task.
+    /// Whether the run's last list had this task, and not as STOPPED.
     pub(in crate::agents) fn holds(&self, task: &str) -> bool {
         self.with(|run| run.holds.contains(task))
     }

@@ -14,6 +14,8 @@ pub(super) struct State {
     pub(super) replaced: VecDeque<Replaced>,
     /// Counts the polls that were let in.
     pub(super) tickets: u64,
+    /// Counts the assignments that ended by the word of the node.
+    pub(super) ended: u64,
     /// Since when the known machine would have been heard here.
     pub(super) born: Duration,
     pub(super) seen: bool,
@@ -45,11 +47,11 @@ pub(super) struct Run {
     pub(super) progress: HashMap<String, Progress>,
     /// What the node says is wrong with it.
     pub(super) trouble: Option<String>,
-    /// The hash of the list that was taken in, and whether that was as one of several machines.
-    pub(super) inventory: Option<(String, bool)>,
+    /// The hash of the list that was taken in, and the [`State::list_epoch`] of then.
+    pub(super) inventory: Option<(String, Option<u64>)>,
     /// Whether a list was taken in from it, other than as one of several machines.
     pub(super) listed: bool,
-    /// The ids of the tasks of its last list.
+    /// The ids of the tasks of its last list that are not STOPPED.
     pub(super) holds: BTreeSet<String>,
     /// The ids of the tasks whose bodies it was asked for, and how often.
     pub(super) asked: HashMap<String, u32>,
@@ -77,6 +79,12 @@ impl State {
         let mut alive = self.runs.iter().filter(|run| run.is_alive(now));
         let first = alive.next();
         first.is_some_and(|first| alive.any(|other| other.caller.fingerprint != first.caller.fingerprint))
+    }
+
+    /// How long a list is good that is looked at now: `None` for the only machine's, as long as it has that; for one of
+    /// several machines', until another assignment ends, as what ended on one of them another may still run.
+    pub(super) fn list_epoch(&self, now: Duration) -> Option<u64> {
+        self.is_cloned(now).then_some(self.ended)
     }
 
     pub(super) fn run(&mut self, id: uuid::Uuid) -> Option<&mut Run> {

@@ -100,17 +100,23 @@ impl Oracle {
         }
     }
 
-    /// What is at or below a node's cursor it has.
+    /// What is at or below a node's cursor it has; one of several machines that are one node has the orders to stop what
+    /// it holds.
     fn check_cursor(&mut self, plane: &ControlPlane, machine: &Machine) {
-        if machine.cursor.incarnation != plane.incarnation {
+        let incarnation = &machine.cursor.incarnation;
+        let cloned = incarnation.strip_prefix("cloned.") == Some(&plane.incarnation);
+        if !cloned && *incarnation != plane.incarnation {
             return;
         }
         let seen = i64::try_from(machine.cursor.cursor).unwrap();
         let orders = self.now.books.orders.iter();
         for order in orders.filter(|order| order.instance == id(&machine.instance) && order.seq <= seen) {
-            let held = machine.tasks.get(&order.arn);
-            let obeyed = held
-                .is_some_and(|held| order.desired != DesiredStatus::Stopped || held.desired == order.desired);
+            let stops = order.desired == DesiredStatus::Stopped;
+            let obeyed = match machine.tasks.get(&order.arn) {
+                Some(held) if cloned && held.stage.is_over() => true,
+                Some(held) => !stops || held.desired == order.desired,
+                None => cloned,
+            };
             if !obeyed {
                 self.violations
                     .push(format!("{order:?} was skipped: its node is at {seen}"));
