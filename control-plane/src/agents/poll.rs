@@ -16,7 +16,9 @@ use longshore_protocol::status::InstanceStatus;
 use super::inventory;
 use super::peer::{Admission, Caller, Open};
 use crate::app::ControlPlane;
+use crate::auth;
 use crate::error::{ApiError, Code};
+use crate::store::Connection;
 use crate::store::instances::{self, Instance};
 
 use answers::{look, look_cloned, nothing};
@@ -28,7 +30,8 @@ const MAX_VERSION: usize = 255;
 /// Serves one poll of a node.
 ///
 /// # Errors
-/// `AccessDeniedException` for another node's instance; `InactiveInstanceException` when the instance was
+/// `AccessDeniedException` for another node's instance; `UnrecognizedClientException` once the node was deregistered;
+/// `InactiveInstanceException` when the instance was
 /// deregistered or never was, or has become another machine (register again); `StalePollException` for a poll that was
 /// overtaken by a later one;
 /// `ClientException` for another protocol version; `ServerException`.
@@ -295,13 +298,12 @@ async fn own_instance(
     request: &PollRequest,
 ) -> Result<Instance, ApiError> {
     let arn = &request.container_instance;
+    if arn.scope != plane.scope {
+        return Err(unregistered(request, "is not registered"));
+    }
     let mut connection = plane.store.read().await?;
-    let found = match arn.scope == plane.scope {
-        true => instances::get(&mut connection, &arn.cluster, arn.id.as_str()).await?,
-        false => None,
-    };
-    let standing = found.as_ref().map(|found| (&found.node, found.status));
-    check_own(node, request, standing)?;
+    check_own(&mut connection, node, request).await?;
+    let found = instances::get(&mut connection, &arn.cluster, arn.id.as_str()).await?;
     found.ok_or_else(|| unregistered(request, "is not registered"))
 }
 
@@ -311,26 +313,22 @@ async fn own_status(
     node: &InstanceId,
     request: &PollRequest,
 ) -> Result<InstanceStatus, ApiError> {
-    let arn = &request.container_instance;
-    let mut connection = plane.store.read().await?;
-    let found = instances::standing(&mut connection, &arn.cluster, arn.id.as_str()).await?;
-    check_own(
-        node,
-        request,
-        found.as_ref().map(|(node, status)| (node, *status)),
-    )
+    check_own(&mut *plane.store.read().await?, node, request).await
 }
 
-fn check_own(
+async fn check_own(
+    connection: &mut Connection,
     node: &InstanceId,
     request: &PollRequest,
-    found: Option<(&InstanceId, InstanceStatus)>,
 ) -> Result<InstanceStatus, ApiError> {
-    match found {
-        Some((owner, _)) if owner != node => Err(ApiError::denied(format!(
+    let arn = &request.container_instance;
+    match instances::standing(connection, &arn.cluster, arn.id.as_str()).await? {
+        Some(found) if found.node != *node => Err(ApiError::denied(format!(
             "The node {node} may poll only for its own container instance."
         ))),
-        Some((_, status)) if status != InstanceStatus::Inactive => Ok(status),
+        // As its next call is: this one was signed before.
+        Some(found) if !found.has_node => Err(auth::unrecognized()),
+        Some(found) if found.status != InstanceStatus::Inactive => Ok(found.status),
         _ => Err(unregistered(request, "is not registered")),
     }
 }

@@ -193,7 +193,14 @@ pub(super) async fn deregister(
     if !nodes::remove(&mut transaction, &id).await? {
         return Err(unknown_instance(&id));
     }
+    let place = nodes::container_instance(&mut transaction, &id).await?;
     transaction.commit().await?;
+    tracing::info!(node = %id, "a node was deregistered");
+    if let Some((_, instance)) = place {
+        // What it has signed before is good no more: it is shown out where it waits.
+        call.plane.hub.forget(&instance);
+        call.plane.sessions.node_over(&instance).await;
+    }
     Ok(ssm::DeregisterManagedInstanceResult {})
 }
 

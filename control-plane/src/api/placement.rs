@@ -2,7 +2,7 @@
 //!
 //! Everything happens in the caller's transaction, under the write lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use longshore_protocol::arn::{ClusterArn, ContainerArn, ResourceId, TaskArn, TaskDefinitionArn};
 use longshore_protocol::poll::{AssignedContainer, TaskSpec};
@@ -58,7 +58,8 @@ impl Pool {
             ));
         }
         let taken = reservations::taken_in_cluster(connection, cluster).await?;
-        Self::new(call, all, &taken)
+        let without_node = instances::without_node(connection, cluster).await?;
+        Self::new(call, all, &taken, &without_node)
     }
 
     /// One instance only.
@@ -69,16 +70,26 @@ impl Pool {
     ) -> Result<Self, ApiError> {
         let taken = reservations::taken(connection, &instance.id).await?;
         let taken = HashMap::from([(instance.id.clone(), taken)]);
-        Self::new(call, vec![instance], &taken)
+        let without_node = instances::without_node(connection, &instance.cluster).await?;
+        Self::new(call, vec![instance], &taken, &without_node)
     }
 
-    fn new(call: &Call, instances: Vec<Instance>, taken: &HashMap<String, Taken>) -> Result<Self, ApiError> {
+    fn new(
+        call: &Call,
+        instances: Vec<Instance>,
+        taken: &HashMap<String, Taken>,
+        without_node: &BTreeSet<String>,
+    ) -> Result<Self, ApiError> {
         let nothing = Taken::default();
-        let candidates = instances
-            .iter()
-            .map(|instance| candidate(call, instance, taken.get(&instance.id).unwrap_or(&nothing)));
+        let candidates = instances.iter().map(|instance| {
+            let taken = taken.get(&instance.id).unwrap_or(&nothing);
+            let mut candidate = candidate(call, instance, taken)?;
+            // Its last poll may have crossed the deregistration; nobody would fetch the task.
+            candidate.connected &= !without_node.contains(&instance.id);
+            Ok(candidate)
+        });
         Ok(Self {
-            candidates: candidates.collect::<Result<_, _>>()?,
+            candidates: candidates.collect::<Result<_, ApiError>>()?,
             instances,
         })
     }

@@ -172,7 +172,8 @@ fn permit(principal: Principal, access: Access) -> Result<Principal, ApiError> {
     }))
 }
 
-fn unrecognized() -> ApiError {
+/// `UnrecognizedClientException`: no such key, or a node that is not registered any more.
+pub(crate) fn unrecognized() -> ApiError {
     ApiError::new(
         Code::UnrecognizedClient,
         "The security token included in the request is invalid.",

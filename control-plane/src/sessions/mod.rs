@@ -41,6 +41,8 @@ const MAX_ALIVE: usize = 2048;
 const MAX_OFFER_BYTES: usize = 48 * 1024;
 /// How soon an offer is repeated to an agent that has not dialled, and may have lost the answer.
 const REPEAT: Duration = Duration::from_secs(1);
+/// What a client is told whose session is on such a node.
+const NODE_OVER: &str = "The task's node was deregistered.";
 /// Orders that may wait for a session: a socket a side, and that it is to end.
 const ORDERS: usize = 4;
 
@@ -214,21 +216,29 @@ impl Sessions {
 
     /// A task is over: its sessions are to end soon, if they don't by themselves.
     pub(crate) async fn task_over(&self, task: &str) {
-        self.all_over(|live| live.task == task).await;
+        // Logs are there after their task's end.
+        let which = |live: &Live| live.is_exec && live.task == task;
+        self.order_all(which, || Order::TaskOver).await;
     }
 
     /// So are all tasks of an instance.
     pub(crate) async fn instance_over(&self, instance: &str) {
-        self.all_over(|live| live.instance == instance).await;
+        let which = |live: &Live| live.is_exec && live.instance == instance;
+        self.order_all(which, || Order::TaskOver).await;
     }
 
-    async fn all_over(&self, which: impl Fn(&Live) -> bool) {
-        // Logs are there after their task's end.
-        let orders = |live: &Live| (live.is_exec && which(live)).then(|| live.orders.clone());
+    /// The node of an instance was deregistered: its agent, which can't come in any more, is not to stay either.
+    pub(crate) async fn node_over(&self, instance: &str) {
+        let which = |live: &Live| live.instance == instance;
+        self.order_all(which, || Order::Close(NODE_OVER)).await;
+    }
+
+    async fn order_all(&self, which: impl Fn(&Live) -> bool, order: impl Fn() -> Order) {
+        let orders = |live: &Live| which(live).then(|| live.orders.clone());
         let all: Vec<_> = self.live().values().filter_map(orders).collect();
         for orders in all {
             // One that is over has no need of it.
-            let _ = orders.send(Order::TaskOver).await;
+            let _ = orders.send(order()).await;
         }
     }
 

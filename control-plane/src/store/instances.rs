@@ -1,5 +1,7 @@
 //! Container instances: what they registered, and what is left of it. What tasks have of them is in `reservations`.
 
+use std::collections::BTreeSet;
+
 use longshore_protocol::ecs;
 use longshore_protocol::node::InstanceId;
 use longshore_protocol::status::InstanceStatus;
@@ -46,6 +48,17 @@ pub struct Instance {
     pub free_cpu: i64,
     /// MiB that no task has.
     pub free_memory: i64,
+}
+
+/// Whose an instance is, and whether it is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The node that it is.
+    pub node: InstanceId,
+    /// Whether that is still registered.
+    pub has_node: bool,
+    /// Whether it takes tasks.
+    pub status: InstanceStatus,
 }
 
 /// How many tasks an instance has.
@@ -144,25 +157,42 @@ pub async fn get(connection: &mut Connection, cluster: &str, id: &str) -> Result
     row.as_ref().map(read).transpose()
 }
 
-/// Which node an instance of a cluster is, and its status: what a poll that waits has to look at again.
+/// What an instance of a cluster is by now: what a poll that waits has to look at again.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn standing(
-    connection: &mut Connection,
-    cluster: &str,
-    id: &str,
-) -> Result<Option<(InstanceId, InstanceStatus)>> {
-    let row =
-        sqlx::query("SELECT managed_instance, status FROM container_instances WHERE cluster = ? AND id = ?")
-            .bind(cluster)
-            .bind(id)
-            .fetch_optional(connection)
-            .await?;
+pub async fn standing(connection: &mut Connection, cluster: &str, id: &str) -> Result<Option<Standing>> {
+    let row = sqlx::query(
+        "SELECT managed_instance, status,
+                EXISTS (SELECT 1 FROM managed_instances WHERE managed_instances.id = managed_instance) AS has_node
+         FROM container_instances WHERE cluster = ? AND id = ?",
+    )
+    .bind(cluster)
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let node: String = row.try_get("managed_instance")?;
-    let node = InstanceId::try_from(node).map_err(|error| StoreError::Value(error.to_string()))?;
-    Ok(Some((node, word(row.try_get("status")?)?)))
+    Ok(Some(Standing {
+        node: InstanceId::try_from(node).map_err(|error| StoreError::Value(error.to_string()))?,
+        has_node: row.try_get("has_node")?,
+        status: word(row.try_get("status")?)?,
+    }))
+}
+
+/// The ids of a cluster's instances whose nodes were deregistered with SSM: they can't call any more.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn without_node(connection: &mut Connection, cluster: &str) -> Result<BTreeSet<String>> {
+    let rows = sqlx::query(
+        "SELECT id FROM container_instances WHERE cluster = ? AND status <> 'INACTIVE'
+           AND NOT EXISTS (SELECT 1 FROM managed_instances WHERE managed_instances.id = managed_instance)",
+    )
+    .bind(cluster)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The instances of a cluster that are ACTIVE or DRAINING.

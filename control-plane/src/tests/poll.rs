@@ -6,6 +6,7 @@ use longshore_protocol::poll::{Cursor, PATH};
 use longshore_protocol::status::{DesiredStatus, InstanceStatus, ReportedStatus};
 use serde_json::json;
 
+use crate::store::nodes;
 use crate::testing::{Node, World, code, held};
 
 async fn world_with_node() -> (World, Node) {
@@ -62,6 +63,56 @@ async fn a_held_poll_wakes_at_the_commit() {
     };
     let (response, task) = soon(async { tokio::join!(node.send(&world, &request), run) }).await;
     assert_eq!(response.unwrap().assignments[0].task_arn.to_string(), task);
+}
+
+/// A 60 s poll is open; the operator takes the node's identity away.
+#[tokio::test]
+async fn a_node_that_was_deregistered_is_refused_in_its_open_poll_and_gets_no_new_task() {
+    let (world, mut node) = world_with_node().await;
+    node.poll(&world).await;
+    let mut request = node.request(false);
+    request.wait_seconds = 60;
+    let revoke = async {
+        polled(&world, &node, node.n, 1).await;
+        let body = json!({"InstanceId": node.id});
+        world.ssm("DeregisterManagedInstance", body).await.unwrap();
+    };
+    let (refused, ()) = soon(async { tokio::join!(node.send(&world, &request), revoke) }).await;
+    assert_eq!(code(refused.unwrap_err()), "UnrecognizedClientException");
+    for (operation, body) in [
+        ("RunTask", json!({"taskDefinition": "f"})),
+        (
+            "StartTask",
+            json!({"taskDefinition": "f", "containerInstances": [node.arn]}),
+        ),
+    ] {
+        let answer = world.ecs(operation, body).await.unwrap();
+        assert_eq!(answer["failures"][0]["reason"], "AGENT", "{answer}");
+    }
+    let body = json!({"containerInstances": [node.arn]});
+    let shown = world.ecs("DescribeContainerInstances", body).await.unwrap();
+    assert_eq!(shown["containerInstances"][0]["agentConnected"], false, "{shown}");
+}
+
+/// Its poll was let in before it was deregistered, and made known after that.
+#[tokio::test]
+async fn a_poll_that_crosses_its_node_s_deregistration_brings_it_no_task() {
+    let (world, mut node) = world_with_node().await;
+    node.poll(&world).await;
+    let mut transaction = world.plane.store.write().await.unwrap();
+    let id = node.id.clone().try_into().unwrap();
+    assert!(nodes::remove(&mut transaction, &id).await.unwrap());
+    transaction.commit().await.unwrap();
+    assert!(
+        world
+            .plane
+            .hub
+            .link(node.arn.rsplit('/').next().unwrap())
+            .connected
+    );
+    let body = json!({"taskDefinition": "f"});
+    let answer = world.ecs("RunTask", body).await.unwrap();
+    assert_eq!(answer["failures"][0]["reason"], "AGENT", "{answer}");
 }
 
 #[tokio::test]

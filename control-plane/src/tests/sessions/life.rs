@@ -287,6 +287,18 @@ async fn a_session_whose_task_is_over_ends_without_its_agent_s_word() {
     assert_eq!((row.outcome, row.ended_at), (None, Some(before)));
 }
 
+#[tokio::test]
+async fn a_session_on_a_node_that_was_deregistered_ends() {
+    let mut kit = Kit::new().await;
+    let (id, mut client, mut agent) = kit.both().await;
+    let body = json!({"InstanceId": kit.node.id});
+    kit.world.ssm("DeregisterManagedInstance", body).await.unwrap();
+    assert_eq!(client.closed().await, "The task's node was deregistered.");
+    assert_eq!(agent.frame().await.0, ChannelClosed);
+    let row = kit.row(&id).await;
+    assert_eq!(row.closing.as_deref(), Some("The task's node was deregistered."));
+}
+
 /// On a full disk, for one.
 #[tokio::test]
 async fn an_end_that_can_not_be_stored_is_stored_later_and_keeps_no_place() {
