@@ -26,6 +26,8 @@ pub const MAX_ASSIGNMENTS: usize = 100;
 /// The most bytes of one response's body; one assignment alone is always less. It has [`crate::shape::MAX_NODES`] objects
 /// and lists at most.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// The most bytes of one assignment's task.
+pub const MAX_ASSIGNMENT_BYTES: usize = MAX_RESPONSE_BYTES / 2;
 /// The most objects and lists of one assignment.
 pub const MAX_ASSIGNMENT_NODES: usize = crate::shape::MAX_NODES / 2;
 /// The most bytes of one request's body: an inventory of a few thousand tasks.

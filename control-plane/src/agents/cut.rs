@@ -1,7 +1,32 @@
-//! What of a list of assignments goes into one answer.
+//! What of a list of assignments goes into one answer, and what goes into none.
 
-use longshore_protocol::poll::{Assignment, MAX_RESPONSE_BYTES};
+use longshore_protocol::poll::{
+    Assignment, MAX_ASSIGNMENT_BYTES, MAX_ASSIGNMENT_NODES, MAX_RESPONSE_BYTES, TaskSpec,
+};
 use longshore_protocol::shape::{self, Room};
+
+/// Why a task can't be assigned: its node would refuse the answer that has it, for ever, and hear of nothing else.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unassignable {
+    #[error("it has {0} bytes as JSON, of at most {MAX_ASSIGNMENT_BYTES}")]
+    Bytes(usize),
+    #[error("it has more than {MAX_ASSIGNMENT_NODES} objects and lists")]
+    Nodes,
+    #[error("it can't be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// That an answer with this task is one that its node reads. What requests can ask for is far less.
+pub(crate) fn check_task(task: &TaskSpec) -> Result<(), Unassignable> {
+    let json = serde_json::to_vec(task)?;
+    if json.len() > MAX_ASSIGNMENT_BYTES {
+        return Err(Unassignable::Bytes(json.len()));
+    }
+    match shape::count(&json) < MAX_ASSIGNMENT_NODES {
+        true => Ok(()),
+        false => Err(Unassignable::Nodes),
+    }
+}
 
 /// Cuts a list to what fits into one response that its node reads, the first always; says whether something was cut.
 pub(super) fn cut(rows: &mut Vec<Assignment>) -> Result<bool, serde_json::Error> {
@@ -42,7 +67,11 @@ mod tests {
         assert!(shape::check(&json, shape::MAX_NODES).is_ok());
         assert!(!cut(&mut rows).unwrap());
         let mut huge = vec![order; 1];
-        huge[0].task.as_mut().unwrap().volumes = vec![ecs::Volume::default(); 70_000];
+        let task = huge[0].task.as_mut().unwrap();
+        assert!(check_task(task).is_ok());
+        task.volumes = vec![ecs::Volume::default(); 40_000];
+        assert!(matches!(check_task(task), Err(Unassignable::Nodes)));
+        task.volumes = vec![ecs::Volume::default(); 70_000];
         assert!(!cut(&mut huge).unwrap() && huge.len() == 1, "one always goes");
     }
 }

@@ -5,10 +5,10 @@
 //! then until enough is free again.
 
 use longshore_protocol::ecs;
-use longshore_protocol::poll::{HeldTask, MAX_ASSIGNMENT_NODES, TaskSpec};
-use longshore_protocol::shape;
+use longshore_protocol::poll::{HeldTask, TaskSpec};
 use longshore_protocol::status::{DesiredStatus, ReportedStatus, StopCode, TaskStatus};
 
+use super::cut::check_task;
 use crate::api::reports;
 use crate::app::ControlPlane;
 use crate::definition::{self, Refusal};
@@ -134,11 +134,6 @@ pub(super) async fn catch_up(
     Ok(Ok(()))
 }
 
-/// Whether it can be assigned again: an answer with it has to be one that its node reads.
-fn fits(held: &HeldTask) -> bool {
-    serde_json::to_vec(&held.task).is_ok_and(|json| shape::count(&json) < MAX_ASSIGNMENT_NODES)
-}
-
 /// What it was made from, as far as its node holds it.
 fn definition_of(spec: &TaskSpec) -> ecs::TaskDefinition {
     let containers = spec.containers.iter().map(|each| each.definition.clone());
@@ -162,11 +157,7 @@ fn check(plane: &ControlPlane, instance: &Instance, held: &HeldTask) -> Result<(
     if !own || !same || spec.task_definition_arn.scope != arn.scope {
         return Err(Unfit::Foreign);
     }
-    if !fits(held) {
-        return Err(Unfit::Definition(format!(
-            "it has more than {MAX_ASSIGNMENT_NODES} objects and lists"
-        )));
-    }
+    check_task(spec).map_err(|error| Unfit::Definition(error.to_string()))?;
     if spec.containers.is_empty() || spec.containers.len() > 10 {
         return Err(Unfit::Definition("it has not 1 to 10 containers".to_owned()));
     }

@@ -18,6 +18,7 @@ use longshore_protocol::poll::ContainerProgress;
 
 use crate::clock::Clock;
 
+pub(crate) use cut::check_task;
 use peer::Peer;
 pub use peer::{Admission, Caller};
 

@@ -11,6 +11,7 @@ use longshore_protocol::{Timestamp, ecs};
 
 use super::register_instance::arn;
 use super::{Call, container_instances};
+use crate::agents;
 use crate::definition::{self, Effective};
 use crate::error::ApiError;
 use crate::scheduler::{self, Candidate, Demand, GpuGrant, Placement};
@@ -168,6 +169,8 @@ async fn commit(
     placement: &Placement,
 ) -> Result<Task, ApiError> {
     let (task, spec) = make(call, order, instance, placement)?;
+    agents::check_task(&spec)
+        .map_err(|error| ApiError::invalid(format!("The task is too large for its node: {error}.")))?;
     let (cpu, memory) = (amount(order.demand.cpu), amount(order.demand.memory));
     let seq = reservations::reserve(connection, &instance.id, cpu, memory)
         .await?

@@ -5,8 +5,12 @@ use super::{MIN_MEMORY, Refusal};
 /// The least and the most CPU units of a task: an eighth of a core, 192 cores.
 const TASK_CPU: std::ops::RangeInclusive<u64> = 128..=196_608;
 
+/// The most characters of a task-level amount: overrides are kept and sent as they were given.
+const MAX_AMOUNT: usize = 32;
+
 /// Task-level cpu in CPU units: `256`, `0.25 vCPU`, `1vcpu`.
 pub(super) fn task_cpu(text: &str) -> Result<u64, Refusal> {
+    check_length("cpu", text)?;
     scaled(text, "vcpu", 1024)
         .filter(|units| TASK_CPU.contains(units))
         .ok_or_else(|| {
@@ -21,6 +25,7 @@ pub(super) fn task_cpu(text: &str) -> Result<u64, Refusal> {
 
 /// Task-level memory in MiB: `512`, `1 GB`, `0.5GB`.
 pub(super) fn task_memory(text: &str) -> Result<u64, Refusal> {
+    check_length("memory", text)?;
     scaled(text, "gb", 1024)
         .filter(|mib| (MIN_MEMORY..=i32::MAX as u64).contains(mib))
         .ok_or_else(|| {
@@ -29,6 +34,16 @@ pub(super) fn task_memory(text: &str) -> Result<u64, Refusal> {
                  least {MIN_MEMORY} MiB."
             ))
         })
+}
+
+fn check_length(what: &str, text: &str) -> Result<(), Refusal> {
+    let length = text.chars().count();
+    if length <= MAX_AMOUNT {
+        return Ok(());
+    }
+    Err(Refusal::client(format!(
+        "Invalid '{what}' setting for task. It has {length} characters, of at most {MAX_AMOUNT}."
+    )))
 }
 
 /// A plain whole number, or a decimal number of `unit`s of which each is `factor`; whole after scaling.

@@ -3,14 +3,16 @@
 use axum::body::Body;
 use http::Request;
 use longshore_protocol::arn::Scope;
-use longshore_protocol::poll::Cursor;
+use longshore_protocol::poll::{Cursor, MAX_ASSIGNMENT_BYTES, MAX_ASSIGNMENT_NODES};
 use longshore_protocol::status::{DesiredStatus, ReportedStatus};
-use longshore_protocol::{ECS_TARGET, SSM_TARGET};
-use serde_json::json;
+use longshore_protocol::{ECS_TARGET, SSM_TARGET, ecs, shape};
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::api;
 use crate::app::OpenError;
+use crate::definition;
+use crate::store::definitions;
 use crate::tasks::retention;
 use crate::testing::{Node, World, code, held, refusal, register_request};
 
@@ -171,4 +173,76 @@ async fn what_a_node_says_of_itself_is_bounded() {
     let shown = world.ecs("DescribeContainerInstances", describe).await.unwrap();
     let version = &shown["containerInstances"][0]["versionInfo"]["agentVersion"];
     assert_eq!(version.as_str().unwrap().len(), 255);
+}
+
+/// As many port mappings as fit, each of which becomes two and a half times as long.
+fn longest_definition() -> Value {
+    let ports: Vec<_> = (1..=299).map(|port| json!({"containerPort": port})).collect();
+    let container = |number: u32| json!({"name": format!("c{number}"), "image": "i", "memory": 16, "portMappings": ports});
+    let containers: Vec<_> = (0..10).map(container).collect();
+    json!({"family": "long", "containerDefinitions": containers})
+}
+
+/// The node refuses a longer answer, for ever, and hears of nothing else.
+#[tokio::test]
+async fn the_longest_task_that_is_taken_is_one_that_its_node_reads() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    let mut definition = longest_definition();
+    assert!(definition.to_string().len() > definition::MAX_DEFINITION_BYTES - 1024);
+    world
+        .ecs("RegisterTaskDefinition", definition.clone())
+        .await
+        .unwrap();
+    definition["containerDefinitions"][0]["name"] = json!("x".repeat(1024));
+    let longer = world.ecs("RegisterTaskDefinition", definition).await;
+    assert_eq!(code(longer), "ClientException");
+
+    let command = "\u{10348}".repeat(definition::MAX_OVERRIDES_CHARS - 64);
+    let mut overrides = json!({"containerOverrides": [{"name": "c0", "command": [command]}]});
+    overrides["cpu"] = json!(format!("{}256", "0".repeat(29)));
+    let mut body = json!({"taskDefinition": "long", "overrides": overrides});
+    world.ecs("RunTask", body.clone()).await.unwrap();
+    let answer = node.poll(&world).await;
+    assert_eq!(answer.assignments.len(), 1);
+    let json = serde_json::to_vec(&answer).unwrap();
+    assert!(json.len() <= MAX_ASSIGNMENT_BYTES, "{}", json.len());
+    assert!(shape::count(&json) <= MAX_ASSIGNMENT_NODES);
+
+    body["overrides"]["cpu"] = json!(format!("{}256", "0".repeat(800_000)));
+    let (code, text) = refusal(world.ecs("RunTask", body).await);
+    assert_eq!(code, "InvalidParameterException");
+    assert!(text.contains("of at most 32"), "{text}");
+}
+
+/// Whatever else it is made of, in the store of an earlier version, for one.
+#[tokio::test]
+async fn a_task_that_its_node_would_not_read_is_not_placed() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.poll(&world).await;
+    world.define("f", 1, 16).await;
+    let mut transaction = world.plane.store.write().await.unwrap();
+    let found = definitions::get(&mut transaction, "f", None).await.unwrap();
+    let mut stored = found.unwrap();
+    let volume = ecs::Volume {
+        name: Some("v".repeat(MAX_ASSIGNMENT_BYTES)),
+        ..ecs::Volume::default()
+    };
+    stored.body.volumes = Some(vec![volume]);
+    definitions::put(&mut transaction, &stored).await.unwrap();
+    transaction.commit().await.unwrap();
+    for (operation, body) in [
+        ("RunTask", json!({"taskDefinition": "f"})),
+        (
+            "StartTask",
+            json!({"taskDefinition": "f", "containerInstances": [node.arn]}),
+        ),
+    ] {
+        let (code, text) = refusal(world.ecs(operation, body).await);
+        assert_eq!(code, "InvalidParameterException");
+        assert!(text.contains("bytes as JSON, of at most 524288"), "{text}");
+    }
+    assert_eq!(node.poll(&world).await.assignments, []);
 }

@@ -78,6 +78,14 @@ fn task_overrides_work_or_are_refused_by_name() {
         ),
         (json!({"cpu": "much"}), "Invalid 'cpu' setting for task."),
         (
+            json!({"cpu": format!("{}256", "0".repeat(30))}),
+            "Invalid 'cpu' setting for task. It has 33 characters, of at most 32.",
+        ),
+        (
+            json!({"memory": format!("64{}", " ".repeat(31))}),
+            "Invalid 'memory' setting for task. It has 33 characters, of at most 32.",
+        ),
+        (
             json!({"memory": "32"}),
             "must not be greater than the task 'memory'",
         ),
