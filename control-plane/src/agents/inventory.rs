@@ -75,7 +75,7 @@ pub(super) async fn take(
     let epoch = open.list_epoch();
     let mut odd = compare(plane, instance, list, may_be_behind).await?;
     stop(plane, instance, &odd.buried).await?;
-    if epoch.is_some() || open.is_cloned() {
+    if epoch.cloned.is_some() || open.is_cloned() {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
         odd.behind.clear();

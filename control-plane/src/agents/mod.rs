@@ -133,6 +133,14 @@ impl Hub {
         }
     }
 
+    /// Tasks were taken off the books without a word of their node. To be called after the commit. Others may have them by
+    /// now, such as the node that their machine has become: all are asked for their lists with their next polls.
+    pub fn buried(&self) {
+        for peer in lock(&self.peers).values() {
+            peer.buried();
+        }
+    }
+
     /// Forgets a node that was deregistered, and lets go of its poll.
     pub fn forget(&self, instance: &str) {
         if let Some(peer) = lock(&self.peers).remove(instance) {

@@ -90,6 +90,7 @@ impl Peer {
             replaced: VecDeque::new(),
             tickets: 0,
             ended: 0,
+            buried: 0,
             born: now,
             seen: false,
             last_seen: now,
@@ -156,6 +157,11 @@ impl Peer {
         if cloned {
             self.ring();
         }
+    }
+
+    /// Lists that were taken in are good no more.
+    pub(super) fn buried(&self) {
+        lock(&self.state).buried += 1;
     }
 
     #[cfg(test)]

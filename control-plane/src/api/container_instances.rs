@@ -238,8 +238,10 @@ pub(super) async fn list(
     })
 }
 
-/// Force takes the instance's tasks off the books; they are buried, so that a node that comes back stops them.
-async fn abandon_tasks(connection: &mut Connection, instance: &Instance, now: i64) -> Result<(), ApiError> {
+/// Force takes the instance's tasks off the books; they are buried, so that a node that comes back stops them. Says whether
+/// there were any.
+async fn abandon_tasks(connection: &mut Connection, instance: &Instance, now: i64) -> Result<bool, ApiError> {
+    let mut buried = false;
     for mut task in tasks::alive_on(connection, &instance.id).await? {
         let stop = Stop {
             code: StopCode::TerminationNotice,
@@ -249,9 +251,10 @@ async fn abandon_tasks(connection: &mut Connection, instance: &Instance, now: i6
             tasks::update(connection, &task).await?;
             reservations::release(connection, task.arn.id.as_str()).await?;
             system::bury(connection, task.arn.id.as_str(), &instance.id, now).await?;
+            buried = true;
         }
     }
-    Ok(())
+    Ok(buried)
 }
 
 pub(super) async fn deregister(
@@ -266,12 +269,13 @@ pub(super) async fn deregister(
     let instance =
         found.ok_or_else(|| ApiError::client("The referenced container instance was not found."))?;
     call.require_own(&instance.node)?;
+    let mut buried = false;
     if instance.status != InstanceStatus::Inactive {
         let counts = instances::counts(&mut transaction, &instance.id).await?;
         if counts.alive > 0 && request.force != Some(true) {
             return Err(ApiError::invalid("Found running tasks on the instance."));
         }
-        abandon_tasks(&mut transaction, &instance, call.now()).await?;
+        buried = abandon_tasks(&mut transaction, &instance, call.now()).await?;
         assignments::clear(&mut transaction, &instance.id).await?;
         instances::deregister(&mut transaction, &instance.id, call.now()).await?;
     }
@@ -281,6 +285,9 @@ pub(super) async fn deregister(
     let shown = show(&mut transaction, &call, &now, true).await?;
     transaction.commit().await?;
     call.plane.hub.forget(&instance.id);
+    if buried {
+        call.plane.hub.buried();
+    }
     call.plane.sessions.instance_over(&instance.id).await;
     Ok(ecs::DeregisterContainerInstanceResponse {
         container_instance: Some(shown),

@@ -197,6 +197,24 @@ async fn deregistration_needs_force_when_there_are_tasks_and_buries_them() {
     assert_eq!(world.task(&task).await["containers"][0]["exitCode"], 143);
 }
 
+/// As after `longshore-agent register` on a machine whose node was revoked.
+#[tokio::test]
+async fn what_is_buried_is_stopped_on_the_node_that_its_machine_has_become() {
+    let world = World::new().await;
+    let mut old = Node::join(&world).await;
+    old.obey(&world).await;
+    world.define("f", 256, 128).await;
+    let task = world.run("f").await;
+    old.obey(&world).await;
+    let mut new = Node::join(&world).await;
+    new.held.clone_from(&old.held);
+    assert_eq!(new.obey(&world).await, [""; 0], "it is another's, and goes on");
+    assert!(!new.poll(&world).await.want_inventory, "its list is known");
+    let body = json!({"containerInstance": old.arn, "force": true});
+    world.ecs("DeregisterContainerInstance", body).await.unwrap();
+    assert_eq!(new.obey(&world).await, [task]);
+}
+
 #[tokio::test]
 async fn ssm_shows_the_node() {
     let world = World::new().await;

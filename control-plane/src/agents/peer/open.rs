@@ -8,7 +8,7 @@ use longshore_protocol::status::{InstanceStatus, ReportedStatus};
 use tokio::sync::watch;
 
 use super::Peer;
-use super::state::Run;
+use super::state::{Epoch, Run};
 use crate::agents::{Progress, lock};
 use crate::clock::Clock;
 
@@ -80,8 +80,8 @@ impl Open {
         });
     }
 
-    /// How long a list is good that is looked at from now on; `None` for the only machine's.
-    pub(in crate::agents) fn list_epoch(&self) -> Option<u64> {
+    /// How long a list is good that is looked at from now on.
+    pub(in crate::agents) fn list_epoch(&self) -> Epoch {
         lock(&self.peer.state).list_epoch(self.clock.elapsed())
     }
 
@@ -97,14 +97,14 @@ impl Open {
         &self,
         list: &[InventoryTask],
         complete: Option<&str>,
-        epoch: Option<u64>,
+        epoch: Epoch,
     ) {
         let id = |task: &InventoryTask| task.task_arn.id.to_string();
         let ids: BTreeSet<_> = list.iter().map(id).collect();
         let alive = list.iter().filter(|task| task.status != ReportedStatus::Stopped);
         self.with(|run| {
             run.holds = alive.map(id).collect();
-            run.listed |= epoch.is_none();
+            run.listed |= epoch.cloned.is_none();
             run.inventory = complete.map(|hash| (hash.to_owned(), epoch));
             run.given_up.retain(|id| ids.contains(id));
         });

@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) tickets: u64,
     /// Counts the assignments that ended by the word of the node.
     pub(super) ended: u64,
+    /// Counts how often tasks were taken off the books without a word of their node, this one or another.
+    pub(super) buried: u64,
     /// Since when the known machine would have been heard here.
     pub(super) born: Duration,
     pub(super) seen: bool,
@@ -24,6 +26,16 @@ pub(super) struct State {
     pub(super) connected_since: i64,
     /// The fingerprint of the machine that the node has become, until it has registered as that.
     pub(super) unregistered: Option<String>,
+}
+
+/// For how long a list is good: as long as this is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// For one of several machines', until another assignment ends: what ended on one of them another may still run. `None`
+    /// for the only machine's.
+    pub cloned: Option<u64>,
+    /// Until tasks are taken off the books: it may have them.
+    buried: u64,
 }
 
 /// A start of an agent that was replaced, and the newest poll that was seen of it.
@@ -48,7 +60,7 @@ pub(super) struct Run {
     /// What the node says is wrong with it.
     pub(super) trouble: Option<String>,
     /// The hash of the list that was taken in, and the [`State::list_epoch`] of then.
-    pub(super) inventory: Option<(String, Option<u64>)>,
+    pub(super) inventory: Option<(String, Epoch)>,
     /// Whether a list was taken in from it, other than as one of several machines.
     pub(super) listed: bool,
     /// The ids of the tasks of its last list that are not STOPPED.
@@ -81,10 +93,12 @@ impl State {
         first.is_some_and(|first| alive.any(|other| other.caller.fingerprint != first.caller.fingerprint))
     }
 
-    /// How long a list is good that is looked at now: `None` for the only machine's, as long as it has that; for one of
-    /// several machines', until another assignment ends, as what ended on one of them another may still run.
-    pub(super) fn list_epoch(&self, now: Duration) -> Option<u64> {
-        self.is_cloned(now).then_some(self.ended)
+    /// How long a list is good that is looked at now.
+    pub(super) fn list_epoch(&self, now: Duration) -> Epoch {
+        Epoch {
+            cloned: self.is_cloned(now).then_some(self.ended),
+            buried: self.buried,
+        }
     }
 
     pub(super) fn run(&mut self, id: uuid::Uuid) -> Option<&mut Run> {
