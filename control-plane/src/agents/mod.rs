@@ -116,12 +116,12 @@ impl Hub {
         peer.is_some_and(|peer| peer.is_given_up(task))
     }
 
-    /// An instance was registered again with what a machine has; the word for that machine where it is known.
-    pub fn registered(&self, instance: &str, machine: Option<&str>) {
+    /// The fingerprint of the machine that an instance's node becomes by registering, if that is the one that this word
+    /// stands for.
+    #[must_use]
+    pub fn successor(&self, instance: &str, machine: Option<&str>) -> Option<String> {
         let peer = lock(&self.peers).get(instance).cloned();
-        if let Some(peer) = peer {
-            peer.registered(machine);
-        }
+        peer.and_then(|peer| peer.successor(machine))
     }
 
     /// What an instance had been assigned has ended on its node. To be called after the commit. If that is several

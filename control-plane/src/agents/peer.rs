@@ -96,7 +96,7 @@ impl Peer {
             last_seen: now,
             last_seen_at: 0,
             connected_since: 0,
-            unregistered: None,
+            successor: None,
         };
         Self {
             state: Mutex::new(state),
@@ -140,12 +140,14 @@ impl Peer {
             .any(|run| run.given_up.contains(task))
     }
 
-    /// A machine has registered, and what it said that it has was taken; the word for it where that is known.
-    pub(super) fn registered(&self, machine: Option<&str>) {
-        let of = |fingerprint: &mut String| {
+    /// The fingerprint of the machine that takes the known one's place by registering, if this is the word for it; `None`
+    /// where that is not known is taken for it.
+    pub(super) fn successor(&self, machine: Option<&str>) -> Option<String> {
+        let state = lock(&self.state);
+        let is_this = |fingerprint: &&String| {
             machine.is_none_or(|machine| crate::auth::machine(fingerprint) == machine)
         };
-        let _ = lock(&self.state).unregistered.take_if(of);
+        state.successor.as_ref().filter(is_this).cloned()
     }
 
     /// An assignment has ended; where there are several machines, their lists are wanted again.

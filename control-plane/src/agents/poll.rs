@@ -235,40 +235,40 @@ impl Turn {
         Ok(Some(response))
     }
 
-    /// A machine that polls alone is the one that the node is.
+    /// A machine that polls alone is the one that the node is. Where that was another, what is in the books is what that
+    /// one has: this one has to register first, and is the known one from then on.
     async fn confirm(&mut self, plane: &ControlPlane) -> Result<(), ApiError> {
         if self.open.is_cloned() {
             return Ok(());
         }
-        if self.confirmed {
-            return self.check_registration();
+        if !self.confirmed {
+            let id = self.request.container_instance.id.as_str();
+            let fingerprint = &self.request.fingerprint;
+            let mut transaction = plane.store.write().await?;
+            let known = instances::fingerprint(&mut transaction, id).await?;
+            if !known.is_empty() && known != *fingerprint {
+                return Err(self.succeed(&known));
+            }
+            instances::set_fingerprint(&mut transaction, id, fingerprint).await?;
+            transaction.commit().await?;
+            self.confirmed = true;
         }
-        let id = self.request.container_instance.id.as_str();
-        let mut transaction = plane.store.write().await?;
-        let before = instances::fingerprint(&mut transaction, id).await?;
-        instances::set_fingerprint(&mut transaction, id, &self.request.fingerprint).await?;
-        transaction.commit().await?;
-        if !before.is_empty() {
-            tracing::warn!(instance = id, node = %self.node, before, now = self.request.fingerprint,
-                "a node is another machine from now on: the one before has been silent");
-            self.open.must_register();
-        }
-        self.confirmed = true;
-        self.check_registration()
+        self.open.stay();
+        Ok(())
     }
 
-    /// What is in the books may be what the machine before has.
-    fn check_registration(&self) -> Result<(), ApiError> {
-        match self.open.has_registered() {
-            true => Ok(()),
-            false => Err(unregistered(
-                &self.request,
-                &format!(
-                    "was registered by another machine than this one, which is {} now",
-                    self.node
-                ),
-            )),
+    /// The known machine has been silent.
+    fn succeed(&self, known: &str) -> ApiError {
+        let (id, now) = (&self.request.container_instance.id, &self.request.fingerprint);
+        if self.open.succeed(now) {
+            tracing::warn!(instance = %id, node = %self.node, before = known, now,
+                "a node is another machine: the one before has been silent; this one is to register");
         }
+        let why = format!(
+            "was registered by another machine than this one, which is {} now",
+            self.node
+        );
+        unregistered(&self.request, &why)
     }
 
     /// Takes in the node's list where it came along, and says what has to be asked for.

@@ -1,9 +1,9 @@
 //! RegisterContainerInstance: a node joins a cluster, or says anew what it has.
 //!
 //! A node is one container instance at a time, so a call again, with the ARN, with the same client token, or with
-//! neither, gives the same instance: an agent that lost its state comes back to its tasks. What a copy of the node says
-//! that it has changes nothing while the known machine is connected: a copy that becomes the node is told by its poll to
-//! register again.
+//! neither, gives the same instance: an agent that lost its state comes back to its tasks. What another machine than the
+//! known one says that it has changes nothing until it is to take that one's place, by its polls; then it is told to register
+//! again, and both become known at once: the machine, and what it has.
 
 use longshore_protocol::arn::{ContainerInstanceArn, ResourceId};
 use longshore_protocol::ecs;
@@ -33,7 +33,6 @@ pub(super) async fn register(
     let mut transaction = call.plane.store.write().await?;
     let cluster =
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
-    let mut taken = true;
     let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
         Some(id) => {
             if request.version_info.is_none() {
@@ -43,11 +42,10 @@ pub(super) async fn register(
                     .map(|before| before.registration.version_info)
                     .unwrap_or_default();
             }
-            if is_copy(&mut transaction, &call, &id).await? {
-                taken = false;
-                tracing::warn!(%node, instance = id, "another machine registers as this node while the known one is there; what it has is not taken");
-            } else {
+            if becomes_known(&mut transaction, &call, &id).await? {
                 instances::register_again(&mut transaction, &id, &registration).await?;
+            } else {
+                tracing::warn!(%node, instance = id, "another machine registers as this node than the known one; what it has is not taken unless it takes that one's place");
             }
             id
         }
@@ -68,9 +66,6 @@ pub(super) async fn register(
         .ok_or_else(ApiError::server)?;
     let shown = container_instances::show(&mut transaction, &call, &instance, true).await?;
     transaction.commit().await?;
-    if taken {
-        call.plane.hub.registered(&id, call.machine.as_deref());
-    }
     Ok(ecs::RegisterContainerInstanceResponse {
         container_instance: Some(shown),
     })
@@ -115,12 +110,16 @@ async fn known(
     Ok(held)
 }
 
-/// Whether another machine calls than the one that the node is known to be, and that one is there: a copy of its disk.
-/// It is answered all the same, so that it polls and is seen.
-async fn is_copy(connection: &mut Connection, call: &Call, instance: &str) -> Result<bool, ApiError> {
+/// Whether the machine that calls is the one that the node is known to be, or becomes that now. Any other may be a copy of
+/// its disk: it is answered all the same, so that it polls and is seen.
+async fn becomes_known(connection: &mut Connection, call: &Call, instance: &str) -> Result<bool, ApiError> {
     let known = instances::fingerprint(connection, instance).await?;
-    let other = |machine: &String| !known.is_empty() && auth::machine(&known) != *machine;
-    Ok(call.machine.as_ref().is_some_and(other) && call.plane.hub.link(instance).connected)
+    let machine = call.machine.as_deref();
+    if let Some(successor) = call.plane.hub.successor(instance, machine) {
+        instances::set_fingerprint(connection, instance, &successor).await?;
+        return Ok(true);
+    }
+    Ok(known.is_empty() || machine.is_none_or(|machine| auth::machine(&known) == machine))
 }
 
 async fn add(

@@ -1,7 +1,7 @@
 //! A copied disk: two machines with one identity.
 
 use longshore_protocol::status::ReportedStatus;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::poll::{polled, soon};
 use crate::testing::{Node, World, code};
@@ -184,17 +184,85 @@ async fn a_poll_that_a_proxy_held_up_harms_nothing() {
     assert_eq!(world.task(&task).await, before);
 }
 
+/// How many kinds of GPUs an instance has.
+fn gpus(shown: &Value) -> usize {
+    let resources = shown["registeredResources"].as_array().unwrap();
+    resources
+        .iter()
+        .filter(|resource| resource["name"] == "GPU")
+        .count()
+}
+
+fn gpu_of_the_copy() -> Value {
+    json!([{"id": "GPU-of-the-copy", "type": "GPU"}])
+}
+
+async fn shown(world: &World, node: &Node) -> Value {
+    let body = json!({"containerInstances": [node.arn]});
+    let mut answer = world.ecs("DescribeContainerInstances", body).await.unwrap();
+    answer["containerInstances"][0].take()
+}
+
+async fn must_register(world: &World, machine: &mut Node) {
+    let request = machine.request(true);
+    let refused = machine.send(world, &request).await.unwrap_err();
+    assert_eq!(code(refused), "InactiveInstanceException", "register again");
+}
+
+#[tokio::test]
+async fn what_a_copy_has_is_not_taken_while_the_known_machine_does_not_poll() {
+    let (mut world, mut node, mut copy, _) = cloned().await;
+    world.advance(16);
+    let answer = copy.register(&world, gpu_of_the_copy()).await;
+    assert_eq!(gpus(&answer), 0, "{answer}");
+    world.restart().await;
+    let answer = copy.register(&world, gpu_of_the_copy()).await;
+    assert_eq!(gpus(&answer), 0, "{answer}");
+    node.obey(&world).await;
+    let shown = shown(&world, &node).await;
+    assert_eq!(gpus(&shown), 0, "{shown}");
+}
+
+/// As when a mainboard was replaced, or a disk put into another machine.
+#[tokio::test]
+async fn what_the_machine_has_that_became_the_node_is_taken_though_the_control_plane_ends_before_it_has_registered()
+ {
+    let (mut world, node, mut copy, _) = cloned().await;
+    copy.register(&world, gpu_of_the_copy()).await;
+    world.advance(41);
+    must_register(&world, &mut copy).await;
+    world.restart().await;
+    let request = copy.request(true);
+    let waited = copy.send(&world, &request).await.unwrap();
+    assert_eq!(waited.cursor, copy.cursor, "the known one may be alive");
+    world.advance(41);
+    must_register(&world, &mut copy).await;
+    assert_eq!(gpus(&copy.register(&world, gpu_of_the_copy()).await), 1);
+    copy.obey(&world).await;
+    let shown = shown(&world, &node).await;
+    assert_eq!(gpus(&shown), 1, "{shown}");
+    // Nor is it a copy from then on.
+    world.restart().await;
+    assert_eq!(gpus(&copy.register(&world, json!([])).await), 0);
+}
+
+#[tokio::test]
+async fn a_machine_that_was_to_become_the_node_and_did_not_is_a_copy_again() {
+    let (world, mut node, mut copy, _) = cloned().await;
+    world.advance(41);
+    must_register(&world, &mut copy).await;
+    world.advance(41);
+    node.obey(&world).await;
+    world.advance(41);
+    node.obey(&world).await;
+    let answer = copy.register(&world, gpu_of_the_copy()).await;
+    assert_eq!(gpus(&answer), 0, "{answer}");
+}
+
 #[tokio::test]
 async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     let (world, node, mut copy, _) = cloned().await;
-    let gpus = |shown: &serde_json::Value| {
-        let resources = shown["registeredResources"].as_array().unwrap();
-        resources
-            .iter()
-            .filter(|resource| resource["name"] == "GPU")
-            .count()
-    };
-    let device = json!([{"id": "GPU-of-the-copy", "type": "GPU"}]);
+    let device = gpu_of_the_copy();
     let shown = copy.register(&world, device.clone()).await;
     assert_eq!(
         (copy.arn.as_str(), gpus(&shown)),
@@ -204,9 +272,7 @@ async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     // The machine that it was copied from is gone.
     world.advance(41);
     for _ in 0..2 {
-        let request = copy.request(true);
-        let refused = copy.send(&world, &request).await.unwrap_err();
-        assert_eq!(code(refused), "InactiveInstanceException", "register again");
+        must_register(&world, &mut copy).await;
     }
     let shown = copy.register(&world, device).await;
     assert_eq!(

@@ -55,16 +55,17 @@ impl Open {
         lock(&self.peer.state).is_cloned(self.clock.elapsed())
     }
 
-    /// The node has become this machine; what is known of its resources is another's.
-    pub(in crate::agents) fn must_register(&self) {
-        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
-        lock(&self.peer.state).unregistered = Some(fingerprint);
+    /// This machine takes the place of the known one as soon as it has registered. Says whether that is news.
+    pub(in crate::agents) fn succeed(&self, fingerprint: &str) -> bool {
+        let successor = &mut lock(&self.peer.state).successor;
+        let is_news = successor.as_deref() != Some(fingerprint);
+        *successor = Some(fingerprint.to_owned());
+        is_news
     }
 
-    /// Whether this machine need not register again.
-    pub(in crate::agents) fn has_registered(&self) -> bool {
-        let fingerprint = self.with(|run| run.caller.fingerprint.clone());
-        lock(&self.peer.state).unregistered != Some(fingerprint)
+    /// This machine is the known one, and there: none takes its place.
+    pub(in crate::agents) fn stay(&self) {
+        lock(&self.peer.state).successor = None;
     }
 
     /// Takes in what the node says of its tasks.

@@ -24,8 +24,8 @@ pub(super) struct State {
     pub(super) last_seen: Duration,
     pub(super) last_seen_at: i64,
     pub(super) connected_since: i64,
-    /// The fingerprint of the machine that the node has become, until it has registered as that.
-    pub(super) unregistered: Option<String>,
+    /// The fingerprint of the machine that takes the known one's place as soon as it has registered.
+    pub(super) successor: Option<String>,
 }
 
 /// For how long a list is good: as long as this is the same.
