@@ -5,6 +5,8 @@
 //! known one says that it has changes nothing until it is to take that one's place, by its polls; then it is told to register
 //! again, and both become known at once: the machine, and what it has.
 
+use std::collections::BTreeSet;
+
 use longshore_protocol::arn::{ContainerInstanceArn, ResourceId};
 use longshore_protocol::ecs;
 use longshore_protocol::node::InstanceId;
@@ -35,12 +37,9 @@ pub(super) async fn register(
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
     let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
         Some(id) => {
-            if request.version_info.is_none() {
-                // The polls say it, and don't say it again.
-                let before = instances::get(&mut transaction, &cluster.name, &id).await?;
-                registration.version_info = before
-                    .map(|before| before.registration.version_info)
-                    .unwrap_or_default();
+            if let Some(before) = instances::get(&mut transaction, &cluster.name, &id).await? {
+                keep(&mut registration, before.registration, &request);
+                check_size(&registration)?;
             }
             if becomes_known(&mut transaction, &call, &id).await? {
                 instances::register_again(&mut transaction, &id, &registration).await?;
@@ -86,11 +85,7 @@ async fn known(
         )));
     }
     let held = held.map(|(_, id)| id);
-    if let Some(reference) = request
-        .container_instance_arn
-        .as_deref()
-        .filter(|arn| !arn.is_empty())
-    {
+    if let Some(reference) = arn_of(request) {
         let id = refs::container_instance(&call.plane.scope, cluster, reference)?;
         if held.as_deref() != Some(id.as_str()) {
             // Told apart for the agent: its instance was deregistered, or that one was never its own.
@@ -108,6 +103,47 @@ async fn known(
         }
     }
     Ok(held)
+}
+
+/// The container instance that a node says to be.
+fn arn_of(request: &ecs::RegisterContainerInstanceRequest) -> Option<&str> {
+    request
+        .container_instance_arn
+        .as_deref()
+        .filter(|arn| !arn.is_empty())
+}
+
+/// Keeps what a node doesn't say again: versions, which its polls say once, and the attributes that its operator has set,
+/// which it says only as long as it has no ARN.
+fn keep(
+    registration: &mut Registration,
+    before: Registration,
+    request: &ecs::RegisterContainerInstanceRequest,
+) {
+    if request.version_info.is_none() {
+        registration.version_info = before.version_info;
+    }
+    if arn_of(request).is_none() {
+        return;
+    }
+    let said = registration
+        .attributes
+        .iter()
+        .map(|each| each.name.clone())
+        .collect::<BTreeSet<_>>();
+    let kept = before
+        .attributes
+        .into_iter()
+        .filter(|each| is_operator_s(each) && !said.contains(&each.name));
+    registration.attributes.extend(kept);
+}
+
+/// Whether an attribute is neither the machine's nor its agent's.
+fn is_operator_s(attribute: &ecs::Attribute) -> bool {
+    let name = attribute.name.as_deref().unwrap_or_default();
+    !["ecs.", "com.amazonaws.ecs."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether the machine that calls is the one that the node is known to be, or becomes that now. Any other may be a copy of

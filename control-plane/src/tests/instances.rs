@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::{Node, World, code, refusal, text};
+use crate::testing::{Node, World, code, instance_request, refusal, text};
 
 fn resource<'a>(instance: &'a Value, which: &str, name: &str) -> &'a Value {
     let list = instance[which].as_array().unwrap();
@@ -86,6 +86,59 @@ async fn a_node_is_one_instance_however_often_it_registers() {
         code(world.ecs("RegisterContainerInstance", json!({})).await),
         "ClientException"
     );
+}
+
+/// Name and value of each attribute that an instance is shown with.
+fn attributes(shown: &Value) -> Vec<(String, Value)> {
+    let list = shown["attributes"].as_array().unwrap().iter();
+    list.map(|each| (text(&each["name"]), each["value"].clone()))
+        .collect()
+}
+
+/// An agent sends those only when it has no ARN.
+#[tokio::test]
+async fn an_operator_s_attributes_outlive_a_registration_by_the_arn_and_the_machine_s_do_not() {
+    let world = World::new().await;
+    let mut node = Node::activate(&world).await;
+    let register = async |node: &Node, attributes: Value| {
+        let mut body = instance_request(&node.arn, &json!([]));
+        body["attributes"] = attributes;
+        node.ecs(&world, "RegisterContainerInstance", body).await
+    };
+    let of = |name: &str, value: &str| json!({"name": name, "value": value});
+    let first = json!([
+        of("ecs.os-type", "linux"),
+        of("com.amazonaws.ecs.capability.old", "1"),
+        of("stack", "prod"),
+        of("rack", "7")
+    ]);
+    let shown = register(&node, first).await.unwrap();
+    node.arn = text(&shown["containerInstance"]["containerInstanceArn"]);
+    let again = json!([of("ecs.os-type", "linux"), of("rack", "8")]);
+    register(&node, again).await.unwrap();
+    let shown = describe(&world, &node.arn).await;
+    let expected = [("ecs.os-type", "linux"), ("rack", "8"), ("stack", "prod")];
+    assert_eq!(
+        attributes(&shown),
+        expected.map(|(name, value)| (name.to_owned(), json!(value)))
+    );
+
+    // Those that are kept count, too.
+    for number in 0..40 {
+        let name = format!("{number}-{}", "n".repeat(10_000));
+        let answer = register(&node, json!([of(&name, "")])).await;
+        if let Err((_, refused)) = answer {
+            assert_eq!(refused.code, "InvalidParameterException");
+            assert!(number > 20, "{number}");
+            break;
+        }
+        assert!(number < 30, "{number}");
+    }
+
+    let arn = std::mem::take(&mut node.arn);
+    register(&node, json!([of("stack", "test")])).await.unwrap();
+    let shown = describe(&world, &arn).await;
+    assert_eq!(attributes(&shown), [("stack".to_owned(), json!("test"))]);
 }
 
 #[tokio::test]
