@@ -11,7 +11,7 @@ use crate::agents::Hub;
 use crate::api::Bodies;
 use crate::auth::{Authenticator, OperatorKeyError, OperatorKeys, TokenKey};
 use crate::chance::Chance;
-use crate::clock::Clock;
+use crate::clock::{Clock, WatchedClock};
 use crate::sessions::{self, Limits, Sessions};
 use crate::store::{Store, StoreError, clusters, sessions as stored, system};
 
@@ -72,6 +72,8 @@ pub struct ControlPlane {
     pub scheme: &'static str,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The same, for how old things are.
+    pub(crate) watched: Arc<WatchedClock>,
     /// The ids of what is made.
     pub chance: Arc<dyn Chance>,
     /// The database.
@@ -124,6 +126,9 @@ impl ControlPlane {
         let mut fresh = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
         let mut transaction = store.write().await?;
+        let last_start = system::last_start(&mut transaction).await?;
+        let watched = Arc::new(WatchedClock::new(clock, last_start));
+        let clock: Arc<dyn Clock> = Arc::<WatchedClock>::clone(&watched);
         let now = clock.now_millis();
         let stored = system::scope(&mut transaction, &settings.scope).await?;
         if stored != settings.scope {
@@ -150,6 +155,7 @@ impl ControlPlane {
             hub: Hub::new(Arc::clone(&clock)),
             sessions: Sessions::new(settings.sessions),
             clock,
+            watched,
             chance,
             store,
             auth,

@@ -1,6 +1,10 @@
 //! Where the control plane's time comes from.
 
+mod watched;
+
 use std::time::Duration;
+
+pub use watched::WatchedClock;
 
 /// The time of day, and time that only goes forward.
 pub trait Clock: Send + Sync + std::fmt::Debug + 'static {

@@ -288,8 +288,7 @@ async fn started_before(
     token: &str,
     hash: &str,
 ) -> Result<Option<Vec<Task>>, ApiError> {
-    let life = i64::try_from(CLIENT_TOKENS.as_millis()).unwrap_or(i64::MAX);
-    let since = call.now() - life;
+    let since = call.plane.watched.before(CLIENT_TOKENS);
     let Some(known) = client_tokens::get(connection, cluster, token, since).await? else {
         return Ok(None);
     };

@@ -51,6 +51,17 @@ async fn text(connection: &mut Connection, name: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| StoreError::Value(format!("the setting {name} is no text")))
 }
 
+/// When the newest incarnation began, in milliseconds since 1970.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn last_start(connection: &mut Connection) -> Result<Option<i64>> {
+    let row = sqlx::query("SELECT started_at FROM incarnations ORDER BY number DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
 /// Ends the incarnation before, recording where every instance's sequence stands, and begins this one.
 ///
 /// # Errors

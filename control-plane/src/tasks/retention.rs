@@ -1,7 +1,8 @@
 //! How long what is over is remembered.
 //!
 //! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
-//! may come back from a shelf with a task that is long over. Who opened sessions is known for 90 days.
+//! may come back from a shelf with a task that is long over. Who opened sessions is known for 90 days. A wall clock that
+//! steps shortens none of this: see [`crate::clock::WatchedClock`].
 
 use std::time::Duration;
 
@@ -29,8 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`StoreError`]; the next round tries again.
 pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
-    let before =
-        |age: Duration| plane.clock.now_millis() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let before = |age: Duration| plane.watched.before(age);
     let mut transaction = plane.store.write().await?;
     system::forget(&mut transaction, before(TOMBSTONES), before(CLIENT_TOKENS)).await?;
     transaction.commit().await?;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bounds;
+mod clock;
 mod clones;
 mod clusters;
 mod instances;
