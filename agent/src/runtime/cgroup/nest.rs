@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -14,6 +15,11 @@ use super::{CgroupError, Cgroups, make};
 
 /// What the kernel calls RLIMIT_RTTIME.
 const LIMIT: &str = "Max realtime timeout";
+/// The bytes of an environment that are looked at. The kernel starts no program with more than 6 MiB of arguments and
+/// environment, but a process may say later that any memory is its environment, and has terabytes of nothing for free.
+const ENVIRONMENT: u64 = 8 << 20;
+/// Bytes that are read at a time.
+const BLOCK: usize = 64 << 10;
 /// What a v1 group of CPUs must be told before it takes processes: the same as the one above it.
 const CPUSETS: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
@@ -27,11 +33,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether a process was started with this line, or has this limit.
+    /// Whether a process was started with this line, or has this limit. Reading an environment waits for whatever its
+    /// process does to its memory: not for a thread that others need.
     fn is_on(&self, pid: i32) -> bool {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let mut lines = environment.split(|byte| *byte == 0);
-        lines.any(|line| line == self.line.as_bytes()) || self.limits(pid)
+        let environment = || fs::File::open(format!("/proc/{pid}/environ"));
+        self.limits(pid) || environment().is_ok_and(|file| has_line(file, self.line.as_bytes()))
     }
 
     fn limits(&self, pid: i32) -> bool {
@@ -39,6 +45,30 @@ impl Mark {
         let mut named = limits.lines().filter_map(|line| line.strip_prefix(LIMIT));
         let hard = named.next().and_then(|rest| rest.split_whitespace().nth(1));
         hard.is_some_and(|hard| hard.parse() == Ok(self.limit))
+    }
+}
+
+/// Whether this is a line of an environment, in which each ends with a zero. Keeps none of it.
+fn has_line(environment: impl Read, line: &[u8]) -> bool {
+    let mut environment = BufReader::with_capacity(BLOCK, environment.take(ENVIRONMENT));
+    // How much of `line` has come of the one that is read; none of one that is another.
+    let mut matched = Some(0);
+    loop {
+        // A process that ends meanwhile has no environment.
+        let block = environment.fill_buf().unwrap_or_default();
+        if block.is_empty() {
+            return matched == Some(line.len());
+        }
+        for byte in block {
+            matched = match (byte, matched) {
+                (0, Some(length)) if length == line.len() => return true,
+                (0, _) => Some(0),
+                (byte, Some(length)) if line.get(length) == Some(byte) => Some(length + 1),
+                _ => None,
+            };
+        }
+        let read = block.len();
+        environment.consume(read);
     }
 }
 
@@ -87,6 +117,7 @@ impl Cgroups {
     }
 
     /// Sends a signal to everything in `path/name` and below it, and to what is in `path` and has `mark`; says who that was.
+    /// Waits for the memory of processes that are not ours: not for a thread that others need.
     ///
     /// # Errors
     /// As [`Cgroups::pids`].
@@ -130,6 +161,44 @@ impl Cgroups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counts what is read of it.
+    struct Counted<R>(R, u64);
+
+    impl<R: Read> Read for &mut Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.0.read(buffer)?;
+            self.1 += u64::try_from(read).unwrap();
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn an_environment_without_end_is_read_to_a_limit() {
+        for byte in [0, b'x'] {
+            let mut endless = Counted(std::io::repeat(byte).take(8 * ENVIRONMENT), 0);
+            assert!(!has_line(&mut endless, b"MARK=1"));
+            assert!(endless.1 <= ENVIRONMENT, "{} bytes were read", endless.1);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_line_is_found_wherever_it_is(
+            lines in proptest::collection::vec("[ab]{0,3}", 0..6),
+            line in "[ab]{1,3}",
+            before in 0..BLOCK + 8,
+        ) {
+            // Over the seam of two blocks, too.
+            let mut bytes = vec![b'x'; before];
+            bytes.push(0);
+            bytes.extend(lines.iter().flat_map(|line| line.bytes().chain([0])));
+            let found = has_line(&*bytes, line.as_bytes());
+            proptest::prop_assert_eq!(found, lines.contains(&line));
+            bytes.extend(line.bytes());
+            proptest::prop_assert!(has_line(&*bytes, line.as_bytes()));
+        }
+    }
 
     #[test]
     fn a_process_is_told_by_what_it_was_started_with() {

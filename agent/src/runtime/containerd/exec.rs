@@ -85,10 +85,13 @@ impl ContainerdRuntime {
     }
 
     /// Signals all that is a session's; says who that was.
-    fn signal_exec(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
-        let group = cgroup(&id.container);
-        let signalled = self.cgroups.signal(&group, &nested(id), &mark(id), signal);
-        signalled.map_err(|error| self.of_cgroup(id, &error))
+    async fn signal_exec(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
+        let (cgroups, of) = (self.cgroups.clone(), id.clone());
+        let work = move || cgroups.signal(&cgroup(&of.container), &nested(&of), &mark(&of), signal);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(signalled) => signalled.map_err(|error| self.of_cgroup(id, &error)),
+            Err(error) => Err(refused("end a session", &id.to_string(), &error)),
+        }
     }
 
     fn of_cgroup(&self, id: &ExecId, error: &CgroupError) -> RuntimeError {
@@ -99,7 +102,7 @@ impl ContainerdRuntime {
     async fn end_all(&self, id: &ExecId) -> Result<(), RuntimeError> {
         let begun = self.clock.since_boot();
         let mut pause = Duration::from_millis(1);
-        let mut left = self.signal_exec(id, Signal::HUP)?;
+        let mut left = self.signal_exec(id, Signal::HUP).await?;
         while !left.is_empty() {
             let waited = self.clock.since_boot().saturating_sub(begun);
             if waited >= GRACE + super::KILL_WAIT {
@@ -110,8 +113,8 @@ impl ContainerdRuntime {
             pause = (pause * 2).min(Duration::from_millis(100));
             left = match waited < GRACE {
                 // What was just being forked gets one too.
-                true => self.signal_exec(id, Signal::HUP)?,
-                false => self.signal_exec(id, Signal::KILL)?,
+                true => self.signal_exec(id, Signal::HUP).await?,
+                false => self.signal_exec(id, Signal::KILL).await?,
             };
         }
         Ok(())

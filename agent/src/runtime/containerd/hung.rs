@@ -12,6 +12,7 @@
 //! Limits: the containers of a task share a shim, so those that still run end with it; nobody could have stopped them in
 //! an orderly way either. Shims are found by their command line, as containerd starts them.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::model::ContainerId;
 /// How long a shim may say nothing. containerd waits two seconds for each answer, so these are several.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
+/// The bytes of a command line that are looked at. A shim's has a few paths; any process may call any memory its own.
+const LINE: u64 = 16 << 10;
 
 impl ContainerdRuntime {
     /// Kills the shim of a container of which nothing is left, if it hangs. What it was is told by events.
@@ -91,8 +94,7 @@ fn find_shims(proc: &Path, namespace: &str, id: &ContainerId) -> Vec<i32> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // Processes come and go while one looks.
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = command_line(&entry.path().join("cmdline"));
         match serves(&String::from_utf8_lossy(&line), namespace, id.task()) {
             Some(served) if served == *id => own.push(pid),
             Some(_) => tasks.push(pid),
@@ -100,6 +102,16 @@ fn find_shims(proc: &Path, namespace: &str, id: &ContainerId) -> Vec<i32> {
         }
     }
     if own.is_empty() { tasks } else { own }
+}
+
+/// The beginning of a command line. Processes come and go while one looks: of one that has gone there is none.
+fn command_line(path: &Path) -> Vec<u8> {
+    let mut line = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(LINE).read_to_end(&mut line));
+    match read {
+        Ok(_) => line,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// The container of this task that a shim was started for, by its command line. A call to `delete` is no shim; `start`
@@ -176,5 +188,12 @@ mod tests {
         assert_eq!((find(0), find(1)), (vec![10], vec![10]), "they share one");
         process("12", shim("1"));
         assert_eq!((find(0), find(1)), (vec![10], vec![12]));
+    }
+
+    #[test]
+    fn a_command_line_without_end_is_read_to_a_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert_eq!(u64::try_from(command_line(file.path()).len()).unwrap(), LINE);
     }
 }
