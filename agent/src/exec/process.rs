@@ -1,9 +1,11 @@
 //! A session's process: started, fed, read and ended.
 //!
 //! Invariants: output is read only when somebody can take it, so a process waits for a slow client; a process's end is
-//! told after all that it and its children wrote; when it has ended, its children are ended too.
+//! told after all that it and its children wrote; when it has ended, its children are ended too; what it is to be told is
+//! told again while the runtime is away, and so is its removal: it may have begun though nobody heard of that.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,6 +26,8 @@ const INPUT_ROOM: usize = 64 * 1024;
 const BLOCK: usize = 16 * 1024;
 /// When nothing of a process is left, what it wrote has come by then.
 const REST: Duration = Duration::from_secs(5);
+/// How soon a runtime that is away is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// What ends the input of a terminal: ^D.
 const END_OF_TRANSMISSION: u8 = 4;
 
@@ -200,9 +204,9 @@ impl Process {
                 self.tell_size();
             }
             Done::Started(Err(error)) => {
-                // The runtime has left nothing of it.
+                // Nothing that anybody could read; what there is is removed.
                 self.exit = Some(Err(error));
-                (self.emptied, self.removed) = (true, true);
+                self.emptied = true;
             }
             Done::Exited(exit) => {
                 self.exit = Some(exit);
@@ -235,15 +239,7 @@ impl Process {
         if !over || std::mem::replace(&mut self.told, true) {
             return None;
         }
-        if !self.removed {
-            let (execs, id) = (Arc::clone(&self.execs), self.id.clone());
-            self.calls.spawn(async move {
-                if let Err(error) = execs.remove_exec(&id).await {
-                    tracing::warn!(session = id.session, %error, "something of a session is left until the next start");
-                }
-                Done::Removed
-            });
-        }
+        self.remove();
         match self.exit.take()? {
             Ok(end) => Some(Ended {
                 code: Some(end.code),
@@ -260,6 +256,16 @@ impl Process {
                 reason: Some(error.to_string()),
             }),
         }
+    }
+
+    fn remove(&mut self) {
+        let (execs, clock, id) = (Arc::clone(&self.execs), Arc::clone(&self.clock), self.id.clone());
+        self.calls.spawn(async move {
+            if let Err(error) = until_there(clock.as_ref(), || execs.remove_exec(&id)).await {
+                tracing::warn!(session = id.session, %error, "something of a session is left until the next start");
+            }
+            Done::Removed
+        });
     }
 
     /// Until when the end of the output is waited for, of a process of which nothing is left.
@@ -279,9 +285,9 @@ impl Process {
         }
         if let Some(size) = self.size.take() {
             self.resizing = true;
-            let (execs, id) = (Arc::clone(&self.execs), self.id.clone());
+            let (execs, clock, id) = (Arc::clone(&self.execs), Arc::clone(&self.clock), self.id.clone());
             self.calls.spawn(async move {
-                if let Err(error) = execs.resize(&id, size).await {
+                if let Err(error) = until_there(clock.as_ref(), || execs.resize(&id, size)).await {
                     tracing::debug!(session = id.session, %error, "a terminal keeps its size");
                 }
                 Done::Called
@@ -291,13 +297,26 @@ impl Process {
 
     fn close_input(&mut self) {
         self.stdin = None;
-        let (execs, id) = (Arc::clone(&self.execs), self.id.clone());
+        let (execs, clock, id) = (Arc::clone(&self.execs), Arc::clone(&self.clock), self.id.clone());
         self.calls.spawn(async move {
-            if let Err(error) = execs.close_input(&id).await {
+            if let Err(error) = until_there(clock.as_ref(), || execs.close_input(&id)).await {
                 tracing::debug!(session = id.session, %error, "a process is not told that its input has ended");
             }
             Done::Called
         });
+    }
+}
+
+/// Asks the runtime, and again while it is away. Of a process that has ended meanwhile it says so when it is back.
+async fn until_there<F: Future<Output = Result<(), RuntimeError>>>(
+    clock: &dyn Clock,
+    ask: impl Fn() -> F,
+) -> Result<(), RuntimeError> {
+    loop {
+        match ask().await {
+            Err(RuntimeError::Unavailable { .. }) => clock.sleep(AGAIN).await,
+            answer => return answer,
+        }
     }
 }
 

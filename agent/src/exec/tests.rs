@@ -1,6 +1,7 @@
 //! Sessions on a runtime that is a model, against a relay that a test plays, in a time that only passes when nothing
 //! happens.
 
+mod away;
 mod model;
 
 use std::time::Duration;

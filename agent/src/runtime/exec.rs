@@ -71,7 +71,8 @@ pub struct ExecEnd {
 /// A runtime that runs more processes in a container. What is done to a process that has ended is nothing.
 #[async_trait]
 pub trait Execs: Send + Sync + 'static {
-    /// Starts a process as the container's own one is: user, folder, environment and limits.
+    /// Starts a process as the container's own one is: user, folder, environment and limits. Also one that failed is to be
+    /// removed: something of it may be there, and it may begin yet.
     async fn exec(&self, request: ExecRequest) -> Result<ExecStreams, RuntimeError>;
 
     /// Waits until a process has ended.

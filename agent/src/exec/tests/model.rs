@@ -103,6 +103,13 @@ pub struct Model {
     fates: Mutex<HashMap<String, Arc<Fate>>>,
     left: Mutex<Vec<ExecId>>,
     removed: Mutex<Vec<String>>,
+    /// How many of the next calls fail as those to a runtime that is away.
+    away: AtomicUsize,
+    refused: AtomicBool,
+    inputs_closed: AtomicUsize,
+    sizes: Mutex<Vec<TerminalSize>>,
+    /// A count or a list has changed.
+    told: Notify,
 }
 
 impl Model {
@@ -114,6 +121,11 @@ impl Model {
             fates: Mutex::default(),
             left: Mutex::default(),
             removed: Mutex::default(),
+            away: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
+            inputs_closed: AtomicUsize::new(0),
+            sizes: Mutex::default(),
+            told: Notify::new(),
         }
     }
 
@@ -138,14 +150,67 @@ impl Model {
         self.removed.lock().unwrap().clone()
     }
 
+    /// The next calls about processes that have begun fail.
+    pub fn goes_away_for(&self, calls: usize) {
+        self.away.store(calls, Ordering::Relaxed);
+    }
+
+    /// Nobody knows what comes of starts.
+    pub fn answers_no_start(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    pub fn inputs_closed(&self) -> usize {
+        self.inputs_closed.load(Ordering::Relaxed)
+    }
+
+    pub fn sizes(&self) -> Vec<(u16, u16)> {
+        let sizes = self.sizes.lock().unwrap();
+        sizes.iter().map(|size| (size.columns, size.rows)).collect()
+    }
+
+    /// Until something is so of what it was told.
+    pub async fn until(&self, mut so: impl FnMut(&Self) -> bool) {
+        let waiting = async {
+            loop {
+                let told = self.told.notified();
+                if so(self) {
+                    return;
+                }
+                told.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        waited.expect("the runtime was not told");
+    }
+
+    fn is_there(&self) -> Result<(), RuntimeError> {
+        let left = |left: usize| left.checked_sub(1);
+        match self.away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
+            Ok(_) => Err(away()),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn fate(&self, id: &ExecId) -> Option<Arc<Fate>> {
         self.fates.lock().unwrap().get(&id.session).cloned()
+    }
+}
+
+fn away() -> RuntimeError {
+    RuntimeError::Unavailable {
+        operation: "a call",
+        subject: "a process".to_owned(),
+        why: "it is away".to_owned(),
     }
 }
 
 #[async_trait]
 impl Execs for Model {
     async fn exec(&self, request: ExecRequest) -> Result<ExecStreams, RuntimeError> {
+        if self.refused.load(Ordering::Relaxed) {
+            return Err(away());
+        }
         let fate = Arc::new(Fate::default());
         let id = request.id.session.clone();
         assert!(self.fates.lock().unwrap().insert(id, Arc::clone(&fate)).is_none());
@@ -173,11 +238,17 @@ impl Execs for Model {
         })
     }
 
-    async fn resize(&self, _: &ExecId, _: TerminalSize) -> Result<(), RuntimeError> {
+    async fn resize(&self, _: &ExecId, size: TerminalSize) -> Result<(), RuntimeError> {
+        self.is_there()?;
+        self.sizes.lock().unwrap().push(size);
+        self.told.notify_waiters();
         Ok(())
     }
 
     async fn close_input(&self, _: &ExecId) -> Result<(), RuntimeError> {
+        self.is_there()?;
+        self.inputs_closed.fetch_add(1, Ordering::Relaxed);
+        self.told.notify_waiters();
         Ok(())
     }
 
@@ -192,8 +263,10 @@ impl Execs for Model {
     }
 
     async fn remove_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        self.is_there()?;
         self.end_exec(id).await?;
         self.removed.lock().unwrap().push(id.session.clone());
+        self.told.notify_waiters();
         Ok(())
     }
 
@@ -334,10 +407,10 @@ impl World {
         }
     }
 
-    async fn join(&mut self, offer: SessionOffer) -> Viewer<DuplexStream> {
+    async fn join(&mut self, offer: SessionOffer, terminal: bool) -> Viewer<DuplexStream> {
         self.offers.send(offer).await.unwrap();
         let socket = self.sockets.recv().await.unwrap();
-        let mut viewer = Viewer::new(true);
+        let mut viewer = Viewer::new(terminal);
         viewer.meet(socket).await;
         viewer
     }
@@ -350,7 +423,12 @@ impl World {
 
     /// Offers a command, and joins it.
     pub async fn open(&mut self, number: u32) -> Viewer<DuplexStream> {
-        self.join(offer(number)).await
+        self.join(offer(number), true).await
+    }
+
+    /// The same, with pipes instead of a terminal.
+    pub async fn open_pipes(&mut self, number: u32) -> Viewer<DuplexStream> {
+        self.join(offer(number), false).await
     }
 
     /// Offers a log, and joins it.
@@ -360,11 +438,11 @@ impl World {
         since: Option<longshore_protocol::Timestamp>,
     ) -> Viewer<DuplexStream> {
         let kind = SessionKind::Logs { follow: false, since };
-        self.join(SessionOffer {
+        let offer = SessionOffer {
             kind,
             ..offer(number)
-        })
-        .await
+        };
+        self.join(offer, true).await
     }
 
     /// Ends the agent; it must not take long.

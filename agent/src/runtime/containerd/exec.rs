@@ -120,7 +120,7 @@ impl ContainerdRuntime {
         Ok(())
     }
 
-    /// Has containerd forget a process, which the shim may just be seeing the end of.
+    /// Has containerd forget a process, which the shim may just be seeing the end of, or starting after all.
     async fn delete_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
         let request = DeleteProcessRequest {
             container_id: id.container.to_string(),
@@ -140,6 +140,7 @@ impl ContainerdRuntime {
             }
             self.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
+            self.end_all(id).await?;
         }
     }
 
@@ -161,15 +162,8 @@ impl ContainerdRuntime {
 #[async_trait]
 impl Execs for ContainerdRuntime {
     async fn exec(&self, request: ExecRequest) -> Result<ExecStreams, RuntimeError> {
-        match self.start_exec(&request).await {
-            Ok(streams) => Ok(streams),
-            Err(error) => {
-                if let Err(error) = self.remove_exec(&request.id).await {
-                    tracing::warn!(session = request.id.session, %error, "of a session that did not begin something is left");
-                }
-                Err(plainly(error, &request.args))
-            }
-        }
+        let started = self.start_exec(&request).await;
+        started.map_err(|error| plainly(error, &request.args))
     }
 
     async fn wait_exec(&self, id: &ExecId) -> Result<ExecEnd, RuntimeError> {
