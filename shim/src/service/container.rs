@@ -75,6 +75,8 @@ pub(super) struct Process {
     pub(super) console: Option<OwnedFd>,
     /// Who waits for its end.
     pub(super) waiters: Vec<Responder>,
+    /// Goes with it, so that it is told from another of its name.
+    pub(super) there: Arc<()>,
 }
 
 /// How far a process is.
@@ -129,6 +131,7 @@ impl Process {
             io: None,
             console: None,
             waiters: Vec::new(),
+            there: Arc::default(),
         }
     }
 }

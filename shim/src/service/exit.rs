@@ -1,6 +1,6 @@
 //! Ends: a process was reaped; what must be done before anybody may know.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use longshore_protocol::exit_record::{ExitRecord, VERSION};
@@ -64,8 +64,15 @@ impl Shim {
     }
 
     fn exec_ended(self: &Arc<Self>, container: &Arc<Container>, exec: &str, exit: Exit) {
+        let there = {
+            let mut state = container.state();
+            let Ok(process) = state.process(container, exec) else {
+                return;
+            };
+            Arc::downgrade(&process.there)
+        };
         let record = record(container, Some(exec), &exit);
-        self.write(container, record);
+        self.write(container, record, there);
         self.show(container, exec, exit);
     }
 
@@ -93,7 +100,8 @@ impl Shim {
         // What was made and never started has ended no run: whoever finds a record may not start it again.
         if !never_ran {
             if record.undead.is_empty() {
-                self.write(container, record);
+                let there = Arc::downgrade(&container.state().init.there);
+                self.write(container, record, there);
             } else {
                 let written = self.try_write(container, &record);
                 self.look_again(container, record, written);
@@ -139,18 +147,27 @@ impl Shim {
         written.is_ok()
     }
 
-    /// Writes the last record of a process, or sees to it that it is tried again.
-    fn write(self: &Arc<Self>, container: &Arc<Container>, record: ExitRecord) {
+    /// Writes the last record of a process, or sees to it that it is tried again, as long as that is `there`.
+    fn write(self: &Arc<Self>, container: &Arc<Container>, record: ExitRecord, there: Weak<()>) {
         if !self.try_write(container, &record) {
             let (shim, container) = (Arc::downgrade(self), Arc::downgrade(container));
             let again = move || {
-                // Deleted containers need none: whoever deleted it knows how it ended.
-                if let (Some(shim), Some(container)) = (shim.upgrade(), container.upgrade()) {
-                    shim.write(&container, record);
+                // What was deleted needs none: whoever deleted it knows how it ended, and has removed what there was.
+                if let (Some(shim), Some(container)) = (shim.upgrade(), container.upgrade())
+                    && there.strong_count() > 0
+                    && shim.has(&container)
+                {
+                    shim.write(&container, record, there);
                 }
             };
             self.waiting.after(AGAIN, Box::new(again));
         }
+    }
+
+    /// Whether a container was not deleted. There may be another of its name, which runs anew.
+    fn has(&self, container: &Arc<Container>) -> bool {
+        self.container(&container.id)
+            .is_ok_and(|there| Arc::ptr_eq(&there, container))
     }
 
     /// Shows an exit to everybody, once what the process has written is where it goes: clients stop reading at the exit.
@@ -192,11 +209,14 @@ impl Shim {
     /// Writes the record of a container anew once what did not die has died. Until then it is tried again here if it is not
     /// `written`, so that none is written after that one.
     fn look_again(self: &Arc<Self>, container: &Arc<Container>, mut record: ExitRecord, written: bool) {
-        let (shim, container) = (Arc::downgrade(self), Arc::clone(container));
+        let (shim, container) = (Arc::downgrade(self), Arc::downgrade(container));
         let look = move || {
-            let Some(shim) = shim.upgrade() else {
+            let (Some(shim), Some(container)) = (shim.upgrade(), container.upgrade()) else {
                 return;
             };
+            if !shim.has(&container) {
+                return;
+            }
             match container.own_cgroup().map(|cgroup| cgroup.empty(Duration::ZERO)) {
                 Some(Emptied::Undead(_)) => {
                     let written = written || shim.try_write(&container, &record);
@@ -204,7 +224,8 @@ impl Shim {
                 }
                 Some(Emptied::Empty) | None => {
                     record.undead.clear();
-                    shim.write(&container, record);
+                    let there = Arc::downgrade(&container.state().init.there);
+                    shim.write(&container, record, there);
                 }
             }
         };

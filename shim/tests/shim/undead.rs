@@ -100,3 +100,30 @@ fn a_record_that_is_late_has_the_last_word() {
         );
     });
 }
+
+#[test]
+fn an_exec_that_was_deleted_gets_no_record_any_more() {
+    on_a_host(|shims| {
+        // In the way of the folder.
+        let exits = shims.exits.join("late");
+        std::fs::write(&exits, "").unwrap();
+        let mut container = shims.container("d", "exec sleep 1000");
+        container.config["annotations"]["longshore.exits"] = exits.to_str().unwrap().into();
+        let mut shim = shims.running(&container);
+        for exec in ["gone", "there"] {
+            shim.exec("d", exec, "exit 3").unwrap();
+            shim.begin("d", exec).unwrap();
+            assert_eq!(shim.wait("d", exec), 3);
+        }
+        shim.delete("d", "gone").unwrap();
+        std::fs::remove_file(&exits).unwrap();
+        // Each is tried as often as the other, and that of the first before.
+        until("the other's is written", || exits.join("d+there.json").exists());
+        assert!(!exits.join("d+gone.json").exists(), "nobody would remove it");
+        shim.kill("d", 9, true).unwrap();
+        shim.wait("d", "");
+        shim.delete("d", "there").unwrap();
+        shim.delete("d", "").unwrap();
+        shim.end();
+    });
+}
