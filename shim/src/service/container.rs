@@ -275,6 +275,40 @@ fn is_gone(path: &Path) -> bool {
 }
 
 impl State {
+    /// A process was reaped. Whether that is to be seen to now: not if it is another one's, or known; and whoever starts it
+    /// sees to its end once the start has been told. If it is the first, nothing begins in the container from here on, not
+    /// even itself: this is decided together with what a start decides by.
+    pub(super) fn ends(&mut self, exec: Option<&str>, pid: i32, exit: &Exit) -> bool {
+        let process = match exec {
+            None => &mut self.init,
+            Some(exec) => match self.execs.get_mut(exec) {
+                Some(process) => process,
+                None => return false,
+            },
+        };
+        if process.pid != pid || matches!(process.phase, Phase::Stopped(_)) {
+            return false;
+        }
+        if process.phase == Phase::Starting {
+            process.early = Some(exit.clone());
+            return false;
+        }
+        if exec.is_none() {
+            self.ending = true;
+            self.never_ran = self.init.phase == Phase::Created;
+        }
+        true
+    }
+
+    /// Has the first process count as one whose start is under way, if it may be started; what it is called.
+    pub(super) fn begins(&mut self) -> Option<i32> {
+        if self.init.phase != Phase::Created || self.ending {
+            return None;
+        }
+        self.init.phase = Phase::Starting;
+        Some(self.init.pid)
+    }
+
     /// The process of a request: the first if `exec` is empty.
     pub(super) fn process(&mut self, container: &Container, exec: &str) -> Result<&mut Process, TaskError> {
         if exec.is_empty() {
@@ -293,24 +327,53 @@ mod tests {
     use crate::api::task::Options;
     use crate::bundle::Config;
 
+    fn exit() -> Exit {
+        Exit {
+            status: 0,
+            signal: None,
+            at: crate::clock::Clock::new().now(),
+        }
+    }
+
+    fn container(folder: &Path, phase: Phase) -> Container {
+        let notes = Notes {
+            runtime: Runtime::new("ns", &Config::default(), &Options::default()),
+            exits: Some(folder.join("exits")),
+            pid: 0,
+            cgroup: None,
+        };
+        let init = Process::new(String::new(), String::new(), String::new(), false, phase);
+        Container::new("a".to_owned(), folder.join("bundle"), &notes, init)
+    }
+
+    /// Else the start, which fails, would undo the end, and nobody could delete the container.
+    #[test]
+    fn what_has_ended_is_not_started_and_what_is_being_started_has_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = container(folder.path(), Phase::Created);
+        let mut state = ended.state();
+        assert!(state.ends(None, 0, &exit()));
+        assert!(state.ending && state.never_ran);
+        assert_eq!(state.begins(), None);
+        assert_eq!(state.init.phase, Phase::Created);
+
+        let begun = container(folder.path(), Phase::Created);
+        let mut state = begun.state();
+        assert_eq!(state.begins(), Some(0));
+        assert!(!state.ends(None, 1, &exit()), "it is another's");
+        assert!(!state.ends(None, 0, &exit()));
+        assert!(!state.ending && state.init.early.take().is_some());
+        state.init.phase = Phase::Running;
+        assert!(state.ends(None, 0, &exit()));
+        assert!(state.ending && !state.never_ran);
+    }
+
     #[test]
     fn a_container_whose_record_is_not_written_is_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let exits = folder.path().join("exits");
         std::fs::create_dir(&exits).unwrap();
-        let notes = Notes {
-            runtime: Runtime::new("ns", &Config::default(), &Options::default()),
-            exits: Some(exits.clone()),
-            pid: 0,
-            cgroup: None,
-        };
-        let stopped = Phase::Stopped(Exit {
-            status: 0,
-            signal: None,
-            at: crate::clock::Clock::new().now(),
-        });
-        let init = Process::new(String::new(), String::new(), String::new(), false, stopped);
-        let container = Container::new("a".to_owned(), folder.path().join("bundle"), &notes, init);
+        let container = container(folder.path(), Phase::Stopped(exit()));
         assert!(container.is_forgotten());
         container.state().owes_record = true;
         assert!(!container.is_forgotten(), "it would be lost");

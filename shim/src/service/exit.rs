@@ -43,19 +43,9 @@ impl Shim {
         let Ok(container) = self.container(&owner.container) else {
             return;
         };
-        {
-            let mut state = container.state();
-            let Ok(process) = state.process(&container, owner.exec.as_deref().unwrap_or_default()) else {
-                return;
-            };
-            if process.pid != pid || matches!(process.phase, Phase::Stopped(_)) {
-                return;
-            }
-            if process.phase == Phase::Starting {
-                // Whoever starts it sees to its end once the start has been told.
-                process.early = Some(exit);
-                return;
-            }
+        let ends = container.state().ends(owner.exec.as_deref(), pid, &exit);
+        if !ends {
+            return;
         }
         match &owner.exec {
             None => self.container_ended(&container, exit),
@@ -77,12 +67,6 @@ impl Shim {
     }
 
     fn container_ended(self: &Arc<Self>, container: &Arc<Container>, exit: Exit) {
-        let never_ran = {
-            let mut state = container.state();
-            state.ending = true;
-            state.never_ran = state.init.phase == Phase::Created;
-            state.never_ran
-        };
         let undead = self.empty(container);
         let until = clock::monotonic() + EXECS;
         while undead.is_empty() && execs_run(container) && clock::monotonic() < until {
@@ -98,6 +82,7 @@ impl Shim {
             self.logger.warn(&text);
         }
         // What was made and never started has ended no run: whoever finds a record may not start it again.
+        let never_ran = container.state().never_ran;
         if !never_ran {
             if record.undead.is_empty() {
                 let there = Arc::downgrade(&container.state().init.there);

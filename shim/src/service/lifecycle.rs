@@ -33,11 +33,8 @@ impl Shim {
         container.noted()?;
         let pid = {
             let mut state = container.state();
-            if state.init.phase != Phase::Created || state.ending {
-                return Err(container.refuse("", &state.init.phase, "start", "created"));
-            }
-            state.init.phase = Phase::Starting;
-            state.init.pid
+            let begins = state.begins();
+            begins.ok_or_else(|| container.refuse("", &state.init.phase, "start", "created"))?
         };
         // Of a frozen one, the runtime says at once that it can't be started.
         let process = Some(pid).filter(|_| !container.cgroup().is_some_and(Cgroup::is_frozen));
