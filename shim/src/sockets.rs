@@ -122,8 +122,11 @@ pub fn find(path: &Path, container: &str) -> Result<Found, SocketError> {
     Ok(Found::Free(listener))
 }
 
-/// Tells a shim that a container will come; false if nobody listens.
-fn announce(path: &Path, container: &str) -> Result<bool, SocketError> {
+/// Tells a shim that a container will come; false if nobody listens. Without the [`lock`] it may be about to go all the same.
+///
+/// # Errors
+/// [`SocketError::Silent`].
+pub fn announce(path: &Path, container: &str) -> Result<bool, SocketError> {
     let silent = |source| SocketError::Silent {
         path: path.to_owned(),
         source,

@@ -62,6 +62,8 @@ pub fn start(arguments: &Arguments) -> Result<Started, StartError> {
     let folder = Path::new(sockets::FOLDER);
     let path = sockets::path(folder, &arguments.address, &arguments.namespace, group);
     let address = sockets::address(&path);
+    // A shim that hangs shows here, while others can have the lock, which is that of all groups.
+    sockets::announce(&path, &arguments.id)?;
     let lock = sockets::lock(folder, sockets::LOCK)?;
     if let Found::Free(listener) = sockets::find(&path, &arguments.id)? {
         let containerd = rustix::process::getppid();

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use longshore_shim::sockets;
 use longshore_tests::process::run;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{Shim, descriptors, on_a_host, runs, until};
 
@@ -49,6 +50,39 @@ fn starts_that_race_end_up_with_one_shim() {
             shim.delete(&container.id, "").unwrap();
         }
         shim.end();
+    });
+}
+
+#[test]
+fn a_shim_that_hangs_holds_up_no_start_of_another_group() {
+    on_a_host(|shims| {
+        let first = shims.container("a1", "exec sleep 1000").in_group("a");
+        let second = shims.container("a2", "exec sleep 1000").in_group("a");
+        let other = shims.container("b1", "exec sleep 1000").in_group("b");
+        let mut shim = shims.running(&first);
+        let hung = Pid::from_raw(shim.pid()).unwrap();
+        kill_process(hung, Signal::STOP).unwrap();
+        second.write();
+        let mut waits = shims.command(&second, &["start"]).spawn().unwrap();
+        let descriptors = format!("/proc/{}/fd", waits.id());
+        until("it speaks to the shim that hangs", || {
+            let open = std::fs::read_dir(&descriptors).unwrap().flatten();
+            let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            open.any(|leads| leads.to_string_lossy().starts_with("socket:"))
+        });
+        let mut another = shims.shim(&other);
+        assert!(
+            waits.try_wait().unwrap().is_none(),
+            "the other start had to wait for it"
+        );
+        kill_process(hung, Signal::CONT).unwrap();
+        assert!(waits.wait().unwrap().success());
+        for (shim, container) in [(&mut shim, &second), (&mut another, &other)] {
+            shim.create(container).unwrap();
+            shim.delete(&container.id, "").unwrap();
+        }
+        another.end();
+        shim.kill_and_end("a1");
     });
 }
 

@@ -214,7 +214,7 @@ fn pts() -> Value {
 }
 
 impl Container {
-    fn write(&self) {
+    pub fn write(&self) {
         std::fs::write(self.bundle.join("config.json"), self.config.to_string()).expect("a configuration");
     }
 
