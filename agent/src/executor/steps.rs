@@ -221,6 +221,7 @@ impl Work<'_> {
 
     fn started(&self, started: Started) -> Fact {
         self.fact(ContainerFact::Started {
+            run: self.run_number(),
             pid: started.pid,
             at_millis: started.at_millis,
             boot_id: self.executor.boot_id.clone(),

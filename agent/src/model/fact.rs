@@ -53,6 +53,8 @@ pub enum ContainerFact {
     StartCalled,
     /// It runs.
     Started {
+        /// Which run of it that is, from 0.
+        run: u32,
         /// Its first process.
         pid: u32,
         /// Since when, in milliseconds since 1970.

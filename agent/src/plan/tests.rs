@@ -42,6 +42,7 @@ fn outcome(step: &Step, seconds: u64, exits: bool) -> Vec<Fact> {
         Step::Start(index) => of(
             index,
             ContainerFact::Started {
+                run: 0,
                 pid: 1,
                 at_millis: 1,
                 boot_id: "b".to_owned(),

@@ -17,8 +17,8 @@ pub(super) fn lives(state: ObservedState) -> bool {
 }
 
 /// What the list that was asked for at this time since boot says of a container; `None`: it isn't in there.
-pub(super) fn facts(state: Option<ObservedState>, asked: Duration, boot_id: &str) -> Vec<ContainerFact> {
-    match state {
+pub(super) fn facts(observed: Option<&Observed>, asked: Duration, boot_id: &str) -> Vec<ContainerFact> {
+    match observed.map(|each| each.state) {
         None | Some(ObservedState::Recorded) => vec![ContainerFact::NotRunning(asked)],
         // An agent before this one asked to start it, and that may still happen.
         Some(ObservedState::Created) => vec![
@@ -27,6 +27,7 @@ pub(super) fn facts(state: Option<ObservedState>, asked: Duration, boot_id: &str
             ContainerFact::StartCalled,
         ],
         Some(ObservedState::Running(started)) => vec![ContainerFact::Started {
+            run: observed.map_or(0, |each| each.run),
             pid: started.pid,
             at_millis: started.at_millis,
             boot_id: boot_id.to_owned(),

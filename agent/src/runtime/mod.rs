@@ -193,7 +193,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes the task's cgroup, once its containers are gone.
     async fn remove_task(&self, task: &longshore_protocol::arn::ResourceId) -> Result<(), RuntimeError>;
 
-    /// Every container of this agent's identity.
+    /// Every container of this agent's identity. One that is begun, or removed, while the answer is on its way may be left
+    /// out.
     async fn list(&self) -> Result<Vec<Observed>, RuntimeError>;
 
     /// Events from now on; subscribe before listing, so that nothing falls between.

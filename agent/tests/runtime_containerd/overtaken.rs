@@ -1,11 +1,13 @@
-//! An end that is told while a list is on its way by which the container runs.
+//! What happens to a container while a list is on its way by which it runs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use longshore_agent::runtime::{ObservedState, Runtime, RuntimeEvent, Started};
 use longshore_tests::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::daemon::{Daemon, PATIENCE};
@@ -27,14 +29,15 @@ fn lists(metrics: SocketAddr) -> u64 {
     })
 }
 
-async fn an_end_overtakes_the_list() {
+fn stage() -> (Stage, SocketAddr) {
     let (daemon, metrics) = Daemon::counting();
-    let mut stage = Stage::with(
-        daemon,
-        &["sleep", "1000"],
-        binaries::shim(),
-        "/nonexistent".into(),
-    );
+    let writer = "/nonexistent".into();
+    let stage = Stage::with(daemon, &["sleep", "1000"], binaries::shim(), writer);
+    (stage, metrics)
+}
+
+async fn an_end_overtakes_the_list() {
+    let (mut stage, metrics) = stage();
     stage.task.containers.push(container("other", &["sleep", "1000"]));
     let mut events = stage.runtime.events().await.unwrap();
     let first = stage.run(0).await.unwrap();
@@ -64,15 +67,57 @@ async fn an_end_overtakes_the_list() {
     stage.clear().await;
 }
 
-#[test]
-fn an_end_that_overtakes_the_list_is_not_lost() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// The list waits for its disk on a runtime of its own, so that all else goes on.
+async fn a_restart_overtakes_the_list(elsewhere: Handle) {
+    let (stage, metrics) = stage();
+    let agent = Arc::new(stage.another());
+    let mut events = agent.events().await.unwrap();
+    agent.prepare_task(&stage.task).await.unwrap();
+    agent.create(stage.request(0)).await.unwrap();
+    let id = stage.id(0);
+    let first = agent.start(&id).await.unwrap();
+
+    let (disk, busy) = std::sync::mpsc::channel::<()>();
+    let waits = elsewhere.spawn_blocking(move || busy.recv());
+    let before = lists(metrics);
+    let listing = Arc::clone(&agent);
+    let list = elsewhere.spawn(async move { listing.list().await });
+    eventually("containerd has answered", || lists(metrics) > before).await;
+    end(&stage, 0, &first, &mut events).await;
+    assert_eq!(agent.reap(&id).await.unwrap().run, 0);
+    let second = agent.restart(&id, 1).await.unwrap();
+    drop(disk);
+    assert!(waits.await.unwrap().is_err());
+    let list = list.await.unwrap().unwrap();
+    end(&stage, 0, &second, &mut events).await;
+    assert_eq!(agent.reap(&id).await.unwrap().run, 1);
+    assert!(list.iter().all(|observed| observed.id != id), "{list:?}");
+    stage.clear().await;
+}
+
+/// One thread may wait for a disk.
+fn one_disk() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(1)
         .enable_all()
         .build()
-        .unwrap();
-    runtime.block_on(async {
+        .unwrap()
+}
+
+#[test]
+fn an_end_that_overtakes_the_list_is_not_lost() {
+    one_disk().block_on(async {
         let test = tokio::time::timeout(PATIENCE, an_end_overtakes_the_list());
+        test.await.expect("it comes to its end");
+    });
+}
+
+#[test]
+fn the_end_of_a_run_that_a_list_of_before_does_not_know_is_told() {
+    let elsewhere = one_disk();
+    let restart = a_restart_overtakes_the_list(elsewhere.handle().clone());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let test = tokio::time::timeout(2 * PATIENCE, restart);
         test.await.expect("it comes to its end");
     });
 }

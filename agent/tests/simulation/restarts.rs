@@ -169,6 +169,31 @@ async fn what_ends_while_the_agent_is_dead_is_restarted_when_it_is_back() {
     node.until_clean().await;
 }
 
+/// The list was asked for while the run before the pause went on, and says so when that has ended.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_before_the_pause_is_not_taken_for_the_run_that_is_to_follow() {
+    let mut node = Node::started(17);
+    let arn = task_arn(1);
+    let id = container_id(&arn, 0);
+    node.link.run(&arn, restarting("run 70 3"));
+    node.until("the second run", |node| node.runtime.history(&id).starts == 2)
+        .await;
+    tokio::time::sleep(Duration::from_secs(66)).await;
+    let slow = Duration::from_secs(8);
+    node.runtime.slow.lock().unwrap().insert("list", slow);
+    node.runtime.break_events();
+    node.until("the pause", |node| restarts(node, &arn) == 2).await;
+    assert!(node.world.is_busy("< list"), "{}", node.world.log());
+    node.until("the third run", |node| node.runtime.history(&id).starts == 3)
+        .await;
+    let begun = node.runtime.history(&id).begun_at;
+    let gap = (begun[2] - begun[1]) / 1000;
+    assert_eq!(gap, 80, "the list changes nothing about the pause");
+    node.link.stop(&arn);
+    node.until_stopped(&arn).await;
+    node.until_clean().await;
+}
+
 /// The fake runtime fails when a run is begun twice.
 #[tokio::test(start_paused = true)]
 async fn no_death_of_the_agent_runs_one_twice_or_forgets_the_number() {

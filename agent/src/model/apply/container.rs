@@ -27,12 +27,14 @@ pub(super) fn apply(state: &mut TaskState, index: usize, fact: ContainerFact, no
         }
         ContainerFact::Created if was < KnownStatus::Created => record.known = KnownStatus::Created,
         ContainerFact::StartCalled if begins => return live(&mut container.start_called),
+        // A list that was asked for while an earlier run went on says nothing of the newest.
         ContainerFact::Started {
+            run,
             pid,
             at_millis,
             boot_id,
             seen,
-        } if was < KnownStatus::Stopped => {
+        } if was < KnownStatus::Stopped && run >= record.restarts.count => {
             let started = FirstStart {
                 pid,
                 at_millis,

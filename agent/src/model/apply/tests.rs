@@ -22,6 +22,7 @@ fn exit(code: Option<i32>, out_of_memory: Option<OutOfMemory>) -> Exit {
 
 fn started() -> ContainerFact {
     ContainerFact::Started {
+        run: 0,
         pid: 7,
         at_millis: AT,
         boot_id: "b".to_owned(),

@@ -82,8 +82,9 @@ impl Machine {
         self.tell(Fact::Container(0, fact));
     }
 
-    fn started(&mut self) {
+    fn started(&mut self, run: u32) {
         let fact = ContainerFact::Started {
+            run,
             pid: 1,
             at_millis: i64::try_from(self.seconds).unwrap() * 1000,
             boot_id: self.boot_id(),
@@ -124,7 +125,7 @@ impl Machine {
         self.tell(Fact::Admitted);
         match self.has {
             Has::Nothing | Has::Recorded => self.container(ContainerFact::NotRunning(self.since_boot())),
-            Has::Running(_) => self.started(),
+            Has::Running(run) => self.started(run),
             Has::Ended(..) => self.container(ContainerFact::Exited),
         }
         self.tell(Fact::Listed);
@@ -164,8 +165,8 @@ impl Machine {
             Step::Start(_) => {
                 self.container(ContainerFact::StartCalled);
                 self.start();
-                if heard && matches!(self.has, Has::Running(_)) {
-                    self.started();
+                if let (true, Has::Running(run)) = (heard, self.has) {
+                    self.started(run);
                 }
             }
             Step::Reap(_) => self.reap(heard),

@@ -226,6 +226,7 @@ fn time_runs_from_the_first_start_and_over_restarts_of_the_agent() {
 
     let mut state = TaskState::restored(timed, Some(state.record));
     let seen = ContainerFact::Started {
+        run: 0,
         pid: 1,
         at_millis: 1,
         boot_id: "b".to_owned(),

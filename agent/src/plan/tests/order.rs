@@ -78,6 +78,7 @@ fn a_new_agent_goes_on_where_the_old_one_was() {
     let mut new = TaskState::restored(state.assignment.clone(), Some(state.record.clone()));
     for index in 0..2 {
         let seen = ContainerFact::Started {
+            run: 0,
             pid: 1,
             at_millis: 1,
             boot_id: "b".to_owned(),

@@ -259,6 +259,7 @@ impl World {
             let asked = Duration::from_secs(self.seconds);
             let fact = match process {
                 Process { runs: true, .. } => ContainerFact::Started {
+                    run: 0,
                     pid: 1,
                     at_millis: 1,
                     boot_id: "b".to_owned(),

@@ -112,11 +112,8 @@ impl Engine {
             }
         }
         for (index, ..) in view.state.containers() {
-            let state = observed
-                .iter()
-                .find(|each| each.id.index() == index)
-                .map(|each| each.state);
-            for fact in observed::facts(state, asked, &self.shared.executor.boot_id) {
+            let of_it = observed.iter().find(|each| each.id.index() == index);
+            for fact in observed::facts(of_it, asked, &self.shared.executor.boot_id) {
                 self.tell(id, Fact::Container(index, fact)).await;
             }
         }

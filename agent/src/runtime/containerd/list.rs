@@ -21,9 +21,14 @@ impl ContainerdRuntime {
         let records = self.records(request).await?;
         // Before the tasks are asked for: what an event tells from here on is noted, and what it told before shows in
         // the answer.
-        for id in records.iter().filter_map(|record| record.id.parse().ok()) {
-            self.watch.know(&id);
-        }
+        let ids = records
+            .iter()
+            .filter_map(|record| record.id.parse::<ContainerId>().ok());
+        let known = ids.map(|id| {
+            let begun = self.watch.know(&id);
+            (id, begun)
+        });
+        let known: HashMap<_, _> = known.collect();
         let mut tasks = self.client.tasks();
         // containerd asks one shim after the other, and waits two seconds for one that hangs.
         let request = tasks.list(ListTasksRequest::default());
@@ -42,9 +47,9 @@ impl ContainerdRuntime {
             };
             let process = processes.get(&record.id);
             let mut state = self.state(&record, process, written.remove(&id));
-            if matches!(state, ObservedState::Running(_) | ObservedState::Exited)
-                && self.watch.started(&id, process.map_or(0, |process| process.pid))
-            {
+            let ran = matches!(state, ObservedState::Running(_) | ObservedState::Exited);
+            let ran_as = ran.then(|| process.map_or(0, |process| process.pid));
+            if self.watch.listed(&id, known.get(&id).copied()?, ran_as)? {
                 // It ended after containerd was asked.
                 state = ObservedState::Exited;
             }

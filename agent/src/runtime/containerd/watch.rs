@@ -10,10 +10,14 @@
 //! before its exit (containerd's shim protocol demands both events). A start that was before this agent's time shows in
 //! answers of containerd's; an exit can overtake them, so it is kept until one says that the process ran.
 //!
+//! A list of containerd's takes seconds when a shim hangs, and what it says of a container may be over by then, and
+//! another run begun. So beginnings are numbered, and a list says nothing of what began after it was asked for.
+//!
 //! Invariants: only containers that were started or listed here are kept, so this is bounded by what exists; the first
 //! exit of a run counts. All of it is memory: without it the answer is "unknown", never a guess.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore_protocol::arn::ResourceId;
@@ -29,9 +33,14 @@ pub(super) struct Told {
     pub at_nanos: i128,
 }
 
+/// Which of all the beginnings here was a container's newest; of one that was only found, none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beginning(u64);
+
 /// What is known of a container's current run.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    begun: Beginning,
     /// Whether it was made here, and not found.
     ours: bool,
     /// Whether it began to run.
@@ -71,6 +80,21 @@ impl Early {
 }
 
 impl Seen {
+    /// It runs, or ran, as this process. Says whether its end has been told already.
+    fn start(&mut self, pid: u32) -> bool {
+        self.started = true;
+        let early = std::mem::take(&mut self.early);
+        if pid != 0 && early.pid == pid {
+            self.exit = self.exit.or(early.exit);
+            self.deleted = self.deleted.or(early.deleted);
+        }
+        let ended = self.is_about(pid) && (self.exit.is_some() || self.deleted.is_some());
+        if pid != 0 {
+            self.pid = pid;
+        }
+        ended
+    }
+
     /// Whether what is told of a process is about this run: an earlier one's end may be told late.
     fn is_about(&self, pid: u32) -> bool {
         self.started && (self.pid == 0 || pid == 0 || self.pid == pid)
@@ -90,6 +114,7 @@ pub(super) enum Ending {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     seen: Mutex<HashMap<ContainerId, Seen>>,
+    beginnings: AtomicU64,
     changed: Notify,
 }
 
@@ -97,6 +122,7 @@ impl Watch {
     /// A container is about to run: what was told of an earlier run is forgotten.
     pub(super) fn begin(&self, id: &ContainerId) {
         let seen = Seen {
+            begun: Beginning(1 + self.beginnings.fetch_add(1, Ordering::Relaxed)),
             ours: true,
             ..Seen::default()
         };
@@ -111,24 +137,25 @@ impl Watch {
     /// A container runs, or ran, as this process; 0 where nobody knows. Says whether its end has been told already.
     pub(super) fn started(&self, id: &ContainerId, pid: u32) -> bool {
         let mut ended = false;
+        self.update(id, |seen| ended = seen.start(pid));
+        ended
+    }
+
+    /// The same by a list, asked for when this was its newest beginning. `None`: another run was begun meanwhile, or the
+    /// container was removed, so the list says nothing of it.
+    pub(super) fn listed(&self, id: &ContainerId, begun: Beginning, ran_as: Option<u32>) -> Option<bool> {
+        let mut ended = None;
         self.update(id, |seen| {
-            seen.started = true;
-            let early = std::mem::take(&mut seen.early);
-            if pid != 0 && early.pid == pid {
-                seen.exit = seen.exit.or(early.exit);
-                seen.deleted = seen.deleted.or(early.deleted);
-            }
-            ended = seen.is_about(pid) && (seen.exit.is_some() || seen.deleted.is_some());
-            if pid != 0 {
-                seen.pid = pid;
+            if seen.begun == begun {
+                ended = Some(ran_as.is_some_and(|pid| seen.start(pid)));
             }
         });
         ended
     }
 
-    /// A container is known to be there.
-    pub(super) fn know(&self, id: &ContainerId) {
-        self.lock().entry(id.clone()).or_default();
+    /// A container is known to be there. Says which was its newest beginning.
+    pub(super) fn know(&self, id: &ContainerId) -> Beginning {
+        self.lock().entry(id.clone()).or_default().begun
     }
 
     pub(super) fn forget(&self, id: &ContainerId) {
@@ -285,6 +312,23 @@ mod tests {
         watch.exited(&id(), 8, told(0, 4));
         assert!(!watch.started(&id(), 9), "those were earlier processes");
         assert_eq!(watch.told(&id()), None);
+    }
+
+    #[test]
+    fn a_list_says_nothing_of_a_run_that_was_begun_after_it_was_asked_for() {
+        let watch = Watch::default();
+        run(&watch);
+        let asked = watch.know(&id());
+        watch.exited(&id(), 7, told(1, 1));
+        assert_eq!(watch.listed(&id(), asked, Some(7)), Some(true));
+        watch.begin(&id());
+        assert_eq!(watch.listed(&id(), asked, Some(7)), None);
+        watch.started(&id(), 8);
+        assert_eq!(watch.listed(&id(), asked, Some(7)), None);
+        assert!(watch.exited(&id(), 8, told(2, 2)));
+        let asked = watch.know(&id());
+        watch.forget(&id());
+        assert_eq!(watch.listed(&id(), asked, Some(8)), None);
     }
 
     #[tokio::test]
