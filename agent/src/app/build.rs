@@ -151,7 +151,7 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
         policy: Policy {
             stop_timeout: config.stop_timeout,
             cleanup_wait: config.cleanup_wait,
-            forget_until: None,
+            forget: false,
         },
         limits: Limits {
             create: config.create_timeout,

@@ -39,8 +39,8 @@ pub struct Policy {
     pub stop_timeout: Duration,
     /// How long a stopped task's log files are kept.
     pub cleanup_wait: Duration,
-    /// What stopped until then, in milliseconds since 1970, is not kept any longer: there is no room for it.
-    pub forget_until: Option<i64>,
+    /// Whether this task is not kept any longer once it has stopped: there is no room for it.
+    pub forget: bool,
 }
 
 /// What to do next.
@@ -164,12 +164,12 @@ fn tear_down(state: &TaskState, now: Now<'_>, policy: Policy, plan: &mut Plan) {
     if !state.is_acknowledged() || state.live.cleaned {
         return;
     }
-    let wait = i64::try_from(policy.cleanup_wait.as_millis()).unwrap_or(i64::MAX);
-    let stopped_at = state.record.stopped_at.unwrap_or(now.at_millis);
-    if policy.forget_until.is_some_and(|until| stopped_at <= until) {
+    if policy.forget {
         plan.steps.push(Step::Clean);
         return;
     }
+    let wait = i64::try_from(policy.cleanup_wait.as_millis()).unwrap_or(i64::MAX);
+    let stopped_at = state.record.stopped_at.unwrap_or(now.at_millis);
     // The wall clock is asked once, for what went by before this agent; it may step while the rest goes by.
     let Some(due) = state.live.clean_due else {
         let left = stopped_at.saturating_add(wait).saturating_sub(now.at_millis);

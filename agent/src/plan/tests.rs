@@ -11,7 +11,7 @@ mod ways;
 const POLICY: Policy = Policy {
     stop_timeout: Duration::from_secs(30),
     cleanup_wait: Duration::from_secs(600),
-    forget_until: None,
+    forget: false,
 };
 
 fn now(seconds: u64) -> Now<'static> {

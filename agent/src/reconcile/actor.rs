@@ -58,7 +58,7 @@ pub(super) struct Actor {
     facts: mpsc::Receiver<Fact>,
     view: watch::Sender<Arc<TaskView>>,
     freed: watch::Receiver<u64>,
-    forget_until: watch::Receiver<Option<i64>>,
+    too_many: watch::Receiver<u64>,
     /// Whether an order about it may have kept it from leaving.
     crossing: watch::Receiver<()>,
     /// Whether it is one of the stopped tasks that are kept for a while.
@@ -100,7 +100,7 @@ impl Actor {
         let actor = Self {
             needs: state.task().map(|task| Needs::of(task)).unwrap_or_default(),
             freed: shared.freed.subscribe(),
-            forget_until: shared.forget_until.subscribe(),
+            too_many: shared.too_many.subscribe(),
             crossing: shared.crossing.subscribe(),
             kept: false,
             shared,
@@ -141,7 +141,7 @@ impl Actor {
                     None => return Ok(()),
                 },
                 Ok(()) = self.freed.changed(), if self.lined_up => {}
-                Ok(()) = self.forget_until.changed(), if self.kept => {}
+                Ok(()) = self.too_many.changed(), if self.kept => {}
                 Ok(()) = self.crossing.changed(), if self.state.live.cleaned => {}
                 () = sleep_until(&self.shared, wake) => {}
             }
@@ -211,8 +211,10 @@ impl Actor {
                 since_boot: now.since_boot,
                 at_millis: now.at_millis,
             };
+            // Seen before asking, so that what comes in between is not missed.
+            self.too_many.mark_unchanged();
             let policy = Policy {
-                forget_until: *self.forget_until.borrow_and_update(),
+                forget: self.kept && self.shared.has_to_go(&self.state.assignment.arn.id),
                 ..self.shared.policy
             };
             let plan = plan(&self.state, now, policy);
@@ -332,9 +334,9 @@ impl Actor {
     /// From when on nobody but people needs it.
     fn keep(&mut self) {
         let over = self.state.record.torn_down && self.state.is_acknowledged();
-        if let (true, false, Some(at)) = (over, self.kept, self.state.record.stopped_at) {
+        if let (true, false, Some(due)) = (over, self.kept, self.state.live.clean_due) {
             self.kept = true;
-            self.shared.keep(&self.state.assignment.arn.id, at);
+            self.shared.keep(&self.state.assignment.arn.id, due);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use longshore_protocol::arn::{ResourceId, TaskArn};
 use longshore_protocol::poll::{Cursor, HeldTask, InventoryTask, NodeStatus};
@@ -42,8 +43,8 @@ pub(super) struct Shared {
     pub(super) list_now: Arc<Notify>,
     /// Counts what was given back, so that those who wait ask again.
     pub(super) freed: watch::Sender<u64>,
-    /// What stopped until then has to go, in milliseconds since 1970.
-    pub(super) forget_until: watch::Sender<Option<i64>>,
+    /// Counts how often there were too many stopped tasks, so that those that are kept ask whether they have to go.
+    pub(super) too_many: watch::Sender<u64>,
     pub(super) crossing: Crossing,
     most_kept: usize,
     kept: Mutex<Kept>,
@@ -74,7 +75,7 @@ impl Shared {
             policy,
             list_now: Arc::new(Notify::new()),
             freed: watch::Sender::new(0),
-            forget_until: watch::Sender::new(None),
+            too_many: watch::Sender::new(0),
             crossing: Crossing::default(),
             most_kept,
             kept: Mutex::default(),
@@ -106,13 +107,17 @@ impl Shared {
         self.freed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// A stopped task could go. If there are too many of them, those that have to go are told.
-    pub(super) fn keep(&self, task: &ResourceId, stopped_at: i64) {
-        let until = lock(&self.kept).keep(task, stopped_at, self.most_kept);
-        if let Some(until) = until {
-            self.forget_until
-                .send_modify(|latest| *latest = (*latest).max(Some(until)));
+    /// A stopped task could go, and will at this time since boot. If there are too many of them, they are told.
+    pub(super) fn keep(&self, task: &ResourceId, due: Duration) {
+        let too_many = lock(&self.kept).keep(task, due, self.most_kept);
+        if too_many {
+            self.too_many.send_modify(|count| *count = count.wrapping_add(1));
         }
+    }
+
+    /// Whether a stopped task is one of those that were too many.
+    pub(super) fn has_to_go(&self, task: &ResourceId) -> bool {
+        lock(&self.kept).has_to_go(task)
     }
 
     /// A task is not there any more.

@@ -219,7 +219,7 @@ impl Node {
         Policy {
             stop_timeout: Duration::from_secs(30),
             cleanup_wait: self.cleanup_wait,
-            forget_until: None,
+            forget: false,
         }
     }
 

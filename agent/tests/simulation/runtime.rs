@@ -26,8 +26,8 @@ struct Container {
     state: ObservedState,
     /// Which run of it is the newest.
     run: u32,
-    /// How the newest run ended.
-    code: Option<(i32, Moment)>,
+    /// How the newest run ended, and when by either clock.
+    code: Option<(i32, Moment, i64)>,
     kill_works_from: i64,
     pid: u32,
     /// The run that was asked to start, as it is noted where shims keep no exits.
@@ -216,8 +216,8 @@ impl FakeRuntime {
             .get(id)
             .and_then(|container| container.code.as_ref());
         Exit {
-            code: Some(ended.map_or(0, |(code, _)| *code)),
-            at_millis: self.world.millis(),
+            code: Some(ended.map_or(0, |(code, ..)| *code)),
+            at_millis: self.world.wall_millis(),
             moment: None,
             run: inner.containers.get(id).map_or(0, |container| container.run),
             out_of_memory: None,
@@ -325,7 +325,7 @@ impl FakeRuntime {
             return;
         }
         container.state = ObservedState::Exited;
-        container.code = Some((code, self.world.moment()));
+        container.code = Some((code, self.world.moment(), self.world.wall_millis()));
         self.world.note(&format!("{id} ends with {code}"));
         let history = inner.history.get_mut(id).unwrap();
         history.ended_at = Some(at);

@@ -348,6 +348,28 @@ async fn only_so_many_stopped_tasks_are_kept_and_the_oldest_go() {
     assert!(is_kept(&node, 25));
 }
 
+// Which are the oldest is not asked of the wall clock, which was ahead when there were too many.
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_was_ahead_costs_no_later_task_its_log() {
+    let mut node = Node::new(5);
+    node.cleanup_wait = Duration::from_secs(3600);
+    node.kept = 1;
+    node.start();
+    node.world.wall_off.store(86_400_000, Ordering::Relaxed);
+    for number in 1..=3 {
+        if number == 3 {
+            node.world.wall_off.store(0, Ordering::Relaxed);
+        }
+        node.link.run(&task_arn(number), one("run 1 0"));
+        node.until_stopped(&task_arn(number)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let kept = node.handle().tasks();
+        let kept: Vec<_> = kept.iter().map(|task| &task.state.assignment.arn).collect();
+        assert_eq!(kept, [&task_arn(number)], "the newest, and only that");
+        assert_eq!(node.assembler.logs(), 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_steps_back_keeps_nothing_for_years() {
     let mut node = Node::started(5);

@@ -16,7 +16,7 @@ use crate::model::{
 const POLICY: Policy = Policy {
     stop_timeout: Duration::from_secs(30),
     cleanup_wait: Duration::from_secs(600),
-    forget_until: None,
+    forget: false,
 };
 
 /// What a runtime has of the one container: its newest run, and how that ended.

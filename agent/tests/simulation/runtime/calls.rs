@@ -217,16 +217,16 @@ impl Runtime for FakeRuntime {
                 return Err(RuntimeError::Runs(subject));
             }
             Exit {
-                code: container.code.as_ref().map(|(code, _)| *code),
-                at_millis: inner.history[id]
-                    .ended_at
-                    .filter(|_| container.code.is_some())
-                    .unwrap_or(self.world.millis()),
+                code: container.code.as_ref().map(|(code, ..)| *code),
+                at_millis: container
+                    .code
+                    .as_ref()
+                    .map_or(self.world.wall_millis(), |(.., wall)| *wall),
                 out_of_memory: None,
                 peak_memory: None,
                 reason: None,
                 run: container.run,
-                moment: container.code.as_ref().map(|(_, moment)| moment.clone()),
+                moment: container.code.as_ref().map(|(_, moment, _)| moment.clone()),
             }
         };
         self.leave("reap", &subject, exit).await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longshore_agent::plan::{self, Now, plan};
+use longshore_agent::plan::{Now, plan};
 use longshore_agent::reconcile::TaskView;
 use longshore_protocol::arn::ResourceId;
 
@@ -92,11 +92,7 @@ fn is_planned(node: &Node, view: &TaskView) -> bool {
         since_boot: moment.since_boot,
         at_millis: node.world.wall_millis(),
     };
-    let policy = plan::Policy {
-        forget_until: None,
-        ..node.policy()
-    };
-    !plan(&view.state, now, policy).steps.is_empty()
+    !plan(&view.state, now, node.policy()).steps.is_empty()
 }
 
 fn is_tried_again(view: &TaskView) -> bool {
