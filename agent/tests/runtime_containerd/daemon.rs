@@ -95,6 +95,13 @@ impl Daemon {
         self.wait();
     }
 
+    /// Starts it again on a database that is empty, after it was killed.
+    pub fn restart_with_nothing(&mut self) {
+        let database = "root/io.containerd.metadata.v1.bolt/meta.db";
+        std::fs::remove_file(self.folder.path().join(database)).unwrap();
+        self.restart();
+    }
+
     pub fn image(&self) -> PulledImage {
         PulledImage {
             reference: IMAGE.to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_agent::model::Exit;
 use longshore_agent::runtime::containerd::ContainerdRuntime;
-use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeEvent, SignalScope};
+use longshore_agent::runtime::{Observed, ObservedState, Runtime, RuntimeError, RuntimeEvent, SignalScope};
 use longshore_tests::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -125,6 +125,24 @@ async fn when_shim_and_containerd_die_the_rest_is_killed_and_the_status_is_lost(
         false => "ShimDied: ",
     };
     assert_unknown(&exit, reason);
+    assert!(is_dead(started.pid));
+    stage.clear().await;
+}
+
+// Invariant 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_containerd_has_no_record_of_is_ended_before_it_is_called_gone() {
+    let mut stage = Stage::new(&["sleep", "1000"]);
+    let started = stage.run(0).await.unwrap();
+    stage.daemon.kill();
+    stage.daemon.restart_with_nothing();
+    kill_shims(&stage);
+    assert!(
+        !is_dead(started.pid),
+        "nobody knows of it who would have killed it"
+    );
+    let error = stage.another().reap(&stage.id(0)).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::NotFound(_)), "{error}");
     assert!(is_dead(started.pid));
     stage.clear().await;
 }

@@ -60,7 +60,11 @@ impl ContainerdRuntime {
             },
             (None, None) => match &record {
                 Some(record) => self.known_from_events(id, is_longshore(made_with(record))).await,
-                None => return Err(RuntimeError::NotFound(name)),
+                None => {
+                    // Its shim and its processes may be there all the same: containerd has lost its database, say.
+                    self.empty_cgroup(&name, &cgroup(id)).await?;
+                    return Err(RuntimeError::NotFound(name));
+                }
             },
         };
         // While the group is there: the shim removes it with the task.
