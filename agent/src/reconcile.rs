@@ -128,21 +128,13 @@ impl EngineHandle {
     }
 
     /// Counts assignments from the beginning: the next poll is for a container instance that has none yet. The tasks that
-    /// are here stay. Says whether that is durable; on a disk that takes no writes it will be when there is room.
+    /// are here stay. Says whether that is durable. On a disk that takes no writes it is not, and is to be asked for again
+    /// at the agent's next start; polls are as if it were.
     ///
     /// # Errors
     /// As [`EngineHandle::take`].
     pub async fn begin_again(&self) -> Result<bool, TakeError> {
-        let nothing = PollResponse {
-            cursor: Cursor::default(),
-            assignments: Vec::new(),
-            want_inventory: false,
-            want_tasks: Vec::new(),
-            cloned: false,
-            instance: InstanceStatus::Active,
-            sessions: Vec::new(),
-        };
-        Ok(self.take(nothing).await? == Cursor::default())
+        Ok(self.ask(Request::BeginAgain).await?? == Cursor::default())
     }
 
     /// Returns once the engine's loop has come round: a sign of life.

@@ -42,9 +42,16 @@ pub struct Judged {
     changed: BTreeMap<TaskArn, Assignment>,
     arrivals: Vec<Arrival>,
     cursor: Cursor,
+    /// What the store has once it has the writes.
+    stored: Cursor,
 }
 
 impl Judged {
+    /// The node is another container instance by now, so the cursor is not to be followed.
+    pub fn begin_again(&mut self) {
+        self.cursor = Cursor::default();
+    }
+
     /// The tasks that are new here.
     pub fn news(&self) -> impl Iterator<Item = &TaskArn> {
         self.arrivals.iter().filter_map(|arrival| match arrival {
@@ -89,6 +96,8 @@ impl Judged {
 pub struct Intake {
     rules: Rules,
     cursor: Cursor,
+    /// The one in the store: another only if assignments are counted from the beginning, and that isn't stored yet.
+    stored: Cursor,
     known: BTreeMap<TaskArn, Assignment>,
 }
 
@@ -101,6 +110,7 @@ impl Intake {
             .map(|assignment| (assignment.arn.clone(), assignment));
         Self {
             rules,
+            stored: cursor.clone(),
             cursor,
             known: known.collect(),
         }
@@ -110,6 +120,17 @@ impl Intake {
     #[must_use]
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// The cursor that a new agent would find.
+    #[must_use]
+    pub fn stored(&self) -> &Cursor {
+        &self.stored
+    }
+
+    /// Counts assignments from the beginning. The next answer that is taken has its cursor stored.
+    pub fn begin_again(&mut self) {
+        self.cursor = Cursor::default();
     }
 
     /// Whether an answer is about a task that is not here.
@@ -144,13 +165,14 @@ impl Intake {
         }
         let mut writes: Vec<_> = changed.values().cloned().map(Write::Assignment).collect();
         let cursor = self.later(&response.cursor);
-        if cursor != self.cursor {
+        if cursor != self.stored {
             writes.push(Write::Cursor(cursor.clone()));
         }
         Judged {
             writes,
             changed,
             arrivals,
+            stored: cursor.clone(),
             cursor,
         }
     }
@@ -162,9 +184,10 @@ impl Intake {
             changed,
             arrivals,
             cursor,
+            stored,
             ..
         } = judged;
-        self.cursor = cursor;
+        (self.cursor, self.stored) = (cursor, stored);
         let is_new = |arn: &TaskArn| {
             let new = |arrival: &Arrival| matches!(arrival, Arrival::New(new) if new.arn == *arn);
             arrivals.iter().any(new)

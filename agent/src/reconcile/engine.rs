@@ -44,6 +44,7 @@ type Taken = oneshot::Sender<Result<Cursor, TakeError>>;
 /// Something that is asked of the engine.
 pub(super) enum Request {
     Take(Box<PollResponse>, Taken),
+    BeginAgain(Taken),
     Ping(oneshot::Sender<()>),
 }
 
@@ -222,6 +223,7 @@ impl Engine {
                 Some(request) = self.requests.recv() => match request {
                     Request::Ping(reply) => drop(reply.send(())),
                     Request::Take(response, reply) => self.take(response, reply).await,
+                    Request::BeginAgain(reply) => self.begin_again(reply).await,
                 },
             }
         }

@@ -7,7 +7,7 @@ use longshore_agent::model::ContainerId;
 use longshore_agent::store::Store;
 use longshore_protocol::arn::TaskArn;
 use longshore_protocol::ecs;
-use longshore_protocol::poll::PollRequest;
+use longshore_protocol::poll::{Cursor, PollRequest};
 use longshore_protocol::status::DesiredStatus;
 
 use crate::faulty_disk::{Fault, FaultyDisk};
@@ -116,6 +116,49 @@ async fn a_control_plane_that_was_started_anew_is_not_stormed_while_nothing_can_
         node.until_stopped(&task).await;
         node.until_clean().await;
     }
+}
+
+/// What the disk was to take was for the container instance of before, and so was the cursor.
+#[tokio::test(start_paused = true)]
+async fn another_container_instance_counts_from_the_first_on_although_nothing_can_be_written() {
+    let (mut node, disk) = started();
+    let old = running(&mut node, 1, "sleep").await;
+    disk.set(Some(Fault::Full));
+    let new = task_arn(2);
+    node.link.run(&new, one("sleep"));
+    node.until("the node says so", |node| {
+        last_poll(node).status.trouble.is_some()
+    })
+    .await;
+    // As the app does it: no poll is under way.
+    node.link.down.store(true, Ordering::Relaxed);
+    wait(60).await;
+    let before = node.link.polls().len();
+    assert!(!node.handle().begin_again().await.unwrap(), "it is not durable");
+    disk.set(None);
+    wait(60).await;
+    assert_eq!(node.link.polls().len(), before);
+    assert_eq!(
+        node.handle().tasks().len(),
+        2,
+        "what was on its way is taken all the same"
+    );
+    node.link.down.store(false, Ordering::Relaxed);
+    node.until("it polls", |node| node.link.polls().len() > before)
+        .await;
+    assert_eq!(node.link.polls()[before].cursor, Cursor::default());
+    node.until("it is acknowledged", |node| node.link.acknowledged() == 2)
+        .await;
+    node.restart().await;
+    let polls = node.link.polls().len();
+    node.until("it polls", |node| node.link.polls().len() > polls)
+        .await;
+    assert_eq!(last_poll(&node).cursor.cursor, 2, "that is durable");
+    for arn in [&old, &new] {
+        node.link.stop(arn);
+        node.until_stopped(arn).await;
+    }
+    node.until_clean().await;
 }
 
 /// What waits for the disk and what waits for the runtime's list are waited for apart.

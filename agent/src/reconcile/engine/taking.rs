@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use longshore_protocol::arn::TaskArn;
-use longshore_protocol::poll::PollResponse;
-use longshore_protocol::status::DesiredStatus;
+use longshore_protocol::poll::{Cursor, PollResponse};
+use longshore_protocol::status::{DesiredStatus, InstanceStatus};
 
 use crate::intake::{Arrival, Judged};
 use crate::model::{Fact, KnownStatus, Report, TaskState};
@@ -61,6 +61,29 @@ impl Engine {
             judged,
             reply: Some(reply),
         });
+    }
+
+    /// Counts assignments from the beginning, at once: a poll for the new container instance must not acknowledge what was
+    /// another's, and answers that are still on their way here were that one's.
+    pub(super) async fn begin_again(&mut self, reply: Taken) {
+        self.intake.begin_again();
+        self.shared.set_cursor(Cursor::default());
+        if let Some(taking) = &mut self.taking {
+            taking.judged.begin_again();
+        }
+        for (response, _) in self.waiting.iter_mut().chain(&mut self.held) {
+            response.cursor = Cursor::default();
+        }
+        let nothing = PollResponse {
+            cursor: Cursor::default(),
+            assignments: Vec::new(),
+            want_inventory: false,
+            want_tasks: Vec::new(),
+            cloned: false,
+            instance: InstanceStatus::Active,
+            sessions: Vec::new(),
+        };
+        self.take(Box::new(nothing), reply).await;
     }
 
     /// Once the cursor is stored, an order does not come again: that its task's end is to be told again is stored with it.
@@ -134,7 +157,7 @@ impl Engine {
     /// everything comes again.
     pub(super) async fn lose_patience(&mut self) {
         self.patience = None;
-        let cursor = self.intake.cursor().clone();
+        let cursor = self.intake.stored().clone();
         if let Some(mut taking) = self.taking.take() {
             if let Some(reply) = taking.reply.take() {
                 self.stop_ahead(&taking.judged).await;
