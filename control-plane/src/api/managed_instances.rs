@@ -123,15 +123,14 @@ pub(super) async fn role_token(
     request: RequestManagedInstanceRoleTokenRequest,
 ) -> Result<RequestManagedInstanceRoleTokenResponse, ApiError> {
     let mut connection = call.plane.store.read().await?;
-    let mut node = caller(&mut connection, &call).await?;
+    let node = caller(&mut connection, &call).await?;
     drop(connection);
     let fingerprint = request.fingerprint.unwrap_or_default();
     if node.fingerprint != fingerprint {
         // A network card may have been replaced; a copy of the machine shows itself at the poll.
         tracing::warn!(node = %node.id, "the node's fingerprint changed");
-        node.fingerprint = fingerprint;
         let mut transaction = call.plane.store.write().await?;
-        nodes::update(&mut transaction, &node).await?;
+        nodes::set_fingerprint(&mut transaction, &node.id, &fingerprint).await?;
         transaction.commit().await?;
     }
     let life = i64::try_from(auth::LIFETIME.as_millis()).unwrap_or(0);
@@ -140,7 +139,7 @@ pub(super) async fn role_token(
         .plane
         .auth
         .tokens
-        .issue(&node.id, &auth::machine(&node.fingerprint), expires_at)
+        .issue(&node.id, &auth::machine(&fingerprint), expires_at)
         .map_err(|error| {
             tracing::error!(%error, "no credentials for a node");
             ApiError::server()
@@ -163,9 +162,8 @@ pub(super) async fn update_key(
         request.new_public_key.as_deref(),
     )?;
     let mut transaction = call.plane.store.write().await?;
-    let mut node = caller(&mut transaction, &call).await?;
-    node.public_key = new;
-    nodes::update(&mut transaction, &node).await?;
+    let node = caller(&mut transaction, &call).await?;
+    nodes::set_public_key(&mut transaction, &node.id, &new).await?;
     transaction.commit().await?;
     tracing::info!(node = %node.id, "the node changed its key");
     Ok(UpdateManagedInstancePublicKeyResponse {})
@@ -335,7 +333,7 @@ pub(super) async fn add_tags(
             format!("A resource can have at most {MAX_TAGS} tags."),
         ));
     }
-    nodes::update(&mut transaction, &node).await?;
+    nodes::set_tags(&mut transaction, &node.id, &node.tags).await?;
     transaction.commit().await?;
     Ok(ssm::AddTagsToResourceResult {})
 }

@@ -203,16 +203,40 @@ pub async fn list(connection: &mut Connection, after: &str, limit: i64) -> Resul
     rows.iter().map(read_node).collect()
 }
 
-/// Changes a node's key, fingerprint or tags.
+/// Changes a node's key.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn update(connection: &mut Connection, node: &Node) -> Result<()> {
-    sqlx::query("UPDATE managed_instances SET public_key = ?, fingerprint = ?, tags = ? WHERE id = ?")
-        .bind(&node.public_key)
-        .bind(&node.fingerprint)
-        .bind(json(&node.tags)?)
-        .bind(node.id.as_str())
+pub async fn set_public_key(connection: &mut Connection, id: &InstanceId, key: &[u8]) -> Result<()> {
+    sqlx::query("UPDATE managed_instances SET public_key = ? WHERE id = ?")
+        .bind(key)
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Changes what tells a node's machine from a copy.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_fingerprint(connection: &mut Connection, id: &InstanceId, fingerprint: &str) -> Result<()> {
+    sqlx::query("UPDATE managed_instances SET fingerprint = ? WHERE id = ?")
+        .bind(fingerprint)
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Changes a node's tags.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_tags(connection: &mut Connection, id: &InstanceId, tags: &[Tag]) -> Result<()> {
+    sqlx::query("UPDATE managed_instances SET tags = ? WHERE id = ?")
+        .bind(json(tags)?)
+        .bind(id.as_str())
         .execute(connection)
         .await?;
     Ok(())

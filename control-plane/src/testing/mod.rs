@@ -3,6 +3,7 @@
 
 mod chance;
 mod clock;
+mod log;
 mod node;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tower::ServiceExt as _;
 
 pub(crate) use chance::{Dice, SeededChance};
 pub(crate) use clock::ManualClock;
+pub(crate) use log::Log;
 pub(crate) use node::{Node, held, instance_request, register_request};
 
 use crate::api;

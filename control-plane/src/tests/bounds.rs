@@ -1,5 +1,7 @@
 //! What nobody can use up or hold up, and what is bounded however often it is done.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
 use longshore_protocol::arn::Scope;
@@ -12,9 +14,9 @@ use tower::ServiceExt as _;
 use crate::api;
 use crate::app::OpenError;
 use crate::definition;
-use crate::store::definitions;
+use crate::store::{definitions, nodes};
 use crate::tasks::retention;
-use crate::testing::{Node, World, code, held, refusal, register_request};
+use crate::testing::{Log, Node, World, code, held, refusal, register_request};
 
 #[tokio::test]
 async fn a_wrong_activation_code_does_not_wait_for_the_write_lock() {
@@ -45,6 +47,39 @@ async fn a_node_has_at_most_fifty_tags() {
     assert_eq!(code(add(tags(40, 51)).await), "TooManyTagsError");
     // The same keys again are no more than before.
     add(tags(30, 50)).await.unwrap();
+}
+
+/// Its fingerprint has changed just then.
+#[tokio::test]
+async fn a_node_that_renews_its_credentials_keeps_the_tags_that_it_is_given_meanwhile() {
+    let (log, _guard) = Log::of_this_test();
+    let world = World::new().await;
+    let mut node = Node::activate(&world).await;
+    let id = node.id.clone();
+    node.fingerprint = "another mainboard".into();
+    let mut transaction = world.plane.store.write().await.unwrap();
+    let tag = async {
+        // The node is read by then, and waits for the write lock.
+        while !log.all().contains("fingerprint changed") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sqlx::query("UPDATE managed_instances SET tags = ?")
+            .bind(json!([{"key": "k", "value": "v"}]).to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    };
+    tokio::join!(node.renew(&world), tag);
+    let mut connection = world.plane.store.read().await.unwrap();
+    let stored = nodes::get(&mut connection, &id.try_into().unwrap())
+        .await
+        .unwrap();
+    let stored = stored.unwrap();
+    assert_eq!(
+        (stored.tags.len(), &*stored.fingerprint),
+        (1, "another mainboard")
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! What is known of a session afterwards: in the log, and in the store for a while.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,45 +7,7 @@ use serde_json::json;
 use super::{Kit, outcome};
 use crate::store::sessions as stored;
 use crate::tasks::retention;
-
-/// A log that can be read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this thread logs, as long as the guard is there: tests run on one thread each.
-    fn of_this_test() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn all(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn line(&self, text: &str) -> String {
-        let all = self.all();
-        let mut lines = all.lines().filter(|line| line.contains(text));
-        let line = lines.next().unwrap_or_else(|| panic!("{text}: {all}")).to_owned();
-        assert_eq!(lines.next(), None);
-        line
-    }
-}
+use crate::testing::Log;
 
 #[tokio::test]
 async fn the_log_says_who_opened_what_and_how_it_ended() {
