@@ -6,7 +6,7 @@
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | `clock`, `config`, `failpoint`, `files`, `outage` |
+//! | 0 | `blocking`, `clock`, `config`, `failpoint`, `files`, `outage` |
 //! | 1 | `supervise`, `model`, `http` |
 //! | 2 | `containerd`, `plan`, `spec`, `host`, `link`, `network`, `store` |
 //! | 3 | `runtime`, `volume` |
@@ -18,6 +18,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod blocking;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use longshore_protocol::arn::ResourceId;
 
+use crate::blocking::{DISK, Gate, NAMED};
 use crate::executor::{AssembleError, Assembler};
 use crate::host::{Gpus, InjectError};
 use crate::log::Logs;
@@ -43,10 +44,7 @@ impl Assembler for Workshop {
                 transient: false,
             })?;
         let mounts = self.volumes.prepare(task, container).await.map_err(of_volume)?;
-        let files = container.environment_files.clone();
-        let environment_files = blocking(move || secrets::environment_files(&files))
-            .await?
-            .map_err(|error| permanent("ResourceInitializationError", &error))?;
+        let environment_files = environment_files(container).await?;
         let mut spec = spec::build(&SpecInput {
             task,
             container,
@@ -86,7 +84,7 @@ impl Assembler for Workshop {
             exits.clean_task(&task).map_err(|error| later(&error))?;
             logs.remove_task(&task).map_err(|error| later(&error))
         };
-        blocking(clean).await?
+        blocking(&DISK, clean).await?
     }
 }
 
@@ -98,7 +96,7 @@ impl Workshop {
         container: &ResolvedContainer,
     ) -> Result<oci_spec::runtime::Spec, AssembleError> {
         let (gpus, ids) = (Arc::clone(&self.gpus), container.gpu_ids.clone());
-        let injected = blocking(move || -> Result<_, InjectError> {
+        let injected = blocking(&DISK, move || -> Result<_, InjectError> {
             gpus.inject(&mut spec, &ids)?;
             Ok(spec)
         });
@@ -118,17 +116,27 @@ impl Workshop {
             container.name.clone(),
             container.log,
         );
-        blocking(move || logs.write_options(&task, &name, options))
+        blocking(&DISK, move || logs.write_options(&task, &name, options))
             .await?
             .map_err(|error| later(&error))
     }
 }
 
+async fn environment_files(container: &ResolvedContainer) -> Result<Vec<(String, String)>, AssembleError> {
+    let files = container.environment_files.clone();
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = blocking(&NAMED, move || secrets::environment_files(&files)).await?;
+    read.map_err(|error| permanent("ResourceInitializationError", &error))
+}
+
 /// Files are read and written on a thread that nobody waits for.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AssembleError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| later(&error))
+async fn blocking<T: Send + 'static>(
+    gate: &'static Gate,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AssembleError> {
+    gate.run(work).await.map_err(|error| later(&error))
 }
 
 fn permanent(name: &'static str, error: &dyn std::fmt::Display) -> AssembleError {

@@ -2,12 +2,12 @@
 
 use super::{Failure, logging, memory};
 use crate::app;
+use crate::blocking;
 use crate::config::{Config, Warning};
 
-/// Two workers: one may be held up by TLS or a file while the other goes on; more only cost memory.
+/// Two workers: one may be held up by TLS while the other goes on; more only cost memory. What waits for files or for the
+/// kernel has threads of its own ([`blocking`]).
 const WORKERS: usize = 2;
-/// Files, name look-ups and namespaces; what is more waits.
-const BLOCKING_THREADS: usize = 16;
 /// An idle thread's stack is memory that an edge box can use better.
 const THREAD_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -19,7 +19,7 @@ pub(super) fn run(config: Config, warnings: Vec<Warning>) -> Result<(), Failure>
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(blocking::THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()

@@ -112,9 +112,12 @@ pub async fn run(
         tasks: HashMap::new(),
         deps,
     };
-    // Before there is anything new.
-    let left = desk.deps.execs.leftovers().await;
-    desk.end_leftovers(left);
+    // Before there is anything new; on a disk that hangs that may take long.
+    tokio::select! {
+        biased;
+        () = token.cancelled() => return Ok(()),
+        left = desk.leftovers() => desk.end_leftovers(left),
+    }
     loop {
         tokio::select! {
             biased;
@@ -142,9 +145,9 @@ struct Desk {
     settings: Settings,
     memory: Memory,
     token: CancellationToken,
-    /// The id of each, and whether the relay knows its end. None is of no session.
-    running: JoinSet<Option<(String, bool)>>,
-    known: HashMap<String, Kind>,
+    /// The id of each. None is of no session.
+    running: JoinSet<Option<String>>,
+    known: HashMap<String, (Kind, SessionOffer)>,
     /// Which of `running` is which session.
     tasks: HashMap<task::Id, String>,
 }
@@ -170,19 +173,24 @@ impl Desk {
             return;
         }
         tracing::info!(session = id, task = %offer.task_arn, container = offer.container_name, ?kind, "a session begins");
-        self.memory.keep(&offer);
-        self.known.insert(id.clone(), kind);
-        let session = Session::new(Arc::clone(&self.deps), self.settings, offer, refused);
-        let token = self.token.clone();
+        self.known.insert(id.clone(), (kind, offer.clone()));
+        let (deps, memory) = (Arc::clone(&self.deps), self.memory.clone());
+        let (settings, token) = (self.settings, self.token.clone());
         let own = id.clone();
-        let task = self
-            .running
-            .spawn(async move { Some((own, session.run(token).await)) });
+        let task = self.running.spawn(async move {
+            // Before there is anything to be ended by another agent.
+            memory.keep(&offer).await;
+            let session = Session::new(deps, settings, offer, refused);
+            if session.run(token).await {
+                memory.forget(&own).await;
+            }
+            Some(own)
+        });
         self.tasks.insert(task.id(), id);
     }
 
     fn count(&self, kind: Kind) -> usize {
-        self.known.values().filter(|known| **known == kind).count()
+        self.known.values().filter(|(known, _)| *known == kind).count()
     }
 
     fn refusal(&self, kind: Kind) -> Option<String> {
@@ -195,15 +203,12 @@ impl Desk {
         })
     }
 
-    fn ended(&mut self, ended: Result<(task::Id, Option<(String, bool)>), JoinError>) {
+    fn ended(&mut self, ended: Result<(task::Id, Option<String>), JoinError>) {
         match ended {
-            Ok((task, Some((id, told)))) => {
+            Ok((task, Some(id))) => {
                 tracing::info!(session = id, "a session has ended");
                 self.tasks.remove(&task);
                 self.known.remove(&id);
-                if told {
-                    self.memory.forget(&id);
-                }
             }
             Ok((_, None)) => {}
             Err(error) => {
@@ -217,12 +222,12 @@ impl Desk {
 
     /// A session's task has panicked: its place is free, its process is ended, and its client hears of it.
     fn broke_off(&mut self, id: String) {
-        self.known.remove(&id);
+        let offer = self.known.remove(&id);
         if self.token.is_cancelled() {
             // The next agent does the rest.
             return;
         }
-        if let Some(offer) = self.memory.all().into_iter().find(|offer| offer.session_id == id) {
+        if let Some((_, offer)) = offer {
             self.take(
                 offer,
                 Some("the agent has failed in it, and its log says how".to_owned()),
@@ -243,9 +248,17 @@ impl Desk {
         });
     }
 
-    /// Ends what an earlier agent left, and tells its clients.
-    fn end_leftovers(&mut self, left: Result<Vec<ExecId>, RuntimeError>) {
-        for offer in self.memory.all() {
+    /// What an earlier agent left: sessions that it had written down, and processes.
+    fn leftovers(
+        &self,
+    ) -> impl Future<Output = (Vec<SessionOffer>, Result<Vec<ExecId>, RuntimeError>)> + Send + use<> {
+        let (deps, memory) = (Arc::clone(&self.deps), self.memory.clone());
+        async move { (memory.all().await, deps.execs.leftovers().await) }
+    }
+
+    /// Ends it, and tells its clients.
+    fn end_leftovers(&mut self, (offers, left): (Vec<SessionOffer>, Result<Vec<ExecId>, RuntimeError>)) {
+        for offer in offers {
             self.take(
                 offer,
                 Some("the agent on the node was restarted, and the session ended with it".to_owned()),

@@ -2,6 +2,7 @@
 //! happens.
 
 mod away;
+mod disks;
 mod model;
 
 use std::time::Duration;

@@ -3,15 +3,16 @@
 //! Invariants: bounded in size, number and age; a disk or a journal that takes nothing costs the transcript and not the
 //! session, and is logged.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longshore_protocol::session::{SessionKind, SessionOffer, Transcript as Kind};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixDatagram;
 
+use crate::blocking;
 use crate::files::{absent_is_none, make_private_dir};
 
 /// The most bytes of one session.
@@ -30,7 +31,8 @@ const CUT: &[u8] = b"\n[the transcript ends here: it is as long as it may be]\n"
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
 enum Sink {
-    File(tokio::fs::File),
+    /// `None` while a thread writes to it.
+    File(Option<File>),
     Journal {
         socket: UnixDatagram,
         fields: String,
@@ -101,9 +103,14 @@ impl Transcript {
 impl Sink {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::File(file) => {
-                file.write_all(bytes).await?;
-                file.flush().await
+            Self::File(place) => {
+                let Some(mut file) = place.take() else {
+                    return Err(io::Error::other("a write before this one has not come back"));
+                };
+                let bytes = bytes.to_vec();
+                let write = move || file.write_all(&bytes).map(|()| file);
+                *place = Some(blocking::DISK.io(write).await?);
+                Ok(())
             }
             Self::Journal { socket, fields, line } => {
                 for byte in bytes {
@@ -148,16 +155,15 @@ async fn journal(path: &Path, offer: &SessionOffer) -> io::Result<Sink> {
 
 async fn file(folder: PathBuf, session: &str, now: jiff::Timestamp) -> io::Result<Sink> {
     let path = folder.join(format!("{session}.log"));
-    let made = tokio::task::spawn_blocking(move || {
+    let made = blocking::DISK.io(move || {
         make_private_dir(&folder)?;
         prune(&folder, now)?;
         let mut options = std::fs::OpenOptions::new();
         options.append(true).create(true).mode(0o600).open(&path)
     });
-    let mut file = tokio::fs::File::from_std(made.await??);
-    // Its buffer is as long as the longest write otherwise.
-    file.set_max_buf_size(LINE);
-    Ok(Sink::File(file))
+    let file = tokio::time::timeout(DEADLINE, made).await;
+    let file = file.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    Ok(Sink::File(Some(file)))
 }
 
 /// Removes what is too old, and the oldest of what is too many.
@@ -228,6 +234,30 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         assert_eq!(text.len(), MOST + CUT.len());
         assert!(text.ends_with(CUT));
+    }
+
+    /// A FIFO that nobody reads is a disk that does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_costs_the_transcript_and_not_the_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("transcripts");
+        std::fs::create_dir(&path).unwrap();
+        let fifo = path.join("s-1.log");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let offer = offer(Some(Kind::File));
+        let beginning = Transcript::begin(folder.path(), &offer, now());
+        // Time does not go by itself while a thread blocks.
+        let time = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(DEADLINE).await;
+        };
+        let (transcript, ()) = tokio::join!(beginning, time);
+        assert!(transcript.unwrap().sink.is_none());
+        let disk = File::options().read(true).write(true).open(&fifo).unwrap();
+        while blocking::DISK.free() < blocking::DISK.most() {
+            tokio::task::yield_now().await;
+        }
+        drop(disk);
     }
 
     #[test]

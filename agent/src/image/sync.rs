@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::blocking;
 use crate::containerd::services::v1::PluginsRequest;
 use crate::containerd::types::Mount;
 use crate::containerd::{CallError, Client, QUICK, call};
@@ -55,18 +56,17 @@ async fn content_root(client: &Client) -> Result<Option<PathBuf>, CallError> {
 async fn of(path: Option<PathBuf>) -> Result<(), SyncError> {
     let shown = path.clone().unwrap_or_default();
     // A sync takes as long as the disk does.
-    let done = tokio::task::spawn_blocking(move || match path {
+    let done = blocking::SYNCS.io(move || match path {
         Some(path) => file_system(&path),
         None => {
             nix::unistd::sync();
             Ok(())
         }
     });
-    let result = match done.await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    result.map_err(|why| SyncError { path: shown, why })
+    done.await.map_err(|error| SyncError {
+        path: shown,
+        why: error.to_string(),
+    })
 }
 
 /// Syncs the file system of a folder. One that isn't visible from here (containerd in a mount namespace of its own)

@@ -3,7 +3,7 @@
 //! Records come in the order in which they were written, each once: a file that was rotated is read to its end before
 //! the next. A last line without its newline is waited for, and left out if it never gets one. Nothing runs on its
 //! own: the stream reads when it is asked, a block at a time, so what it holds is bounded by a block's records. While a disk
-//! hangs, readers wait, and hold no more than [`MAX_READS`] threads.
+//! hangs, readers wait, and hold no more threads than [`blocking::LOGS`] lets in.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,20 +13,15 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use longshore_protocol::json_file::{Decoder, InvalidRecord, Record};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::position::{Next, Position};
+use crate::blocking;
 use crate::clock::Clock;
 
 const BLOCK: usize = 64 * 1024;
 /// Between two looks at the end of a log that is followed, and from the container's end to the last look.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// How many threads may read logs at a time. On a disk that hangs each of them is lost until it answers, and names are looked
-/// up, among others, by what is left of the agent's 16.
-const MAX_READS: usize = 8;
-static READS: Semaphore = Semaphore::const_new(MAX_READS);
 
 /// What to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,22 +108,13 @@ impl Follower {
                 return Some(item);
             }
             let path = reader.path.clone();
-            let Ok(turn) = READS.acquire().await else {
-                // It is never closed.
-                return None;
-            };
             let look = move || {
-                let found = reader.advance();
-                drop(turn);
-                (reader, found)
+                let found = reader.advance()?;
+                Ok((reader, found))
             };
-            let (reader, found) = match tokio::task::spawn_blocking(look).await {
-                Ok((reader, Ok(found))) => (reader, found),
-                Ok((_, Err(source))) => return Some(Err(LogError::Io { path, source })),
-                Err(error) => {
-                    let source = io::Error::other(error);
-                    return Some(Err(LogError::Io { path, source }));
-                }
+            let (reader, found) = match blocking::LOGS.io(look).await {
+                Ok(found) => found,
+                Err(source) => return Some(Err(LogError::Io { path, source })),
             };
             self.reader = Some(reader);
             if found == Found::End {

@@ -255,16 +255,16 @@ fn readers_of_a_disk_that_hangs_leave_threads_to_others() {
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(MAX_READS + 1)
+        .max_blocking_threads(blocking::LOGS.most() + 1)
         .build()
         .unwrap();
     runtime.block_on(async {
         let mut readers = tokio::task::JoinSet::new();
-        for _ in 0..3 * MAX_READS {
+        for _ in 0..3 * blocking::LOGS.most() {
             let stream = start(&path, ALL, &CancellationToken::new());
             readers.spawn(async move { pin!(stream).next().await });
         }
-        while READS.available_permits() > 0 {
+        while blocking::LOGS.free() > 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(tokio::task::spawn_blocking(|| 7).await.unwrap(), 7);

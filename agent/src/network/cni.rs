@@ -25,6 +25,7 @@ use super::resolv::{HostFiles, Names, write_files};
 use super::{
     Attach, Attachment, Network, NetworkError, chain, forward, leases, masquerade, namespace, routes,
 };
+use crate::blocking;
 use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::model::{ContainerId, Protocol};
@@ -137,10 +138,8 @@ impl CniNetwork {
     ) -> Result<T, NetworkError> {
         let shared = Arc::clone(&self.shared);
         let data_dir = shared.layout.attachments.clone();
-        match tokio::task::spawn_blocking(move || work(&shared)).await {
-            Ok(result) => result,
-            Err(error) => Err(failed("cannot work on", &data_dir)(std::io::Error::other(error))),
-        }
+        let worked = blocking::DISK.run(move || work(&shared)).await;
+        worked.map_err(failed("cannot work on", &data_dir))?
     }
 
     /// Files only: `host` shares everything, `none` has nothing.
@@ -255,7 +254,9 @@ impl CniNetwork {
     async fn take_back(&self, container: &ContainerId, lock: &Lock) -> Result<(), NetworkError> {
         let mut whole = self.lock_whole().remove(container);
         let (folder, path) = (self.folder(container), self.namespace(container));
-        let found = self.blocking(move |_| Record::read(&folder)).await?;
+        let at = path.clone();
+        let looked = self.blocking(move |_| Ok((Record::read(&folder)?, namespace::is_mounted(&at))));
+        let (found, mounted) = looked.await?;
         let (plugins, result, mapped) = match found {
             Found::Nothing => {
                 // With no record, all that can be left of the plugins is a lease.
@@ -271,7 +272,6 @@ impl CniNetwork {
                 (chain::every_plugin(&self.shared.network), result, true)
             }
         };
-        let mounted = namespace::is_mounted(&path);
         let call = Call {
             verb: Verb::Del,
             container,

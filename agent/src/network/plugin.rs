@@ -17,10 +17,11 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::NetworkError;
 use super::lock::Lock;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::model::ContainerId;
 
@@ -111,7 +112,7 @@ impl Plugins {
     pub(super) async fn call(&self, call: &Call<'_>, config: &Value) -> Result<Value, NetworkError> {
         let plugin = config["type"].as_str().unwrap_or_default();
         let error = |why: String| call.failed(plugin, why);
-        let program = self.find(plugin).map_err(error)?;
+        let program = self.find(plugin).await.map_err(error)?;
         let input = serde_json::to_vec(config).map_err(|cause| error(cause.to_string()))?;
         let (success, output) = self
             .run(&program, call, &input)
@@ -120,9 +121,11 @@ impl Plugins {
         answer(success, &output).map_err(error)
     }
 
-    fn find(&self, plugin: &str) -> Result<PathBuf, String> {
-        let candidates = self.dirs.iter().map(|dir| dir.join(plugin));
-        candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+    async fn find(&self, plugin: &str) -> Result<PathBuf, String> {
+        let candidates: Vec<_> = self.dirs.iter().map(|dir| dir.join(plugin)).collect();
+        let look = move || candidates.into_iter().find(|path| path.is_file());
+        let found = blocking::DISK.run(look).await;
+        found.map_err(|cause| cause.to_string())?.ok_or_else(|| {
             let dirs = self.search_path();
             format!(
                 "no such plugin in {dirs}: install containernetworking-plugins or set LONGSHORE_CNI_BIN_DIRS"
@@ -161,30 +164,24 @@ impl Plugins {
             Ok(path) => format!("{path}:{MORE_PATH}"),
             Err(_) => MORE_PATH.to_owned(),
         };
-        let mut child = command
-            .env("PATH", path)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        let mut group = Group(pid.map(Pid::from_raw));
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // A plugin that ends without reading says why on its standard output.
-                let _broken = stdin.write_all(input).await;
-            }
-        };
-        let end = async {
+        command.env("PATH", path).process_group(0).kill_on_drop(true);
+        let run = async {
+            // The program is on a disk, too.
+            let (mut group, mut child) = blocking::DISK.io(move || begin(command)).await?;
+            let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let write = async {
+                if let Some(mut stdin) = stdin {
+                    // A plugin that ends without reading says why on its standard output.
+                    let _broken = stdin.write_all(input).await;
+                }
+            };
             let ((), output, errors) = tokio::join!(write, read(stdout), read(stderr));
             let status = child.wait().await?;
+            group.0 = None;
             Ok((status.success(), [output?, errors?].concat()))
         };
         tokio::select! {
-            done = end => {
-                group.0 = None;
-                done
-            }
+            done = run => done,
             () = self.clock.sleep(DEADLINE) => {
                 let late = format!("no answer after {} s; it was killed", DEADLINE.as_secs());
                 Err(io::Error::new(io::ErrorKind::TimedOut, late))
@@ -211,6 +208,13 @@ pub(super) fn answer(success: bool, output: &[u8]) -> Result<Value, String> {
             String::from_utf8_lossy(output)
         ),
     })
+}
+
+/// Starts a program in a group of its own. If nobody waits for it by then, it is killed.
+fn begin(mut command: Command) -> io::Result<(Group, Child)> {
+    let child = command.spawn()?;
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    Ok((Group(pid.map(Pid::from_raw)), child))
 }
 
 async fn read(output: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {

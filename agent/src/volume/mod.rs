@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 
 use longshore_protocol::arn::{ResourceId, is_valid_name};
 
+use crate::blocking;
+use crate::files::absent_is_none;
 use crate::model::{BindMount, MountPoint, ResolvedContainer, ResolvedTask, VolumeSource};
 
 /// A folder of the host that is made for a task.
@@ -105,27 +107,19 @@ impl Volumes {
                 })?;
             mounts.push(mount(point, source, &folder)?);
         }
-        let made = mounts.clone();
-        let names: Vec<_> = container
-            .mount_points
-            .iter()
-            .map(|point| point.source_volume.clone())
-            .collect();
-        let work = move || {
-            for ((mount, is_tasks), volume) in made.iter().zip(&names) {
-                make(&mount.source, *is_tasks).map_err(|(what, source)| VolumeError::Io {
-                    volume: volume.clone(),
-                    what,
-                    path: mount.source.clone(),
-                    source,
-                })?;
-            }
-            Ok(())
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(made) => made?,
-            Err(error) => return Err(self.broken(error)),
+        if mounts.is_empty() {
+            return Ok(Vec::new());
         }
+        // What is the host's may hang where the data folder does not.
+        let gate = match mounts.iter().all(|(_, is_tasks)| *is_tasks) {
+            true => &blocking::DISK,
+            false => &blocking::NAMED,
+        };
+        let made = mounts.clone();
+        let points = container.mount_points.iter();
+        let names: Vec<_> = points.map(|point| point.source_volume.clone()).collect();
+        let making = gate.run(move || make_all(&made, &names));
+        making.await.map_err(|error| self.broken(error))??;
         Ok(mounts.into_iter().map(|(mount, _)| mount).collect())
     }
 
@@ -135,24 +129,43 @@ impl Volumes {
     /// [`VolumeError::Remove`].
     pub async fn remove_task(&self, task: &ResourceId) -> Result<(), VolumeError> {
         let path = self.folder.join(task.as_str());
-        let work = move || match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(VolumeError::Remove { path, source })
-            }
-            Ok(()) | Err(_) => Ok(()),
+        let failed = |source| VolumeError::Remove {
+            path: path.clone(),
+            source,
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(removed) => removed,
-            Err(error) => Err(self.broken(error)),
+        let there = {
+            let path = path.clone();
+            blocking::DISK.io(move || fs::exists(path))
+        };
+        // Who has none waits for nobody who has many files.
+        if !there.await.map_err(failed)? {
+            return Ok(());
         }
+        let removing = {
+            let path = path.clone();
+            blocking::REMOVALS.io(move || absent_is_none(fs::remove_dir_all(path)))
+        };
+        removing.await.map(drop).map_err(failed)
     }
 
-    fn broken(&self, error: tokio::task::JoinError) -> VolumeError {
+    fn broken(&self, source: io::Error) -> VolumeError {
         VolumeError::Remove {
             path: self.folder.clone(),
-            source: io::Error::other(error),
+            source,
         }
     }
+}
+
+fn make_all(mounts: &[(BindMount, bool)], volumes: &[String]) -> Result<(), VolumeError> {
+    for ((mount, is_tasks), volume) in mounts.iter().zip(volumes) {
+        make(&mount.source, *is_tasks).map_err(|(what, source)| VolumeError::Io {
+            volume: volume.clone(),
+            what,
+            path: mount.source.clone(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 /// The mount of a mount point, and whether its source is the task's own.

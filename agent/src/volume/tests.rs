@@ -110,3 +110,22 @@ async fn what_can_not_be_mounted_is_named() {
     );
     assert!(!data.path().join("volumes").exists());
 }
+
+#[tokio::test]
+async fn while_a_network_file_system_hangs_who_has_nothing_on_it_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let host = data.path().join("host");
+    let volumes = Volumes::new(data.path());
+    let task = task(&[("own", VolumeSource::Task), ("host", VolumeSource::Host(host))]);
+    let hanging = blocking::NAMED.fill().await;
+    volumes.prepare(&task, &container(&[])).await.unwrap();
+    volumes
+        .prepare(&task, &container(&[("own", "/own")]))
+        .await
+        .unwrap();
+    volumes.remove_task(&task.arn.id).await.unwrap();
+    let waiting = container(&[("own", "/own"), ("host", "/host")]);
+    let others = async { drop(hanging) };
+    let (prepared, ()) = tokio::join!(volumes.prepare(&task, &waiting), others);
+    assert_eq!(prepared.unwrap().len(), 2);
+}

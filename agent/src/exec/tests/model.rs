@@ -364,7 +364,7 @@ pub struct World {
     sockets: mpsc::Receiver<DuplexStream>,
     token: CancellationToken,
     parts: JoinSet<Result<(), Infallible>>,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl World {
@@ -403,7 +403,7 @@ impl World {
             sockets,
             token,
             parts,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -445,10 +445,11 @@ impl World {
         self.join(offer, true).await
     }
 
-    /// Ends the agent; it must not take long.
-    pub async fn end(mut self) {
+    /// Ends the agent; it must not take long. What it wrote goes with what this answers.
+    pub async fn end(mut self) -> tempfile::TempDir {
         self.token.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(9), self.parts.join_next()).await;
         ended.expect("sessions do not end").unwrap().unwrap().unwrap();
+        self.folder
     }
 }

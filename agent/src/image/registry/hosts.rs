@@ -7,12 +7,16 @@
 //!
 //! Limits: `dial_timeout` is passed over with a warning, as is any key that containerd may have added since.
 
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use toml::{Table, Value};
 use url::Url;
+
+use crate::blocking;
+use crate::files::absent_is_none;
 
 /// A `hosts.toml`, or a folder, that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +67,15 @@ impl Endpoint {
 /// # Errors
 /// [`HostsError`] if there is a configuration that can't be used.
 pub async fn endpoints(folder: &Path, host: &str) -> Result<Vec<Endpoint>, HostsError> {
+    let (at, name) = (folder.to_owned(), host.to_owned());
+    let found = blocking::DISK.run(move || look_up(&at, &name)).await;
+    found.map_err(|error| HostsError {
+        path: folder.to_owned(),
+        why: error.to_string(),
+    })?
+}
+
+fn look_up(folder: &Path, host: &str) -> Result<Vec<Endpoint>, HostsError> {
     let mut names = vec![host.to_owned(), "_default".to_owned()];
     if let Some((name, port)) = host.rsplit_once(':') {
         names.insert(0, format!("{name}_{port}_"));
@@ -70,7 +83,7 @@ pub async fn endpoints(folder: &Path, host: &str) -> Result<Vec<Endpoint>, Hosts
     for name in names {
         let folder = folder.join(name);
         let path = folder.join("hosts.toml");
-        match tokio::fs::read_to_string(&path).await {
+        match fs::read_to_string(&path) {
             Ok(text) => return parse(&text, &folder, host).map_err(|why| HostsError { path, why }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             // The folder's parent is a file, or it can't be looked into.
@@ -79,7 +92,7 @@ pub async fn endpoints(folder: &Path, host: &str) -> Result<Vec<Endpoint>, Hosts
                 return Err(HostsError { path, why });
             }
         }
-        match certificates(&folder).await {
+        match certificates(&folder) {
             Ok(None) => {}
             Ok(Some(tls)) => return Ok(vec![upstream(host, tls).map_err(|why| HostsError { path, why })?]),
             Err(error) => {
@@ -95,15 +108,13 @@ pub async fn endpoints(folder: &Path, host: &str) -> Result<Vec<Endpoint>, Hosts
 }
 
 /// Docker's certificate files in a folder; `None` if there is no such folder.
-async fn certificates(folder: &Path) -> std::io::Result<Option<TlsOptions>> {
-    let mut entries = match tokio::fs::read_dir(folder).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+fn certificates(folder: &Path) -> std::io::Result<Option<TlsOptions>> {
+    let Some(entries) = absent_is_none(fs::read_dir(folder))? else {
+        return Ok(None);
     };
     let mut tls = TlsOptions::default();
-    while let Some(entry) = entries.next_entry().await? {
-        let path = entry.path();
+    for entry in entries {
+        let path = entry?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("crt") => tls.ca.push(path),
             Some("cert") => tls.client.push((path.clone(), path.with_extension("key"))),

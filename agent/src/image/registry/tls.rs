@@ -12,6 +12,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::pem::PemObject;
 
 use super::hosts::{HostsError, TlsOptions};
+use crate::blocking;
 use crate::config::ProxyConfig;
 use crate::http::{CertificateClock, Client, system_roots};
 
@@ -51,10 +52,16 @@ impl Clients {
             return Ok(self.plain.clone());
         }
         let mut key = (tls.clone(), Vec::new());
-        for path in files(tls) {
-            let metadata = tokio::fs::metadata(path).await;
-            key.1.push(metadata.and_then(|metadata| metadata.modified()).ok());
-        }
+        let paths: Vec<_> = files(tls).cloned().collect();
+        let modified = |path: &PathBuf| {
+            std::fs::metadata(path)
+                .and_then(|metadata| metadata.modified())
+                .ok()
+        };
+        let stamps = blocking::DISK
+            .run(move || paths.iter().map(modified).collect())
+            .await;
+        key.1 = stamps.map_err(|error| fault(Path::new("hosts.toml"), &error))?;
         let kept = self.lock().get(&key).cloned();
         if let Some(client) = kept {
             return Ok(client);
@@ -131,7 +138,9 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, HostsError> {
-    tokio::fs::read(path).await.map_err(|error| fault(path, &error))
+    let file = path.to_owned();
+    let read = blocking::DISK.io(move || std::fs::read(file)).await;
+    read.map_err(|error| fault(path, &error))
 }
 
 fn fault(path: &Path, error: &dyn std::error::Error) -> HostsError {

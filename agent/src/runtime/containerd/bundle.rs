@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{ContainerdRuntime, cgroup};
+use crate::blocking;
 use crate::containerd::{CallError, Class};
 use crate::files::{absent_is_none, unmount};
 use crate::model::ContainerId;
@@ -43,8 +44,7 @@ impl ContainerdRuntime {
             });
         }
         let path = bundle.clone();
-        let removed = tokio::task::spawn_blocking(move || remove(&path)).await;
-        let removed = removed.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let removed = blocking::DISK.io(move || remove(&path)).await;
         tracing::warn!(container = name, bundle = %bundle.display(), ?removed, "removed what containerd had left of an earlier try");
         removed.map_err(|_| error)
     }

@@ -40,7 +40,7 @@ impl ContainerdRuntime {
     async fn try_create(&self, container: &CreateContainer) -> Result<(), Failure> {
         let id = container.id.to_string();
         let mounts = self.prepare_snapshot(&id, &container.image.chain_id).await?;
-        let spec = match self.fitted(container, &id, &mounts) {
+        let spec = match self.fitted(container, &id, &mounts).await {
             Ok(spec) => spec,
             Err(error) => {
                 let removed = self.remove_snapshot(&id).await;
@@ -95,7 +95,12 @@ impl ContainerdRuntime {
     }
 
     /// The spec as this machine and the image's files have it.
-    fn fitted(&self, container: &CreateContainer, id: &str, mounts: &[Mount]) -> Result<Spec, RuntimeError> {
+    async fn fitted(
+        &self,
+        container: &CreateContainer,
+        id: &str,
+        mounts: &[Mount],
+    ) -> Result<Spec, RuntimeError> {
         let mut spec = container.spec.clone();
         let annotations = spec.annotations_mut().get_or_insert_default();
         annotations.insert(GROUP_ANNOTATION.to_owned(), container.id.task().to_string());
@@ -107,8 +112,7 @@ impl ContainerdRuntime {
             }
         }
 
-        let folders = layers::folders(mounts);
-        let identity = user::look_up(&container.user, folders.as_deref());
+        let identity = user::find(&container.user, layers::folders(mounts)).await;
         fit::become_user(
             &mut spec,
             &identity.map_err(|error| refused("CreateContainer", id, &error))?,

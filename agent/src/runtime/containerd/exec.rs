@@ -21,14 +21,15 @@ use rustix::process::Signal;
 
 use super::fifos::Fifos;
 use super::{ContainerdRuntime, SLOW, cgroup, refused};
+use crate::blocking;
 use crate::containerd::services::v1::{
     CloseIoRequest, DeleteProcessRequest, ExecProcessRequest, ResizePtyRequest, StartRequest, WaitRequest,
 };
 use crate::containerd::types::v1::Status;
 use crate::containerd::{CallError, Class, Optional, QUICK, call};
 use crate::files::absent_is_none;
+use crate::runtime::RuntimeError;
 use crate::runtime::exec::{ExecEnd, ExecId, ExecRequest, ExecStreams, Execs, TerminalSize};
-use crate::runtime::{RuntimeError, cgroup::CgroupError};
 use plain::plainly;
 use spec::{mark, process_spec};
 
@@ -52,7 +53,7 @@ impl ContainerdRuntime {
         }
         let process = process_spec(&record, request)?;
         let fifos = self.fifos(id);
-        let streams = fifos.make(&name, request.terminal.is_some())?;
+        let streams = fifos.make(&name, request.terminal.is_some()).await?;
         let group = cgroup(&id.container);
         let nested = self.cgroups.nest(&group, &nested(id));
         nested.map_err(|error| refused("make a session's cgroup", &name, &error))?;
@@ -86,16 +87,11 @@ impl ContainerdRuntime {
 
     /// Signals all that is a session's; says who that was.
     async fn signal_exec(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
-        let (cgroups, of) = (self.cgroups.clone(), id.clone());
-        let work = move || cgroups.signal(&cgroup(&of.container), &nested(&of), &mark(&of), signal);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(signalled) => signalled.map_err(|error| self.of_cgroup(id, &error)),
-            Err(error) => Err(refused("end a session", &id.to_string(), &error)),
-        }
-    }
-
-    fn of_cgroup(&self, id: &ExecId, error: &CgroupError) -> RuntimeError {
-        refused("end a session", &id.to_string(), error)
+        let cgroups = self.cgroups.clone();
+        let (group, nested, mark) = (cgroup(&id.container), nested(id), mark(id));
+        let signalling = blocking::PROCESSES.run(move || cgroups.signal(&group, &nested, &mark, signal));
+        let signalled = signalling.await.map_err(|error| ending(id, &error))?;
+        signalled.map_err(|error| ending(id, &error))
     }
 
     /// Until nothing of a session is left.
@@ -225,9 +221,7 @@ impl Execs for ContainerdRuntime {
         self.end_all(id).await?;
         self.delete_exec(id).await?;
         let group = format!("{}/{}", cgroup(&id.container), nested(id));
-        self.cgroups
-            .remove(&group)
-            .map_err(|error| self.of_cgroup(id, &error))?;
+        self.cgroups.remove(&group).map_err(|error| ending(id, &error))?;
         let (container, session) = (id.container.to_string(), id.session.clone());
         self.exits(move |exits| {
             let name = exit_record::file_name(&container, Some(&session));
@@ -235,12 +229,16 @@ impl Execs for ContainerdRuntime {
             absent_is_none(std::fs::remove_file(&path)).map_err(RuntimeError::file("remove", &path))
         })
         .await?;
-        self.fifos(id).remove()
+        self.fifos(id).remove().await
     }
 
     async fn leftovers(&self) -> Result<Vec<ExecId>, RuntimeError> {
-        super::fifos::all(&self.settings.exec_folder)
+        super::fifos::all(&self.settings.exec_folder).await
     }
+}
+
+fn ending(id: &ExecId, error: &dyn std::error::Error) -> RuntimeError {
+    refused("end a session", &id.to_string(), error)
 }
 
 fn nested(id: &ExecId) -> String {

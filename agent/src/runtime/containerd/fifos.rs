@@ -1,4 +1,6 @@
 //! The FIFOs of sessions' processes: `FOLDER/SESSION/{stdin,stdout,stderr}`, beside a file that says in which container.
+//!
+//! On a disk that hangs a session waits for them, and nothing else does.
 
 use std::fs;
 use std::io;
@@ -8,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
 
+use crate::blocking;
 use crate::files::{absent_is_none, make_private_dir, write_for_this_boot};
 use crate::runtime::RuntimeError;
 use crate::runtime::exec::{ExecId, ExecStreams, Output};
@@ -19,6 +22,7 @@ pub(super) const STDERR: &str = "stderr";
 const CONTAINER: &str = "container";
 
 /// Those of one session.
+#[derive(Clone)]
 pub(super) struct Fifos {
     folder: PathBuf,
 }
@@ -36,7 +40,15 @@ impl Fifos {
 
     /// Makes and opens them. Before the process has begun nothing must be read from its output: nobody has that open yet,
     /// which looks like its end.
-    pub(super) fn make(&self, container: &str, terminal: bool) -> Result<ExecStreams, RuntimeError> {
+    pub(super) async fn make(&self, container: &str, terminal: bool) -> Result<ExecStreams, RuntimeError> {
+        let (fifos, container) = (self.clone(), container.to_owned());
+        let made = blocking::DISK
+            .run(move || fifos.make_now(&container, terminal))
+            .await;
+        made.map_err(RuntimeError::file("make", &self.folder))?
+    }
+
+    fn make_now(&self, container: &str, terminal: bool) -> Result<ExecStreams, RuntimeError> {
         make_private_dir(&self.folder).map_err(RuntimeError::file("make", &self.folder))?;
         let file = self.path(CONTAINER);
         write_for_this_boot(&file, container.as_bytes(), 0o600)
@@ -65,15 +77,24 @@ impl Fifos {
     }
 
     /// Removes them, and what says that there was a session. There may be none.
-    pub(super) fn remove(&self) -> Result<(), RuntimeError> {
-        absent_is_none(fs::remove_dir_all(&self.folder))
+    pub(super) async fn remove(&self) -> Result<(), RuntimeError> {
+        let folder = self.folder.clone();
+        let remove = move || absent_is_none(fs::remove_dir_all(folder));
+        let removed = blocking::DISK.io(remove).await;
+        removed
             .map(drop)
             .map_err(RuntimeError::file("remove", &self.folder))
     }
 }
 
 /// The sessions that have a folder. One that was only half made, before there was a process, is removed.
-pub(super) fn all(folder: &Path) -> Result<Vec<ExecId>, RuntimeError> {
+pub(super) async fn all(folder: &Path) -> Result<Vec<ExecId>, RuntimeError> {
+    let all = folder.to_owned();
+    let listed = blocking::DISK.run(move || list(&all)).await;
+    listed.map_err(RuntimeError::file("list", folder))?
+}
+
+fn list(folder: &Path) -> Result<Vec<ExecId>, RuntimeError> {
     let entries = absent_is_none(fs::read_dir(folder)).map_err(RuntimeError::file("list", folder))?;
     let mut found = Vec::new();
     for entry in entries.into_iter().flatten() {
@@ -112,7 +133,7 @@ mod tests {
     async fn what_a_process_writes_and_reads_goes_through_and_its_end_shows() {
         let folder = tempfile::tempdir().unwrap();
         let fifos = Fifos::new(folder.path(), "s");
-        let mut streams = fifos.make(ID, false).unwrap();
+        let mut streams = fifos.make(ID, false).await.unwrap();
         streams.stdin.write_all(b"in").await.unwrap();
         let mut shim = fs::File::open(fifos.path(STDIN)).unwrap();
         let mut got = [0; 2];
@@ -134,20 +155,34 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_is_found_and_what_was_half_made_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(all(&folder.path().join("none")).unwrap(), []);
+        assert_eq!(all(&folder.path().join("none")).await.unwrap(), []);
         let fifos = Fifos::new(folder.path(), "s");
-        let streams = fifos.make(ID, true).unwrap();
+        let streams = fifos.make(ID, true).await.unwrap();
         assert!(streams.stderr.is_none());
         fs::create_dir(folder.path().join("half")).unwrap();
-        let found = all(folder.path()).unwrap();
+        let found = all(folder.path()).await.unwrap();
         let expected = ExecId {
             container: ID.parse().unwrap(),
             session: "s".to_owned(),
         };
         assert_eq!(found, [expected]);
         for _ in 0..2 {
-            fifos.remove().unwrap();
+            fifos.remove().await.unwrap();
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// A file that is a FIFO which nobody reads is one on a disk that does not answer.
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_its_session_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifos = Fifos::new(folder.path(), "s");
+        fs::create_dir(&fifos.folder).unwrap();
+        let hanging = fifos.path("container.new");
+        mkfifo(&hanging, Mode::S_IRWXU).unwrap();
+        let others = async { fs::File::options().read(true).write(true).open(&hanging) };
+        let (streams, disk) = tokio::join!(fifos.make(ID, false), others);
+        assert!(streams.unwrap().stderr.is_some() && disk.is_ok());
+        fifos.remove().await.unwrap();
     }
 }

@@ -20,6 +20,7 @@ use longshore_protocol::arn::ResourceId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{ContainerdRuntime, cgroup};
+use crate::blocking;
 use crate::containerd::types::v1::Status;
 use crate::model::ContainerId;
 
@@ -61,7 +62,7 @@ impl ContainerdRuntime {
 
     async fn kill_shim(&self, id: &ContainerId) {
         let (namespace, of) = (self.settings.namespace.clone(), id.clone());
-        let killed = tokio::task::spawn_blocking(move || kill_shims(&namespace, &of)).await;
+        let killed = blocking::PROCESSES.run(move || kill_shims(&namespace, &of)).await;
         let killed = killed.unwrap_or_default();
         match killed.is_empty() {
             true => tracing::error!(container = %id, "its shim does not answer, and is nowhere to be found"),

@@ -52,6 +52,7 @@ use super::exits::Exits;
 use super::{
     CreateContainer, Observed, ObservedState, Runtime, RuntimeError, RuntimeEvent, SignalScope, Started,
 };
+use crate::blocking;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::containerd::services::v1::{Container, GetContainerRequest, GetRequest, KillRequest};
@@ -250,7 +251,7 @@ impl ContainerdRuntime {
         work: impl FnOnce(&Exits) -> Result<T, RuntimeError> + Send + 'static,
     ) -> Result<T, RuntimeError> {
         let exits = self.settings.exits.clone();
-        let worked = tokio::task::spawn_blocking(move || work(&exits)).await;
+        let worked = blocking::DISK.run(move || work(&exits)).await;
         worked.unwrap_or_else(|error| Err(refused("exit records", "all containers", &error)))
     }
 

@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use super::layers;
+use crate::blocking;
 
+const PASSWD: &str = "/etc/passwd";
 /// Far more than any real file; one that is longer is read so far.
 const FILE_LIMIT: u64 = 4 << 20;
 
@@ -57,15 +59,23 @@ pub(super) struct Identity {
     pub home: Option<String>,
 }
 
-/// Looks up a user in the folders that a root is stacked of.
-pub(super) fn look_up(user: &str, folders: Option<&[PathBuf]>) -> Result<Identity, UserError> {
+/// Looks up a user in the folders that a root is stacked of, which are on a disk that may hang.
+pub(super) async fn find(user: &str, folders: Option<Vec<PathBuf>>) -> Result<Identity, UserError> {
+    let name = user.to_owned();
+    let found = blocking::DISK
+        .run(move || look_up(&name, folders.as_deref()))
+        .await;
+    found.map_err(|source| UserError::Read { file: PASSWD, source })?
+}
+
+fn look_up(user: &str, folders: Option<&[PathBuf]>) -> Result<Identity, UserError> {
     let read = |file: &'static str| match folders {
         None => Ok(String::new()),
         Some(folders) => layers::read(folders, file, FILE_LIMIT)
             .map(Option::unwrap_or_default)
             .map_err(|source| UserError::Read { file, source }),
     };
-    let found = resolve(user, &read("/etc/passwd")?, &read("/etc/group")?);
+    let found = resolve(user, &read(PASSWD)?, &read("/etc/group")?);
     match (found, folders) {
         (Err(UserError::Unknown { .. }), None) => Err(UserError::Unreadable {
             user: user.to_owned(),
@@ -202,6 +212,16 @@ mod tests {
     fn without_files_numbers_still_work_and_names_say_why_not() {
         assert_eq!(look_up("5:6", None).unwrap().gid, 6);
         assert!(matches!(look_up("app", None), Err(UserError::Unreadable { .. })));
+    }
+
+    #[tokio::test]
+    async fn while_the_disk_hangs_a_look_up_waits_and_others_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let hanging = blocking::DISK.fill().await;
+        let found = find("7", Some(vec![folder.path().to_owned()]));
+        let others = async { drop(hanging) };
+        let (found, ()) = tokio::join!(found, others);
+        assert_eq!(found.unwrap().uid, 7);
     }
 
     proptest! {

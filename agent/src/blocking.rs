@@ -1,0 +1,175 @@
+//! Work that keeps a thread until the kernel has done it: files, above all.
+//!
+//! A thread that waits for a disk that hangs is lost until the disk answers, also when nobody waits for it any more. So
+//! such work is never done on the runtime's own two threads, on which everything else goes on, and each kind of it has a
+//! [`Gate`] that lets in so many at a time: who hangs leaves threads to the other kinds, and to those who look up names.
+//!
+//! Invariant: a place behind a gate is free again when the work has ended, and not when its caller has given up.
+
+use std::io;
+
+use tokio::sync::Semaphore;
+
+/// How many threads there may be: those that the gates let in, some that are few by themselves, and what is left for names
+/// to be looked up. A thread is there only while it is used, so this many cost memory only while disks hang.
+pub const THREADS: usize = 42;
+
+/// The small files of the data folder, and those of programs, settings and images. What hangs there hangs all together.
+pub static DISK: Gate = Gate::new(8);
+/// Reading logs, of which clients may ask for many at once.
+pub static LOGS: Gate = Gate::new(8);
+/// Writing down which sessions there are: in the order in which it is asked for.
+pub static SESSIONS: Gate = Gate::new(1);
+/// What tasks name, on network file systems maybe, each of which may hang by itself: volumes and environment files.
+pub static NAMED: Gate = Gate::new(4);
+/// Removing the volumes of tasks, which may have millions of files.
+pub static REMOVALS: Gate = Gate::new(4);
+/// Bringing a file system to the disk, which takes minutes on a slow one.
+pub static SYNCS: Gate = Gate::new(2);
+/// Looking at other processes: at one that hangs it may hang too.
+pub static PROCESSES: Gate = Gate::new(2);
+
+/// Lets in so much of one kind of work at a time, in the order in which it came.
+#[derive(Debug)]
+pub struct Gate {
+    #[cfg(test)]
+    most: usize,
+    places: Semaphore,
+}
+
+impl Gate {
+    const fn new(most: usize) -> Self {
+        Self {
+            #[cfg(test)]
+            most,
+            places: Semaphore::const_new(most),
+        }
+    }
+
+    /// Does `work` on a thread of its own, once there is a place for it. Who gives up before that has it not done; who
+    /// gives up later only does not hear of it.
+    ///
+    /// # Errors
+    /// It panicked, or the agent ends.
+    pub async fn run<T: Send + 'static>(
+        &'static self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let place = self.places.acquire().await.map_err(io::Error::other)?;
+        let thread = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(place);
+            done
+        });
+        thread.await.map_err(io::Error::other)
+    }
+
+    /// The same, for work that fails as files do.
+    ///
+    /// # Errors
+    /// Those of [`Gate::run`], and its own.
+    pub async fn io<T: Send + 'static>(
+        &'static self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        self.run(work).await.flatten()
+    }
+
+    /// Has work that hangs at every place, and that nobody waits for. Each ends when one of what this answers is dropped.
+    #[cfg(test)]
+    pub async fn fill(&'static self) -> Vec<std::sync::mpsc::Sender<()>> {
+        let mut answers = Vec::new();
+        while self.free() > 0 {
+            let (answer, disk) = std::sync::mpsc::channel();
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            let hanging = self.run(move || begins.send(()).is_ok() && disk.recv().is_ok());
+            tokio::select! {
+                _ = hanging => {}
+                _ = begun => {}
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// How much is let in at a time.
+    #[cfg(test)]
+    pub const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many places are free.
+    #[cfg(test)]
+    pub fn free(&self) -> usize {
+        self.places.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A write to the store, one to the node's identity, the last date of the control plane, a look for GPUs; and two that
+    /// count layers.
+    const OTHERS: usize = 6;
+    /// For looking up names.
+    const LEFT: usize = 7;
+
+    #[test]
+    fn when_all_gates_are_full_there_are_threads_left() {
+        let gates = [&DISK, &LOGS, &SESSIONS, &NAMED, &REMOVALS, &SYNCS, &PROCESSES];
+        let let_in: usize = gates.iter().map(|gate| gate.most()).sum();
+        assert_eq!(let_in + OTHERS + LEFT, THREADS);
+    }
+
+    static GATE: Gate = Gate::new(3);
+
+    #[test]
+    fn work_that_hangs_keeps_its_place_and_no_other_kinds_threads() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(GATE.most() + 1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut answers = GATE.fill().await;
+            assert_eq!(GATE.free(), 0);
+            let mut waiting = tokio::task::JoinSet::new();
+            for number in 0..2 * GATE.most() {
+                waiting.spawn(async move { GATE.run(move || number).await.unwrap() });
+            }
+            tokio::task::yield_now().await;
+            // One who gives up is not done at all.
+            let (done, never) = mpsc::channel();
+            let impatient = GATE.run(move || done.send(()));
+            assert!(tokio::time::timeout(Duration::ZERO, impatient).await.is_err());
+            assert_eq!(tokio::task::spawn_blocking(|| 7).await.unwrap(), 7);
+            assert!(waiting.try_join_next().is_none());
+
+            drop(answers.pop());
+            let mut done = waiting.join_all().await;
+            done.sort_unstable();
+            assert_eq!(done, Vec::from_iter(0..2 * GATE.most()));
+            assert!(never.recv().is_err());
+            drop(answers);
+            while GATE.free() < GATE.most() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    static PANICS: Gate = Gate::new(1);
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error_and_keeps_no_place() {
+        let broken = PANICS
+            .io(|| -> io::Result<()> { panic!("a test's own panic") })
+            .await;
+        assert!(broken.unwrap_err().to_string().contains("panic"));
+        let refused = PANICS.io(|| std::fs::read("/nonexistent")).await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
