@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
@@ -45,6 +46,43 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Some(()) => sync_folder_of(path),
         None => Ok(()),
     }
+}
+
+/// The folders right in a folder that have a name that is wanted, and when something was last written there: to one of
+/// them, or to what is right in it. There are none in one that isn't there.
+///
+/// # Errors
+/// What the system says.
+pub fn folders_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, SystemTime)>> {
+    let mut folders = Vec::new();
+    for entry in absent_is_none(fs::read_dir(folder))?.into_iter().flatten() {
+        let entry = entry?;
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .filter(|name| wanted(name))
+            .map(str::to_owned)
+        else {
+            continue;
+        };
+        // It may be gone by now.
+        if absent_is_none(entry.metadata())?.is_some_and(|there| there.is_dir())
+            && let Some(written) = absent_is_none(last_written(&entry.path()))?
+        {
+            folders.push((name, written));
+        }
+    }
+    Ok(folders)
+}
+
+fn last_written(folder: &Path) -> io::Result<SystemTime> {
+    let mut last = fs::symlink_metadata(folder)?.modified()?;
+    for entry in fs::read_dir(folder)? {
+        if let Some(there) = absent_is_none(entry?.metadata())? {
+            last = last.max(there.modified()?);
+        }
+    }
+    Ok(last)
 }
 
 /// Makes durable that a file is there, or isn't.

@@ -27,6 +27,7 @@ use crate::config::ResumeOnBoot;
 use crate::executor::{Assembler, Limits};
 use crate::image::Images;
 use crate::intake::Rules;
+use crate::janitor::Folders;
 use crate::link::ControlLink;
 use crate::model::Boot;
 use crate::network::Network;
@@ -56,6 +57,8 @@ pub struct Deps {
     pub network: Arc<dyn Network>,
     /// Specifications.
     pub assembler: Arc<dyn Assembler>,
+    /// Logs and volumes of tasks that nobody knows.
+    pub folders: Arc<dyn Folders>,
     /// The control plane.
     pub link: Arc<dyn ControlLink>,
     /// Time.

@@ -14,6 +14,7 @@ use crate::host::{self, Gpus};
 use crate::http::{CertificateClock, Client, Trust, client_config};
 use crate::image::{ContainerdImages, Node, Reach};
 use crate::intake::Rules;
+use crate::janitor::DataFolders;
 use crate::link::{Identity, Link};
 use crate::log::Logs;
 use crate::model::{Boot, HostFacts};
@@ -83,12 +84,17 @@ impl Agent {
         let network = CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock));
         forget_old_boots(&network).await;
 
+        let folders = DataFolders {
+            logs: Logs::new(&config.data_dir),
+            volumes: Volumes::new(&config.data_dir),
+            exits,
+        };
         let workshop = Workshop {
             host: Arc::clone(&host),
             gpus: Arc::new(Gpus::new(&config.resources)),
-            volumes: Volumes::new(&config.data_dir),
-            logs: Logs::new(&config.data_dir),
-            exits,
+            volumes: folders.volumes.clone(),
+            logs: folders.logs.clone(),
+            exits: folders.exits.clone(),
             cgroup_parent: config.cgroup_parent.clone(),
         };
         let deps = Deps {
@@ -98,6 +104,7 @@ impl Agent {
             images: Arc::clone(&images) as _,
             network: Arc::new(network),
             assembler: Arc::new(workshop),
+            folders: Arc::new(folders),
             link: Arc::clone(&link) as _,
             clock: Arc::clone(&clock),
         };

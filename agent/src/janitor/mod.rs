@@ -1,10 +1,15 @@
-//! Takes away what belongs to no task: records that never started, networks of containers that are gone.
+//! Takes away what belongs to no task: records that never started, networks of containers that are gone, folders of tasks
+//! that a lost store knew.
 //!
 //! Invariants: it touches nothing that runs, and nothing that a task knows.
 
+mod folders;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_protocol::arn::ResourceId;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Backoff, Clock};
@@ -12,6 +17,8 @@ use crate::image::Images;
 use crate::model::ContainerId;
 use crate::network::Network;
 use crate::runtime::{Runtime, RuntimeError};
+
+pub use folders::{DataFolders, Folders, FoldersError};
 
 const FIRST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(300);
@@ -25,6 +32,8 @@ pub struct Janitor {
     pub images: Arc<dyn Images>,
     /// Networks.
     pub network: Arc<dyn Network>,
+    /// Logs and volumes.
+    pub folders: Arc<dyn Folders>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -58,6 +67,27 @@ impl Janitor {
         self.network.detach(id).await.map_err(|error| error.to_string())?;
         self.images.release(id).await;
         Ok(())
+    }
+
+    /// The tasks but these that have folders, and when something was last written there, in milliseconds since 1970.
+    pub async fn folders(&self, known: BTreeSet<ResourceId>) -> BTreeMap<ResourceId, i64> {
+        match self.folders.of_others(known).await {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::warn!(%error, "leftover folders can't be listed now");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Removes the folders of a task. What can't be removed is found again.
+    pub async fn remove_folders(&self, task: &ResourceId) {
+        match self.folders.remove(task).await {
+            Ok(()) => {
+                tracing::info!(%task, "logs and volumes of a task that nobody knows any more were removed")
+            }
+            Err(error) => tracing::warn!(%task, %error, "a leftover folder can't be removed now"),
+        }
     }
 
     /// The containers of which a network is left.

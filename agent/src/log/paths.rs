@@ -37,6 +37,12 @@ impl Logs {
         }
     }
 
+    /// Where the tasks' folders are, by their ids.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A container's newest log file, whether it is there or not. `container` is its name in the definition, which
     /// has letters, digits, `-` and `_` only.
     #[must_use]

@@ -4,6 +4,7 @@
 //! actor, since none waits for the store while facts come in. So a disk that takes no writes holds up what has to be
 //! stored, and nothing else.
 
+mod folders;
 mod listing;
 mod taking;
 
@@ -31,6 +32,7 @@ use super::booted::Booted;
 use super::shared::Shared;
 use super::{Deps, Settings, TakeError};
 
+use folders::Abandoned;
 use taking::Taking;
 
 /// Facts that may wait for one actor: a list brings three a container, and a task has at most ten.
@@ -63,6 +65,8 @@ pub(super) enum EngineError {
 enum Swept {
     Networks(Vec<ContainerId>),
     Container(ContainerId),
+    Folders(BTreeMap<ResourceId, i64>),
+    Cleared(ResourceId),
 }
 
 pub(super) struct Engine {
@@ -84,6 +88,7 @@ pub(super) struct Engine {
     actors: JoinSet<(TaskArn, Result<(), ActorError>)>,
     sweeps: JoinSet<Swept>,
     sweeping: BTreeSet<ContainerId>,
+    abandoned: Abandoned,
     token: CancellationToken,
     /// Whether the runtime has said what runs.
     listed: bool,
@@ -106,6 +111,7 @@ impl Engine {
             runtime: Arc::clone(&deps.runtime),
             images: Arc::clone(&deps.images),
             network: Arc::clone(&deps.network),
+            folders: deps.folders,
             clock: Arc::clone(&deps.clock),
         };
         let contents = deps.contents;
@@ -158,6 +164,7 @@ impl Engine {
             actors: JoinSet::new(),
             sweeps: JoinSet::new(),
             sweeping: BTreeSet::new(),
+            abandoned: Abandoned::default(),
             token,
             listed: false,
             first: None,
@@ -277,7 +284,8 @@ impl Engine {
     /// it would be answered with a STOPPED that is not so. And what is being swept must be gone before it comes again.
     fn is_too_early(&self, response: &PollResponse) -> bool {
         let swept = |id: &ResourceId| {
-            !self.mailboxes.contains_key(id) && self.sweeping.iter().any(|container| container.task() == id)
+            let sweeping = self.sweeping.iter().any(|container| container.task() == id);
+            !self.mailboxes.contains_key(id) && (sweeping || self.is_clearing(id))
         };
         let mut tasks = response
             .assignments

@@ -83,6 +83,12 @@ impl Volumes {
         }
     }
 
+    /// Where the tasks' folders are, by their ids.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes what a container mounts; answers with its mounts, in the order of its mount points.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The rest of the machine: images, networks, folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_agent::executor::{AssembleError, Assembler};
 use longshore_agent::image::{ImageError, Images, PullProgress};
+use longshore_agent::janitor::{Folders, FoldersError};
 use longshore_agent::model::{Attachment, ContainerId, ImageConfig, PortBinding, PulledImage, ResolvedTask};
 use longshore_agent::network::{Attach, Network, NetworkError};
 use longshore_agent::runtime::CreateContainer;
@@ -238,6 +239,8 @@ pub struct FakeAssembler {
     world: Arc<World>,
     volumes: Mutex<Vec<ResourceId>>,
     logs: Mutex<Vec<ResourceId>>,
+    /// When the last of them was made, by the wall clock.
+    made: Mutex<BTreeMap<ResourceId, i64>>,
 }
 
 impl FakeAssembler {
@@ -246,6 +249,7 @@ impl FakeAssembler {
             world: Arc::clone(world),
             volumes: Mutex::default(),
             logs: Mutex::default(),
+            made: Mutex::default(),
         })
     }
 
@@ -284,6 +288,8 @@ impl Assembler for FakeAssembler {
         }
         add(&self.volumes, &task.arn.id);
         add(&self.logs, &task.arn.id);
+        let made = self.world.wall_millis();
+        self.made.lock().unwrap().insert(task.arn.id.clone(), made);
         Ok(CreateContainer {
             id: container.clone(),
             task: task.as_ref().clone(),
@@ -303,6 +309,26 @@ impl Assembler for FakeAssembler {
     async fn clean_task(&self, task: &ResourceId) -> Result<(), AssembleError> {
         self.world.cross(&format!("> clean {task}")).await;
         self.logs.lock().unwrap().retain(|id| id != task);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Folders for FakeAssembler {
+    async fn of_others(
+        &self,
+        known: BTreeSet<ResourceId>,
+    ) -> Result<BTreeMap<ResourceId, i64>, FoldersError> {
+        let (logs, volumes) = (self.logs.lock().unwrap(), self.volumes.lock().unwrap());
+        let others = logs.iter().chain(volumes.iter()).filter(|id| !known.contains(id));
+        let made = self.made.lock().unwrap();
+        Ok(others.map(|id| (id.clone(), made[id])).collect())
+    }
+
+    async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError> {
+        self.world.cross(&format!("> remove folders {task}")).await;
+        self.logs.lock().unwrap().retain(|id| id != task);
+        self.volumes.lock().unwrap().retain(|id| id != task);
         Ok(())
     }
 }

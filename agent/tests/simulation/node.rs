@@ -112,6 +112,7 @@ impl Node {
             images: self.images(),
             network: Arc::clone(&self.network) as _,
             assembler: Arc::clone(&self.assembler) as _,
+            folders: Arc::clone(&self.assembler) as _,
             link: self.link(),
             clock: Arc::new(SimClock(Arc::clone(&self.world))),
         };

@@ -39,6 +39,7 @@ impl Engine {
         for each in observed {
             by_task.entry(each.id.task().clone()).or_default().push(each);
         }
+        let listed = by_task.keys().cloned().collect();
         let tasks: Vec<_> = self.mailboxes.keys().cloned().collect();
         for id in &tasks {
             let observed = by_task.remove(id).unwrap_or_default();
@@ -48,10 +49,12 @@ impl Engine {
             // What is left in the list may be of a task that is gone by now.
             self.shared.list_now.notify_one();
         } else {
+            by_task.retain(|id, _| !self.is_clearing(id));
             for observed in by_task.into_values() {
                 self.found(asked, observed).await;
             }
         }
+        self.look_for_folders(listed);
     }
 
     /// The first list, with the networks that there are.
@@ -165,6 +168,8 @@ impl Engine {
                 self.sweeping.remove(&id);
             }
             Swept::Networks(networks) => self.begin(&networks).await,
+            Swept::Folders(others) => self.found_folders(others),
+            Swept::Cleared(task) => self.cleared(&task),
         }
         self.take_held().await;
     }

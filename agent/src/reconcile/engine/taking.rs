@@ -21,6 +21,13 @@ pub(super) struct Taking {
     reply: Option<Taken>,
 }
 
+impl Taking {
+    /// The tasks in it that are new here.
+    pub(super) fn news(&self) -> impl Iterator<Item = &TaskArn> {
+        self.judged.news()
+    }
+}
+
 impl Engine {
     /// Has an answer stored; [`Engine::stored`] goes on with it. One at a time: the next may build on it.
     pub(super) async fn take(&mut self, response: Box<PollResponse>, reply: Taken) {
