@@ -1,8 +1,10 @@
 //! What the agent is made of, built in the order in which one part needs another. Nothing talks to others yet.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use longshore_protocol::node::InstanceId;
+use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use super::assemble::Workshop;
@@ -81,9 +83,7 @@ impl Agent {
             Arc::clone(&clock),
             certificates,
         )?);
-        let network = CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock));
-        forget_old_boots(&network).await;
-
+        let network = Arc::new(CniNetwork::new(&config, &host.boot_id, Arc::clone(&clock)));
         let folders = DataFolders {
             logs: Logs::new(&config.data_dir),
             volumes: Volumes::new(&config.data_dir),
@@ -102,13 +102,15 @@ impl Agent {
             contents,
             runtime: Arc::clone(&runtime),
             images: Arc::clone(&images) as _,
-            network: Arc::new(network),
+            network: Arc::clone(&network) as _,
             assembler: Arc::new(workshop),
             folders: Arc::new(folders),
             link: Arc::clone(&link) as _,
             clock: Arc::clone(&clock),
         };
         let engine = reconcile::start(deps, engine_settings(&config, &host), supervisor);
+        let token = supervisor.token();
+        supervisor.spawn("networks of earlier boots", forget_old_boots(network, token));
         Ok(Self {
             config,
             host,
@@ -171,9 +173,15 @@ fn engine_settings(config: &Config, host: &HostFacts) -> Settings {
     }
 }
 
-/// Rules and namespaces of an earlier boot are gone; the addresses that it gave out are not.
-async fn forget_old_boots(network: &CniNetwork) {
-    match network.forget_old_boots().await {
+/// Rules and namespaces of an earlier boot are gone; the addresses that it gave out are not. A plugin may hang, so this
+/// is done beside all else. What is broken off when the agent ends is done by the next one.
+async fn forget_old_boots(network: Arc<CniNetwork>, token: CancellationToken) -> Result<(), Infallible> {
+    let forgotten = tokio::select! {
+        biased;
+        () = token.cancelled() => return Ok(()),
+        forgotten = network.forget_old_boots() => forgotten,
+    };
+    match forgotten {
         Ok(left) => {
             for (container, error) in left {
                 tracing::warn!(%container, %error, "a network of an earlier boot could not be given back yet");
@@ -181,4 +189,5 @@ async fn forget_old_boots(network: &CniNetwork) {
         }
         Err(error) => tracing::warn!(%error, "networks of an earlier boot could not be listed"),
     }
+    Ok(())
 }

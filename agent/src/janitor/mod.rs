@@ -1,7 +1,7 @@
 //! Takes away what belongs to no task: records that never started, networks of containers that are gone, folders of tasks
 //! that a lost store knew.
 //!
-//! Invariants: it touches nothing that runs, and nothing that a task knows.
+//! Invariants: it touches nothing that runs, and nothing that a task knows; a few leftovers at a time.
 
 mod folders;
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_protocol::arn::ResourceId;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Backoff, Clock};
@@ -22,28 +23,49 @@ pub use folders::{DataFolders, Folders, FoldersError};
 
 const FIRST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(300);
+/// How many leftovers are taken away at a time: after a restart of the machine on which `agent.db` was lost there may be
+/// hundreds, and each takes several programs. One that is to be tried again later is in nobody's way until then.
+const AT_ONCE: usize = 8;
 
 /// Takes leftovers away.
 #[derive(Clone)]
 pub struct Janitor {
-    /// Containers.
-    pub runtime: Arc<dyn Runtime>,
-    /// Images.
-    pub images: Arc<dyn Images>,
-    /// Networks.
-    pub network: Arc<dyn Network>,
-    /// Logs and volumes.
-    pub folders: Arc<dyn Folders>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    runtime: Arc<dyn Runtime>,
+    images: Arc<dyn Images>,
+    network: Arc<dyn Network>,
+    folders: Arc<dyn Folders>,
+    clock: Arc<dyn Clock>,
+    turns: Arc<Semaphore>,
 }
 
 impl Janitor {
+    /// Its clones take turns.
+    #[must_use]
+    pub fn new(
+        runtime: Arc<dyn Runtime>,
+        images: Arc<dyn Images>,
+        network: Arc<dyn Network>,
+        folders: Arc<dyn Folders>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            runtime,
+            images,
+            network,
+            folders,
+            clock,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
     /// Takes away all that is left of a container. It is tried until it is done or `token` is cancelled.
     pub async fn remove(&self, id: &ContainerId, token: &CancellationToken) {
         let mut backoff = Backoff::new(FIRST, MOST);
         loop {
-            match self.try_remove(id).await {
+            let turn = self.turns.acquire().await;
+            let removed = self.try_remove(id).await;
+            drop(turn);
+            match removed {
                 Ok(()) => {
                     tracing::info!(container = %id, "a leftover was removed");
                     return;

@@ -7,6 +7,8 @@
 //! can be taken back; taking back goes on past a fault, and keeps record and namespace as long as there is one, since
 //! the plugins need both to try again. Plugins of different containers run at the same time.
 
+mod old_boots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -75,36 +77,6 @@ impl CniNetwork {
             clock,
             whole: Mutex::default(),
         }
-    }
-
-    /// Detaches what an earlier boot left: its rules and namespaces went with it, its leases did not. Answers with
-    /// those that could not be detached; they stay listed.
-    ///
-    /// # Errors
-    /// If the data folder can't be read.
-    pub async fn forget_old_boots(&self) -> Result<Vec<(ContainerId, NetworkError)>, NetworkError> {
-        let mut failed = Vec::new();
-        for container in self.list().await? {
-            let (folder, path, id) = (
-                self.folder(&container),
-                self.namespace(&container),
-                container.clone(),
-            );
-            let old = self.blocking(move |shared| match Record::read(&folder)? {
-                Found::Record(record) => Ok(record.boot_id != shared.boot_id),
-                // `host` and `none` have neither a namespace here nor a lease.
-                Found::Nothing | Found::Unreadable(_) => {
-                    let bridged = path.exists() || leases::held(&shared.network)?.contains_key(&id);
-                    Ok(bridged && !namespace::is_mounted(&path))
-                }
-            });
-            if old.await?
-                && let Err(error) = self.detach(&container).await
-            {
-                failed.push((container, error));
-            }
-        }
-        Ok(failed)
     }
 
     fn folder(&self, container: &ContainerId) -> PathBuf {
@@ -379,20 +351,26 @@ impl Network for CniNetwork {
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
-        self.blocking(|shared| {
-            let mut found: BTreeSet<_> = leases::held(&shared.network)?.into_keys().collect();
-            for dir in [&shared.layout.attachments, &shared.layout.namespaces] {
-                for name in names(dir)? {
-                    match name.parse() {
-                        Ok(container) => _ = found.insert(container),
-                        Err(error) => {
-                            tracing::warn!(dir = %dir.display(), %error, "a file that is not the network's");
-                        }
-                    }
+        let list = |shared: &Shared| listed(shared, &leases::held(&shared.network)?);
+        self.blocking(list).await
+    }
+}
+
+/// The containers that something is left of, with these leases.
+fn listed(
+    shared: &Shared,
+    leases: &BTreeMap<ContainerId, Vec<IpAddr>>,
+) -> Result<Vec<ContainerId>, NetworkError> {
+    let mut found: BTreeSet<_> = leases.keys().cloned().collect();
+    for dir in [&shared.layout.attachments, &shared.layout.namespaces] {
+        for name in names(dir)? {
+            match name.parse() {
+                Ok(container) => _ = found.insert(container),
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "a file that is not the network's");
                 }
             }
-            Ok(found.into_iter().collect())
-        })
-        .await
+        }
     }
+    Ok(found.into_iter().collect())
 }

@@ -107,13 +107,13 @@ impl Engine {
         requests: mpsc::Receiver<Request>,
         token: CancellationToken,
     ) -> (Self, Watcher, Arc<Shared>) {
-        let janitor = Janitor {
-            runtime: Arc::clone(&deps.runtime),
-            images: Arc::clone(&deps.images),
-            network: Arc::clone(&deps.network),
-            folders: deps.folders,
-            clock: Arc::clone(&deps.clock),
-        };
+        let janitor = Janitor::new(
+            Arc::clone(&deps.runtime),
+            Arc::clone(&deps.images),
+            Arc::clone(&deps.network),
+            deps.folders,
+            Arc::clone(&deps.clock),
+        );
         let contents = deps.contents;
         let known = contents
             .tasks

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 mod broken_off;
+mod old_boots;
 mod support;
 
 use std::io::Write;
@@ -178,38 +179,6 @@ fn a_lease_that_was_never_written_is_given_back() {
             // What host-local leaves that is killed between making and writing it.
             std::fs::write(place.dir.path().join("ipam/ls-test0/172.29.0.77"), "").unwrap();
             network.detach(&id(0)).await.unwrap();
-            assert_eq!(place.traces(), Vec::<String>::new());
-        },
-    );
-}
-
-#[test]
-fn the_leases_of_an_earlier_boot_are_given_back() {
-    isolated(
-        "the_leases_of_an_earlier_boot_are_given_back",
-        |place| async move {
-            let network = place.network();
-            let web = network
-                .attach(&bridge(0, &[(80, None, Protocol::Tcp)]))
-                .await
-                .unwrap();
-            let path = inside(&web).to_owned();
-            network.attach(&bridge(1, &[])).await.unwrap();
-            // A container of which a power cut left the lease alone.
-            network.attach(&bridge(2, &[])).await.unwrap();
-            drop(network);
-            for index in [0, 1, 2] {
-                run(&format!(
-                    "umount {}/{}",
-                    path.parent().unwrap().display(),
-                    id(index)
-                ));
-            }
-            run("iptables -F; iptables -t nat -F; iptables -X; iptables -t nat -X; ip link del ls-test0");
-            std::fs::remove_dir_all(place.dir.path().join("network").join(id(2).to_string())).unwrap();
-            let next = place.network_in("the next boot");
-            assert_eq!(next.list().await.unwrap(), [id(0), id(1), id(2)]);
-            assert!(next.forget_old_boots().await.unwrap().is_empty());
             assert_eq!(place.traces(), Vec::<String>::new());
         },
     );

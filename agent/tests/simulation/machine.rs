@@ -98,6 +98,8 @@ impl Images for FakeImages {
 pub struct FakeNetwork {
     world: Arc<World>,
     attached: Mutex<BTreeMap<ContainerId, Attachment>>,
+    /// Of which an earlier boot has left an address.
+    old: Mutex<BTreeSet<ContainerId>>,
     expected: Mutex<BTreeMap<ContainerId, Attachment>>,
     pub adopted: Mutex<Vec<ContainerId>>,
 }
@@ -107,19 +109,40 @@ impl FakeNetwork {
         Arc::new(Self {
             world: Arc::clone(world),
             attached: Mutex::default(),
+            old: Mutex::default(),
             expected: Mutex::default(),
             adopted: Mutex::default(),
         })
     }
 
+    /// How many have something.
     pub fn attached(&self) -> usize {
-        self.attached.lock().unwrap().len()
+        self.all().len()
     }
 
-    /// Interfaces and rules are gone, and addresses are given back.
+    fn all(&self) -> BTreeSet<ContainerId> {
+        let mut all = self.old.lock().unwrap().clone();
+        all.extend(self.attached.lock().unwrap().keys().cloned());
+        all
+    }
+
+    /// Interfaces and rules are gone, addresses are not.
     pub fn reboot(&self) {
-        self.attached.lock().unwrap().clear();
+        let gone = std::mem::take(&mut *self.attached.lock().unwrap());
+        self.old.lock().unwrap().extend(gone.into_keys());
         self.expected.lock().unwrap().clear();
+    }
+
+    /// What an earlier boot has left is given back, as the agent's program does beside all else.
+    pub async fn forget_old_boots(&self) {
+        let old = self.old.lock().unwrap().clone();
+        let giving_back = old.iter().map(|container| async move {
+            self.world.cross(&format!("> give back {container}")).await;
+            if !self.world.faulty() {
+                self.old.lock().unwrap().remove(container);
+            }
+        });
+        futures_util::future::join_all(giving_back).await;
     }
 
     fn trouble(&self, container: &ContainerId) -> NetworkError {
@@ -165,6 +188,7 @@ impl Network for FakeNetwork {
         let attachment = {
             let mut attached = self.attached.lock().unwrap();
             attached.remove(&request.container);
+            self.old.lock().unwrap().remove(&request.container);
             let mut expected = self.expected.lock().unwrap();
             expected.remove(&request.container);
             let taken: Vec<u16> = attached
@@ -222,6 +246,7 @@ impl Network for FakeNetwork {
             return Err(self.trouble(container));
         }
         self.attached.lock().unwrap().remove(container);
+        self.old.lock().unwrap().remove(container);
         self.expected.lock().unwrap().remove(container);
         self.world.cross(&format!("< detach {container}")).await;
         Ok(())
@@ -230,7 +255,7 @@ impl Network for FakeNetwork {
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         // It reads a folder: it does not hang.
         self.world.cross_at_once("> networks").await;
-        Ok(self.attached.lock().unwrap().keys().cloned().collect())
+        Ok(self.all().into_iter().collect())
     }
 }
 

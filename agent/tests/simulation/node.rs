@@ -134,6 +134,14 @@ impl Node {
             },
         };
         let handle = reconcile::start(deps, settings, &mut supervisor);
+        let (network, token) = (Arc::clone(&self.network), all.clone());
+        supervisor.spawn("networks of earlier boots", async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = network.forget_old_boots() => {}
+            }
+            Ok::<_, std::convert::Infallible>(())
+        });
         let polling = CancellationToken::new();
         let polls = Polling {
             link: self.link(),
@@ -235,8 +243,8 @@ impl Node {
         self.agent.is_some()
     }
 
-    /// The machine is cut off and restarted; the agent is not started yet. What the network's plugins made is gone, and
-    /// what they gave out was given back, as the agent's program does first.
+    /// The machine is cut off and restarted; the agent is not started yet. What the network's plugins made is gone, what
+    /// they gave out is not.
     pub async fn cut(&mut self, boot_id: &str) {
         if self.agent.is_some() {
             self.kill().await;
