@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use longshore_protocol::arn::ResourceId;
 
+use crate::blocking;
 use crate::files::folders_in;
 use crate::log::{Logs, PathsError};
 use crate::runtime::RuntimeError;
@@ -35,7 +36,7 @@ pub enum FoldersError {
     Exits(#[from] RuntimeError),
     /// The thread that was at it.
     #[error("folders: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    Thread(#[source] io::Error),
 }
 
 /// The folders of tasks.
@@ -67,16 +68,18 @@ impl Folders for DataFolders {
         known: BTreeSet<ResourceId>,
     ) -> Result<BTreeMap<ResourceId, i64>, FoldersError> {
         let folders = [self.logs.folder(), self.volumes.folder()].map(PathBuf::from);
-        tokio::task::spawn_blocking(move || others(&folders, &known)).await?
+        let listed = blocking::DISK.run(move || others(&folders, &known)).await;
+        listed.map_err(FoldersError::Thread)?
     }
 
     async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError> {
         let (logs, exits, id) = (self.logs.clone(), self.exits.clone(), task.clone());
-        let removed = tokio::task::spawn_blocking(move || {
+        let remove = move || {
             exits.clean_task(&id)?;
             Ok::<_, FoldersError>(logs.remove_task(&id)?)
-        });
-        removed.await??;
+        };
+        let removed = blocking::DISK.run(remove).await;
+        removed.map_err(FoldersError::Thread)??;
         Ok(self.volumes.remove_task(task).await?)
     }
 }
