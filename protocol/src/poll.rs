@@ -224,6 +224,22 @@ pub struct PollResponse {
     pub sessions: Vec<SessionOffer>,
 }
 
+impl PollResponse {
+    /// Nothing but a cursor and the node's status.
+    #[must_use]
+    pub fn nothing(cursor: Cursor, instance: InstanceStatus) -> Self {
+        Self {
+            cursor,
+            assignments: Vec::new(),
+            want_inventory: false,
+            want_tasks: Vec::new(),
+            cloned: false,
+            instance,
+            sessions: Vec::new(),
+        }
+    }
+}
+
 /// What is to become of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

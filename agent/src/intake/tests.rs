@@ -54,17 +54,13 @@ fn assignment(task: u128, generation: u64, desired: DesiredStatus) -> poll::Assi
 }
 
 fn response(cursor: u64, assignments: Vec<poll::Assignment>) -> PollResponse {
+    let cursor = Cursor {
+        incarnation: "1".to_owned(),
+        cursor,
+    };
     PollResponse {
-        cursor: Cursor {
-            incarnation: "1".to_owned(),
-            cursor,
-        },
         assignments,
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: false,
-        instance: InstanceStatus::Active,
-        sessions: Vec::new(),
+        ..PollResponse::nothing(cursor, InstanceStatus::Active)
     }
 }
 

@@ -261,14 +261,10 @@ impl FakeLink {
         } else {
             assignments.retain(|row| row.seq > known);
         }
+        let cursor = Cursor { incarnation, cursor };
         Some(PollResponse {
-            cursor: Cursor { incarnation, cursor },
             assignments,
-            want_inventory: false,
-            want_tasks: Vec::new(),
-            cloned: false,
-            instance: InstanceStatus::Active,
-            sessions: Vec::new(),
+            ..PollResponse::nothing(cursor, InstanceStatus::Active)
         })
     }
 
@@ -297,14 +293,10 @@ impl FakeLink {
                 incarnation,
                 cursor: inner.seq,
             };
+            let cursor = if lists { given } else { request.cursor.clone() };
             PollResponse {
-                cursor: if lists { given } else { request.cursor.clone() },
-                assignments: Vec::new(),
                 want_inventory: !lists,
-                want_tasks: Vec::new(),
-                cloned: false,
-                instance: InstanceStatus::Active,
-                sessions: Vec::new(),
+                ..PollResponse::nothing(cursor, InstanceStatus::Active)
             }
         })
     }

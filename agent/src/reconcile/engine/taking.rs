@@ -81,15 +81,7 @@ impl Engine {
         for (response, _) in self.waiting.iter_mut().chain(&mut self.held) {
             response.cursor = Cursor::default();
         }
-        let nothing = PollResponse {
-            cursor: Cursor::default(),
-            assignments: Vec::new(),
-            want_inventory: false,
-            want_tasks: Vec::new(),
-            cloned: false,
-            instance: InstanceStatus::Active,
-            sessions: Vec::new(),
-        };
+        let nothing = PollResponse::nothing(Cursor::default(), InstanceStatus::Active);
         self.take(Box::new(nothing), reply).await;
     }
 

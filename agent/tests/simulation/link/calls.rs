@@ -66,15 +66,8 @@ impl ControlLink for FakeLink {
                 .await
                 .is_err()
             {
-                return Ok(PollResponse {
-                    cursor: request.cursor.clone(),
-                    assignments: Vec::new(),
-                    want_inventory: false,
-                    want_tasks: Vec::new(),
-                    cloned: false,
-                    instance: InstanceStatus::Active,
-                    sessions: Vec::new(),
-                });
+                let cursor = request.cursor.clone();
+                return Ok(PollResponse::nothing(cursor, InstanceStatus::Active));
             }
             if self.is_down() {
                 return Err(self.unavailable("poll"));

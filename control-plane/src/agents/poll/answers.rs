@@ -12,15 +12,7 @@ use crate::store::{StoreError, assignments, system};
 
 /// The answer that changes nothing.
 pub(super) fn nothing(request: &PollRequest, status: InstanceStatus) -> PollResponse {
-    PollResponse {
-        cursor: request.cursor.clone(),
-        assignments: Vec::new(),
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: false,
-        instance: status,
-        sessions: Vec::new(),
-    }
+    PollResponse::nothing(request.cursor.clone(), status)
 }
 
 /// What there is for one of several machines that poll as one node: orders to stop what it holds itself.
@@ -37,17 +29,13 @@ pub(super) async fn look_cloned(
     let complete = stops.len() <= MAX_ASSIGNMENTS;
     stops.truncate(MAX_ASSIGNMENTS);
     let last = stops.last().map_or(seen, |stop| stop.seq);
+    let cursor = Cursor {
+        incarnation: cloned_name(plane),
+        cursor: if complete { last.max(head) } else { last },
+    };
     Ok(PollResponse {
-        cursor: Cursor {
-            incarnation: cloned_name(plane),
-            cursor: if complete { last.max(head) } else { last },
-        },
         assignments: stops,
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: true,
-        instance,
-        sessions: Vec::new(),
+        ..PollResponse::nothing(cursor, instance)
     })
 }
 
@@ -63,16 +51,12 @@ pub(super) async fn look(
     let mut rows = assignments::after(&mut connection, id, seen, MAX_ASSIGNMENTS).await?;
     let complete = rows.len() < MAX_ASSIGNMENTS && !cut(&mut rows).map_err(StoreError::from)?;
     let last = rows.last().map_or(seen, |row| row.seq);
+    let cursor = Cursor {
+        incarnation: plane.incarnation.clone(),
+        cursor: if complete { last.max(head) } else { last },
+    };
     Ok(PollResponse {
-        cursor: Cursor {
-            incarnation: plane.incarnation.clone(),
-            cursor: if complete { last.max(head) } else { last },
-        },
         assignments: rows,
-        want_inventory: false,
-        want_tasks: Vec::new(),
-        cloned: false,
-        instance,
-        sessions: Vec::new(),
+        ..PollResponse::nothing(cursor, instance)
     })
 }
