@@ -4,11 +4,12 @@
 //! such work is never done on the runtime's own two threads, on which everything else goes on, and each kind of it has a
 //! [`Gate`] that lets in so many at a time: who hangs leaves threads to the other kinds, and to those who look up names.
 //!
-//! Invariant: a place behind a gate is free again when the work has ended, and not when its caller has given up.
+//! Invariant: a place behind a gate is free again when the work has ended, and its result was handed over or put down; not
+//! when its caller has given up.
 
 use std::io;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How many threads there may be: those that the gates let in, some that are few by themselves, and what is left for names
 /// to be looked up. A thread is there only while it is used, so this many cost memory only while disks hang.
@@ -56,12 +57,20 @@ impl Gate {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         let place = self.places.acquire().await.map_err(io::Error::other)?;
+        let (wanted, done) = oneshot::channel();
         let thread = tokio::task::spawn_blocking(move || {
-            let done = work();
+            // What nobody wants any more is put down here: that may be work of the same kind.
+            drop(wanted.send(work()));
             drop(place);
-            done
         });
-        thread.await.map_err(io::Error::other)
+        if let Ok(done) = done.await {
+            return Ok(done);
+        }
+        // It panicked, or was never begun.
+        match thread.await {
+            Err(error) => Err(io::Error::other(error)),
+            Ok(()) => Err(io::Error::other("the work has ended with no result")),
+        }
     }
 
     /// The same, for work that fails as files do.
@@ -81,7 +90,7 @@ impl Gate {
         let mut answers = Vec::new();
         while self.free() > 0 {
             let (answer, disk) = std::sync::mpsc::channel();
-            let (begins, begun) = tokio::sync::oneshot::channel();
+            let (begins, begun) = oneshot::channel();
             let hanging = self.run(move || begins.send(()).is_ok() && disk.recv().is_ok());
             tokio::select! {
                 _ = hanging => {}
