@@ -32,13 +32,12 @@ impl CniNetwork {
             Ok(Vec::from_iter(all.into_iter().filter(is_old)))
         });
         let giving_back = futures_util::stream::iter(old.await?)
-            .map(|id| async { (self.give_back(&id).await.err(), id) })
+            .map(|id| async { self.give_back(&id).await.err().map(|error| (id, error)) })
             .buffer_unordered(AT_ONCE);
-        let failed = giving_back.filter_map(async |(error, id)| Some((id, error?)));
-        let failed = failed.collect().await;
+        let failed: Vec<_> = giving_back.collect().await;
         self.blocking(|shared| leases::remove_nameless(&shared.network))
             .await?;
-        Ok(failed)
+        Ok(failed.into_iter().flatten().collect())
     }
 
     async fn give_back(&self, container: &ContainerId) -> Result<(), NetworkError> {
