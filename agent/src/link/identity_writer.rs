@@ -2,36 +2,29 @@
 //!
 //! A disk that hangs keeps whoever writes to it. So a write has a thread of its own, and is waited for a while only.
 //!
-//! - One at a time, in the order in which they are asked for: what is written late never replaces what was written after
-//!   it, and of the threads that may block at most one is taken.
+//! - One at a time, in the order in which they are asked for ([`blocking::IDENTITY`]): what is written late never replaces
+//!   what was written after it.
 //! - A write that nobody waits for any more may still be done, hours later. So it also changes what is in memory, once
 //!   the disk has it: the two agree whenever it ends.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Mutex;
 
 use super::LinkError;
 use super::identity::{IdentityError, IdentityFiles};
+use crate::blocking;
 
 /// How long a write is waited for, with those before it; a disk that is only slow has done it by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes to the files of an identity. Its clones take turns.
+/// Writes to the files of an identity.
 #[derive(Clone)]
 pub(super) struct IdentityWriter {
     files: IdentityFiles,
-    /// Held while something is written.
-    turn: Arc<Mutex<()>>,
 }
 
 impl IdentityWriter {
     pub(super) fn new(files: IdentityFiles) -> Self {
-        Self {
-            files,
-            turn: Arc::default(),
-        }
+        Self { files }
     }
 
     /// Writes by `write`, for the call `operation`.
@@ -43,19 +36,14 @@ impl IdentityWriter {
         operation: &'static str,
         write: impl FnOnce(&IdentityFiles) -> Result<T, IdentityError> + Send + 'static,
     ) -> Result<T, LinkError> {
-        let (files, turn) = (self.files.clone(), Arc::clone(&self.turn));
-        let writing = async move {
-            let turn = turn.lock_owned().await;
-            let thread = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                write(&files).map_err(|error| error.to_string())
-            });
-            thread.await.map_err(|error| error.to_string())?
+        let files = self.files.clone();
+        let writing = blocking::IDENTITY.run(move || write(&files));
+        let written = match tokio::time::timeout(PATIENCE, writing).await {
+            Ok(Ok(written)) => written.map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(late()),
         };
-        let written = tokio::time::timeout(PATIENCE, writing).await;
-        written
-            .unwrap_or_else(|_| Err(late()))
-            .map_err(|why| LinkError::Unavailable { operation, why })
+        written.map_err(|why| LinkError::Unavailable { operation, why })
     }
 }
 

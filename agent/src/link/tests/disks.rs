@@ -56,6 +56,14 @@ async fn plane_for_keys(wants_another: bool) -> (Plane, Known) {
     (plane(0, Arc::new(answer)).await, known)
 }
 
+/// A node that it knows.
+async fn known_node(wants_another: bool) -> (Plane, Known, Node) {
+    let (plane, known) = plane_for_keys(wants_another).await;
+    let node = node(&plane.endpoint);
+    known.lock().unwrap().clone_from(&node.key);
+    (plane, known, node)
+}
+
 fn later() -> ecs::SubmitTaskStateChangeRequest {
     ecs::SubmitTaskStateChangeRequest {
         task: Some("later".to_owned()),
@@ -69,9 +77,7 @@ fn public(key: Option<NodeKey>) -> Option<String> {
 
 #[tokio::test]
 async fn reports_go_on_while_who_the_node_is_cant_be_written_down() {
-    let (plane, known) = plane_for_keys(false).await;
-    let node = node(&plane.endpoint);
-    known.lock().unwrap().clone_from(&node.key);
+    let (_plane, _, node) = known_node(false).await;
     let link = link(&node);
     let disk = Hanging::at(node.dir.path(), "identity.json");
     let request = ecs::RegisterContainerInstanceRequest::default;
@@ -96,9 +102,7 @@ async fn reports_go_on_while_who_the_node_is_cant_be_written_down() {
 
 #[tokio::test]
 async fn credentials_are_given_while_the_new_key_cant_be_written_down() {
-    let (plane, known) = plane_for_keys(true).await;
-    let node = node(&plane.endpoint);
-    known.lock().unwrap().clone_from(&node.key);
+    let (plane, known, node) = known_node(true).await;
     let link = link(&node);
     let disk = Hanging::at(node.dir.path(), "node-next.pem");
     let first = link.check_identity();
@@ -128,8 +132,7 @@ async fn credentials_are_given_while_the_new_key_cant_be_written_down() {
 /// The answer to a new key got lost, and then the disk refuses to make it the only one.
 #[tokio::test]
 async fn a_key_that_cant_be_moved_still_gets_credentials_and_is_moved_later() {
-    let (plane, known) = plane_for_keys(false).await;
-    let node = node(&plane.endpoint);
+    let (_plane, known, node) = known_node(false).await;
     let next = NodeKey::generate().unwrap();
     node.files.store_next_key(&next).unwrap();
     *known.lock().unwrap() = next.public().unwrap();
