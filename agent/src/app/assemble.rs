@@ -8,21 +8,18 @@ use longshore_protocol::arn::ResourceId;
 use crate::blocking::{DISK, Gate, NAMED};
 use crate::executor::{AssembleError, Assembler};
 use crate::host::{Gpus, InjectError};
-use crate::log::Logs;
+use crate::janitor::DataFolders;
 use crate::model::{Attachment, ContainerId, HostFacts, PulledImage, ResolvedContainer, ResolvedTask};
 use crate::runtime::CreateContainer;
-use crate::runtime::exits::Exits;
 use crate::secrets;
 use crate::spec::{self, SpecInput};
-use crate::volume::{VolumeError, Volumes};
+use crate::volume::VolumeError;
 
 /// The real assembler.
 pub(super) struct Workshop {
     pub(super) host: Arc<HostFacts>,
     pub(super) gpus: Arc<Gpus>,
-    pub(super) volumes: Volumes,
-    pub(super) logs: Logs,
-    pub(super) exits: Exits,
+    pub(super) folders: DataFolders,
     pub(super) cgroup_parent: String,
 }
 
@@ -43,7 +40,12 @@ impl Assembler for Workshop {
                 why: format!("the task has no container {}", id.index()),
                 transient: false,
             })?;
-        let mounts = self.volumes.prepare(task, container).await.map_err(of_volume)?;
+        let mounts = self
+            .folders
+            .volumes
+            .prepare(task, container)
+            .await
+            .map_err(of_volume)?;
         let environment_files = environment_files(container).await?;
         let mut spec = spec::build(&SpecInput {
             task,
@@ -75,16 +77,12 @@ impl Assembler for Workshop {
     }
 
     async fn dismantle_task(&self, task: &ResourceId) -> Result<(), AssembleError> {
-        self.volumes.remove_task(task).await.map_err(of_volume)
+        self.folders.volumes.remove_task(task).await.map_err(of_volume)
     }
 
     async fn clean_task(&self, task: &ResourceId) -> Result<(), AssembleError> {
-        let (logs, exits, task) = (self.logs.clone(), self.exits.clone(), task.clone());
-        let clean = move || {
-            exits.clean_task(&task).map_err(|error| later(&error))?;
-            logs.remove_task(&task).map_err(|error| later(&error))
-        };
-        blocking(&DISK, clean).await?
+        let cleaned = self.folders.remove_logs(task).await;
+        cleaned.map_err(|error| later(&error))
     }
 }
 
@@ -111,7 +109,7 @@ impl Workshop {
         container: &ResolvedContainer,
     ) -> Result<std::path::PathBuf, AssembleError> {
         let (logs, task, name, options) = (
-            self.logs.clone(),
+            self.folders.logs.clone(),
             task.clone(),
             container.name.clone(),
             container.log,

@@ -92,9 +92,7 @@ impl Agent {
         let workshop = Workshop {
             host: Arc::clone(&host),
             gpus: Arc::new(Gpus::new(&config.resources)),
-            volumes: folders.volumes.clone(),
-            logs: folders.logs.clone(),
-            exits: folders.exits.clone(),
+            folders: folders.clone(),
             cgroup_parent: config.cgroup_parent.clone(),
         };
         let deps = Deps {

@@ -61,6 +61,22 @@ pub struct DataFolders {
     pub exits: Exits,
 }
 
+impl DataFolders {
+    /// Removes a task's logs, with what was no exit record.
+    ///
+    /// # Errors
+    /// [`FoldersError`]; again later.
+    pub async fn remove_logs(&self, task: &ResourceId) -> Result<(), FoldersError> {
+        let (logs, exits, id) = (self.logs.clone(), self.exits.clone(), task.clone());
+        let remove = move || {
+            exits.clean_task(&id)?;
+            Ok(logs.remove_task(&id)?)
+        };
+        let removed = blocking::DISK.run(remove).await;
+        removed.map_err(FoldersError::Thread)?
+    }
+}
+
 #[async_trait]
 impl Folders for DataFolders {
     async fn of_others(
@@ -73,13 +89,7 @@ impl Folders for DataFolders {
     }
 
     async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError> {
-        let (logs, exits, id) = (self.logs.clone(), self.exits.clone(), task.clone());
-        let remove = move || {
-            exits.clean_task(&id)?;
-            Ok::<_, FoldersError>(logs.remove_task(&id)?)
-        };
-        let removed = blocking::DISK.run(remove).await;
-        removed.map_err(FoldersError::Thread)??;
+        self.remove_logs(task).await?;
         Ok(self.volumes.remove_task(task).await?)
     }
 }
