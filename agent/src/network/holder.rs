@@ -1,6 +1,8 @@
-//! Who has a port: from the kernel's socket tables to the process, for an error text that helps.
+//! Who has a port: from the kernel's socket tables to the process, for an error text that helps; and whether whoever has it
+//! is in a container's way.
 //!
-//! It looks once, when a port could not be had; what it finds may be gone a moment later.
+//! It looks once, when a port could not be had; what it finds may be gone a moment later. A socket that is bound and does
+//! no more is in no TCP table: it is seen neither as a holder nor as being in the way.
 
 use std::fs;
 use std::path::Path;
@@ -10,31 +12,47 @@ use crate::model::Protocol;
 /// `TIME_WAIT` in the kernel's tables: nobody's socket any more.
 const TIME_WAIT: &str = "06";
 
-/// A socket's inode in a line of `/proc/net/tcp` or `udp` whose local port is `port`.
-fn inode_in_line(line: &str, port: u16) -> Option<u64> {
-    let mut fields = line.split_ascii_whitespace();
-    let local = fields.nth(1)?;
-    let (_, hex) = local.rsplit_once(':')?;
-    if u16::from_str_radix(hex, 16).ok()? != port {
-        return None;
-    }
-    // After the local address: remote address, state, queues, timer, retransmits, uid, timeout, inode.
-    let state = fields.nth(1)?;
-    if state == TIME_WAIT {
-        return None;
-    }
-    fields.nth(5)?.parse().ok().filter(|inode| *inode != 0)
+/// A socket in the kernel's tables.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    /// Whether it has a peer; else it takes what comes from anyone.
+    connected: bool,
+    /// 0 where no process has it any more.
+    inode: u64,
 }
 
-fn inodes(tables: &Path, protocol: Protocol, port: u16) -> Vec<u64> {
+/// What a line of `/proc/net/tcp` or `udp` says, if its local port is `port`.
+fn row(line: &str, port: u16) -> Option<Row> {
+    let port_of = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
+    let mut fields = line.split_ascii_whitespace();
+    if port_of(fields.nth(1)?)? != port {
+        return None;
+    }
+    let connected = port_of(fields.next()?)? != 0;
+    // After the addresses: state, queues, timer, retransmits, uid, timeout, inode.
+    if fields.next()? == TIME_WAIT {
+        return None;
+    }
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Row { connected, inode })
+}
+
+fn rows(protocol: Protocol, port: u16) -> Vec<Row> {
     let name = protocol.as_str();
     let mut found = Vec::new();
     for table in [name.to_owned(), format!("{name}6")] {
         // Without IPv6 there is no such table.
-        let text = fs::read_to_string(tables.join(table)).unwrap_or_default();
-        found.extend(text.lines().skip(1).filter_map(|line| inode_in_line(line, port)));
+        let text = fs::read_to_string(Path::new("/proc/thread-self/net").join(table)).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(|line| row(line, port)));
     }
     found
+}
+
+/// Whether all that have the port are connections with a peer each, such as the kernel gives a port of its dynamic range.
+/// What comes from elsewhere reaches none of them.
+pub(super) fn only_connections(protocol: Protocol, port: u16) -> bool {
+    let rows = rows(protocol, port);
+    !rows.is_empty() && rows.iter().all(|row| row.connected)
 }
 
 /// The process that has one of these sockets open: its name and id.
@@ -59,7 +77,12 @@ fn process_with(inodes: &[u64]) -> Option<(String, u32)> {
 
 /// Who has the port, in words; `None` if nobody is found.
 pub(super) fn of(protocol: Protocol, port: u16) -> Option<String> {
-    let inodes = inodes(Path::new("/proc/thread-self/net"), protocol, port);
+    let rows = rows(protocol, port);
+    let inodes: Vec<_> = rows
+        .iter()
+        .map(|row| row.inode)
+        .filter(|inode| *inode != 0)
+        .collect();
     if inodes.is_empty() {
         return None;
     }
@@ -74,14 +97,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_line_gives_its_inode() {
+    fn a_table_line_says_who_has_the_port() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 54321 1";
-        assert_eq!(inode_in_line(line, 8080), Some(54321));
-        assert_eq!(inode_in_line(line, 8081), None);
-        let waiting = line.replace(" 0A ", " 06 ");
-        assert_eq!(inode_in_line(&waiting, 8080), None);
+        let server = Row {
+            connected: false,
+            inode: 54321,
+        };
+        assert_eq!(row(line, 8080), Some(server));
+        assert_eq!(row(line, 8081), None);
+        let client = Row {
+            connected: true,
+            inode: 54321,
+        };
+        assert_eq!(
+            row(&line.replace(" 00000000:0000 0A ", " 0100007F:0050 01 "), 8080),
+            Some(client)
+        );
+        assert_eq!(row(&line.replace(" 0A ", " 06 "), 8080), None);
         for torn in ["", "0:", "0: 0100007F:1F90", "sl local_address"] {
-            assert_eq!(inode_in_line(torn, 8080), None, "{torn:?}");
+            assert_eq!(row(torn, 8080), None, "{torn:?}");
         }
     }
 

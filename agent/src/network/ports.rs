@@ -3,8 +3,12 @@
 //! The socket only reserves: the firewall sends what comes for the port to the container before a socket would see
 //! it. So it does not listen, and what no rule catches is refused instead of hanging.
 //!
+//! The kernel gives ports of its dynamic range to whoever connects to elsewhere. Such a connection is in nobody's way, nor
+//! is a container in its way: what belongs to it is not sent on. So a container has its port beside it, without a socket.
+//!
 //! Limit: the sockets die with the agent. Until [`PortKeeper::adopt`] a stranger can bind a port, and then gets no
-//! traffic, since the rules stay. Other containers can't: those ports are expected ([`PortKeeper::expect`]).
+//! traffic, since the rules stay; so can he where there is no socket, once that connection has ended. Other containers
+//! can't: those ports are expected ([`PortKeeper::expect`]), or held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,8 +41,8 @@ const FORK_PAUSE: Duration = Duration::from_millis(5);
 struct Held {
     protocol: Protocol,
     port: u16,
-    /// Closing it lets the port go.
-    _socket: OwnedFd,
+    /// Closing it lets the port go; none beside a connection to elsewhere.
+    _socket: Option<OwnedFd>,
 }
 
 /// Holds ports, each for its container.
@@ -85,7 +89,7 @@ impl PortKeeper {
         }
         for (mapping, port) in mappings.iter().zip(&mut ports) {
             if mapping.host_port.is_none() {
-                let found = self.dynamic(container, mapping.protocol)?;
+                let found = self.dynamic(container, mapping.protocol, &held)?;
                 *port = found.port;
                 held.push(found);
             }
@@ -135,7 +139,7 @@ impl PortKeeper {
             {
                 continue;
             }
-            match self.fixed(protocol, port) {
+            match self.fixed(container, protocol, port) {
                 Ok(held) => self.lock().entry(container.clone()).or_default().push(held),
                 Err(error) => first = first.and(Err(error)),
             }
@@ -165,6 +169,13 @@ impl PortKeeper {
         (own, others)
     }
 
+    /// Not the kernel's to say where there is no socket.
+    fn held_by_others(&self, container: &ContainerId, protocol: Protocol) -> BTreeSet<u16> {
+        let held = self.lock();
+        let others = held.iter().filter(|(other, _)| *other != container);
+        others.flat_map(|(_, held)| ports(held, protocol)).collect()
+    }
+
     fn lock_expected(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Vec<(Protocol, u16)>>> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,13 +192,22 @@ impl PortKeeper {
             return Err(NetworkError::Port {
                 port,
                 protocol: protocol.as_str(),
-                why: self.holder(protocol, port),
+                why: self.holder(container, protocol, port),
             });
         }
-        self.fixed(protocol, port)
+        self.fixed(container, protocol, port)
     }
 
-    fn fixed(&self, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
+    fn fixed(&self, container: &ContainerId, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
+        let refused = |why| NetworkError::Port {
+            port,
+            protocol: protocol.as_str(),
+            why,
+        };
+        // Where there is no socket, the kernel says nothing.
+        if self.held_by_others(container, protocol).contains(&port) {
+            return Err(refused(self.holder(container, protocol, port)));
+        }
         let attempt = || {
             reserve(protocol, port).or_else(|error| match (error, protocol) {
                 // Connections of a server that has ended linger for a minute, and are in nobody's way.
@@ -203,26 +223,29 @@ impl PortKeeper {
             std::thread::sleep(FORK_PAUSE);
             found = attempt();
         }
-        found.map_err(|error| NetworkError::Port {
-            port,
-            protocol: protocol.as_str(),
-            why: match error {
-                Errno::EADDRINUSE => self.holder(protocol, port),
-                error => error.desc().to_owned(),
-            },
-        })
+        match found {
+            Err(Errno::EADDRINUSE) if holder::only_connections(protocol, port) => Ok(Held {
+                protocol,
+                port,
+                _socket: None,
+            }),
+            Err(Errno::EADDRINUSE) => Err(refused(self.holder(container, protocol, port))),
+            Err(error) => Err(refused(error.desc().to_owned())),
+            Ok(held) => Ok(held),
+        }
     }
 
-    fn holder(&self, protocol: Protocol, port: u16) -> String {
+    /// Who has a port that `wanting` can't have, in words.
+    fn holder(&self, wanting: &ContainerId, protocol: Protocol, port: u16) -> String {
         let held = self.lock().iter().find_map(|(container, all)| {
             let found = |held: &Held| held.protocol == protocol && held.port == port;
-            all.iter().any(found).then(|| container.clone())
+            (container != wanting && all.iter().any(found)).then(|| container.clone())
         });
         let expected = || {
             let expected = self.lock_expected();
             let mut of = expected
                 .iter()
-                .filter(|(_, ports)| ports.contains(&(protocol, port)));
+                .filter(|(container, ports)| *container != wanting && ports.contains(&(protocol, port)));
             of.next().map(|(container, _)| container.clone())
         };
         held.or_else(expected)
@@ -232,16 +255,23 @@ impl PortKeeper {
     }
 
     /// One that the container had before, if that can be, or else any.
-    fn dynamic(&self, container: &ContainerId, protocol: Protocol) -> Result<Held, NetworkError> {
+    fn dynamic(
+        &self,
+        container: &ContainerId,
+        protocol: Protocol,
+        held: &[Held],
+    ) -> Result<Held, NetworkError> {
         let (first, last) = self.range.unwrap_or_else(kernel_range);
         let reserved = kernel_reserved();
         let (own, others) = self.expected_by(container, protocol);
+        let mut taken = self.held_by_others(container, protocol);
+        taken.extend(ports(held, protocol));
         let never = |port: &u16| {
             let listed = self
                 .never
                 .get(&protocol)
                 .is_some_and(|ports| ports.contains(port));
-            listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
+            taken.contains(port) || listed || reserved.iter().any(|(from, to)| (from..=to).contains(&port))
         };
         let own = own.into_iter().filter(|port| (first..=last).contains(port));
         let count = u64::from(last.saturating_sub(first)) + 1;
@@ -270,6 +300,11 @@ impl PortKeeper {
     }
 }
 
+fn ports(held: &[Held], protocol: Protocol) -> impl Iterator<Item = u16> {
+    let of = held.iter().filter(move |held| held.protocol == protocol);
+    of.map(|held| held.port)
+}
+
 /// Binds a port on all IPv4 addresses. Without SO_REUSEADDR, so that nobody can bind it beside us.
 fn reserve(protocol: Protocol, port: u16) -> Result<Held, Errno> {
     let kind = match protocol {
@@ -285,7 +320,7 @@ fn reserve(protocol: Protocol, port: u16) -> Result<Held, Errno> {
     Ok(Held {
         protocol,
         port,
-        _socket: socket,
+        _socket: Some(socket),
     })
 }
 
@@ -304,7 +339,7 @@ fn reserve_over_lingering(port: u16) -> Result<Held, Errno> {
     Ok(Held {
         protocol: Protocol::Tcp,
         port,
-        _socket: socket,
+        _socket: Some(socket),
     })
 }
 

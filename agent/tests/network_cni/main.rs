@@ -6,8 +6,8 @@ mod broken_off;
 mod old_boots;
 mod support;
 
-use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use longshore_agent::model::Protocol;
@@ -167,6 +167,46 @@ fn an_adopted_container_keeps_its_port() {
         TcpListener::bind(("0.0.0.0", host_port(&web, 0))).unwrap();
         assert_eq!(place.traces(), Vec::<String>::new());
     });
+}
+
+/// The kernel gives its dynamic ports to whoever connects, also one that a container had before a reboot.
+#[test]
+fn a_container_and_a_connection_to_elsewhere_share_a_port() {
+    isolated(
+        "a_container_and_a_connection_to_elsewhere_share_a_port",
+        |place| async move {
+            let network = place.network();
+            // From its first rule on, the kernel keeps track of connections.
+            let ports = [(80, Some(8080), Protocol::Tcp)];
+            network.attach(&bridge(1, &ports)).await.unwrap();
+            let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(elsewhere.local_addr().unwrap()).unwrap();
+            let (mut server, from) = elsewhere.accept().unwrap();
+            let port = from.port();
+
+            let ports = [(80, Some(port), Protocol::Tcp)];
+            let web = network.attach(&bridge(0, &ports)).await.unwrap();
+            assert_eq!(host_port(&web, 0), port);
+            let answering = tcp_server(&web, 80, "web");
+            assert_eq!(read_tcp(([127, 0, 0, 1], port)).unwrap(), "web");
+            answering.join().unwrap();
+            let mut word = [0; 4];
+            server.write_all(b"here").unwrap();
+            client.read_exact(&mut word).unwrap();
+            client.write_all(&word).unwrap();
+            server.read_exact(&mut word).unwrap();
+            assert_eq!(&word, b"here");
+
+            drop((client, server, elsewhere));
+            let again = network.attach(&bridge(2, &ports)).await;
+            let why = again.unwrap_err().to_string();
+            assert!(why.contains(&id(0).to_string()), "{why}");
+            for index in [0, 1] {
+                network.detach(&id(index)).await.unwrap();
+            }
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
 }
 
 #[test]
