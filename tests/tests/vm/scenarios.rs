@@ -22,6 +22,9 @@ const ON_CGROUP_V2: &[&str] = &[
 /// The rest, in the long form: everything but what needs AWS CLI, other clients, or other hardware.
 const LEFT_OUT: &[&str] = &["aws_cli::", "exec_clients::"];
 
+/// A part of a name: of the long form only the scenarios that have it are run.
+const ONLY: &str = "LONGSHORE_TEST_SCENARIOS";
+
 /// The test binary that was built beside this one: the newest, if others are left of earlier builds.
 fn blackbox() -> PathBuf {
     let this = std::env::current_exe().unwrap();
@@ -99,8 +102,14 @@ async fn every_scenario(variables: &str) {
         .filter(|name| !LEFT_OUT.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
     assert!(scenarios.len() > 40, "{list}");
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let wanted: Vec<_> = scenarios.iter().filter(|name| name.contains(&only)).collect();
+    assert!(
+        !wanted.is_empty(),
+        "{ONLY}={only}: no scenario has this in its name: {list}"
+    );
     let mut failed = Vec::new();
-    for scenario in &scenarios {
+    for scenario in wanted {
         failed.extend(run(&mut machine, variables, scenario).await.err());
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
