@@ -124,6 +124,14 @@ impl Hub {
         peer.and_then(|peer| peer.successor(machine))
     }
 
+    /// The known machine of an instance's node has registered. To be called after the commit.
+    pub fn stay(&self, instance: &str) {
+        let peer = lock(&self.peers).get(instance).cloned();
+        if let Some(peer) = peer {
+            peer.stay();
+        }
+    }
+
     /// What an instance had been assigned has ended on its node. To be called after the commit. If that is several
     /// machines, one of them said so, and what the others still run of it is looked for.
     pub fn assignment_is_over(&self, instance: &str) {

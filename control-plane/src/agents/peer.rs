@@ -150,6 +150,11 @@ impl Peer {
         state.successor.as_ref().filter(is_this).cloned()
     }
 
+    /// The known machine is there, or another has become it: none takes its place.
+    pub(super) fn stay(&self) {
+        lock(&self.state).successor = None;
+    }
+
     /// An assignment has ended; where there are several machines, their lists are wanted again.
     pub(super) fn assignment_is_over(&self, clock: &dyn Clock) {
         let mut state = lock(&self.state);
@@ -192,6 +197,10 @@ impl Peer {
                 }
                 state.replace(caller, now);
             }
+        }
+        if known == caller.fingerprint {
+            // Whoever was to take its place is a copy again.
+            state.successor = None;
         }
         if !was_connected {
             state.connected_since = clock.now_millis();

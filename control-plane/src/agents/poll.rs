@@ -238,29 +238,29 @@ impl Turn {
     /// A machine that polls alone is the one that the node is. Where that was another, what is in the books is what that
     /// one has: this one has to register first, and is the known one from then on.
     async fn confirm(&mut self, plane: &ControlPlane) -> Result<(), ApiError> {
-        if self.open.is_cloned() {
+        if self.confirmed || self.open.is_cloned() {
             return Ok(());
         }
-        if !self.confirmed {
-            let id = self.request.container_instance.id.as_str();
-            let fingerprint = &self.request.fingerprint;
-            let mut transaction = plane.store.write().await?;
-            let known = instances::fingerprint(&mut transaction, id).await?;
-            if !known.is_empty() && known != *fingerprint {
-                return Err(self.succeed(&known));
-            }
-            instances::set_fingerprint(&mut transaction, id, fingerprint).await?;
-            transaction.commit().await?;
-            self.confirmed = true;
+        let id = self.request.container_instance.id.as_str();
+        let fingerprint = &self.request.fingerprint;
+        let mut transaction = plane.store.write().await?;
+        let known = instances::fingerprint(&mut transaction, id).await?;
+        if !known.is_empty() && known != *fingerprint {
+            return self.succeed(&known);
         }
-        self.open.stay();
+        instances::set_fingerprint(&mut transaction, id, fingerprint).await?;
+        transaction.commit().await?;
+        self.confirmed = true;
         Ok(())
     }
 
-    /// The known machine has been silent.
-    fn succeed(&self, known: &str) -> ApiError {
+    /// The known machine has been silent, unless it came while this was found out.
+    fn succeed(&self, known: &str) -> Result<(), ApiError> {
         let (id, now) = (&self.request.container_instance.id, &self.request.fingerprint);
-        if self.open.succeed(now) {
+        let Some(is_news) = self.open.succeed(now) else {
+            return Ok(());
+        };
+        if is_news {
             tracing::warn!(instance = %id, node = %self.node, before = known, now,
                 "a node is another machine: the one before has been silent; this one is to register");
         }
@@ -268,7 +268,7 @@ impl Turn {
             "was registered by another machine than this one, which is {} now",
             self.node
         );
-        unregistered(&self.request, &why)
+        Err(unregistered(&self.request, &why))
     }
 
     /// Takes in the node's list where it came along, and says what has to be asked for.

@@ -32,6 +32,7 @@ pub(super) async fn register(
         ));
     };
     let mut registration = registration(&request)?;
+    let mut is_known = false;
     let mut transaction = call.plane.store.write().await?;
     let cluster =
         refs::active_cluster(&mut transaction, &call.plane.scope, request.cluster.as_deref()).await?;
@@ -41,11 +42,7 @@ pub(super) async fn register(
                 keep(&mut registration, before.registration, &request);
                 check_size(&registration)?;
             }
-            if becomes_known(&mut transaction, &call, &id).await? {
-                instances::register_again(&mut transaction, &id, &registration).await?;
-            } else {
-                tracing::warn!(%node, instance = id, "another machine registers as this node than the known one; what it has is not taken unless it takes that one's place");
-            }
+            is_known = again(&mut transaction, &call, &id, &registration).await?;
             id
         }
         None => {
@@ -65,9 +62,31 @@ pub(super) async fn register(
         .ok_or_else(ApiError::server)?;
     let shown = container_instances::show(&mut transaction, &call, &instance, true).await?;
     transaction.commit().await?;
+    if is_known {
+        call.plane.hub.stay(&id);
+    }
     Ok(ecs::RegisterContainerInstanceResponse {
         container_instance: Some(shown),
     })
+}
+
+/// Takes what a node says anew that it has, if its machine is the known one or becomes that now; says whether it is.
+async fn again(
+    connection: &mut Connection,
+    call: &Call,
+    instance: &str,
+    registration: &Registration,
+) -> Result<bool, ApiError> {
+    let is_known = becomes_known(connection, call, instance).await?;
+    if is_known {
+        instances::register_again(connection, instance, registration).await?;
+    } else {
+        tracing::warn!(
+            instance,
+            "another machine registers as the node of an instance than the known one; what it has is not taken unless it takes that one's place"
+        );
+    }
+    Ok(is_known)
 }
 
 /// The instance that this node is already.

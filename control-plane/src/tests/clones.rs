@@ -260,6 +260,26 @@ async fn a_machine_that_was_to_become_the_node_and_did_not_is_a_copy_again() {
 }
 
 #[tokio::test]
+async fn a_machine_that_was_to_become_the_node_is_a_copy_as_soon_as_the_known_one_is_heard() {
+    let (world, mut node, mut copy, task) = cloned().await;
+    world.advance(41);
+    must_register(&world, &mut copy).await;
+    // It is slow to register, and still counts as one that polls.
+    node.obey(&world).await;
+    let answer = copy.register(&world, gpu_of_the_copy()).await;
+    assert_eq!(gpus(&answer), 0, "{answer}");
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+
+    world.advance(41);
+    must_register(&world, &mut copy).await;
+    node.register(&world, json!([])).await;
+    let answer = copy.register(&world, gpu_of_the_copy()).await;
+    assert_eq!(gpus(&answer), 0, "{answer}");
+}
+
+#[tokio::test]
 async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     let (world, node, mut copy, _) = cloned().await;
     let device = gpu_of_the_copy();

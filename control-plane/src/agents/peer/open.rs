@@ -55,17 +55,16 @@ impl Open {
         lock(&self.peer.state).is_cloned(self.clock.elapsed())
     }
 
-    /// This machine takes the place of the known one as soon as it has registered. Says whether that is news.
-    pub(in crate::agents) fn succeed(&self, fingerprint: &str) -> bool {
-        let successor = &mut lock(&self.peer.state).successor;
-        let is_news = successor.as_deref() != Some(fingerprint);
-        *successor = Some(fingerprint.to_owned());
-        is_news
-    }
-
-    /// This machine is the known one, and there: none takes its place.
-    pub(in crate::agents) fn stay(&self) {
-        lock(&self.peer.state).successor = None;
+    /// This machine takes the place of the known one as soon as it has registered. Says whether that is news; `None` where
+    /// another polls by now, so that it takes no place.
+    pub(in crate::agents) fn succeed(&self, fingerprint: &str) -> Option<bool> {
+        let mut state = lock(&self.peer.state);
+        if state.is_cloned(self.clock.elapsed()) {
+            return None;
+        }
+        let is_news = state.successor.as_deref() != Some(fingerprint);
+        state.successor = Some(fingerprint.to_owned());
+        Some(is_news)
     }
 
     /// Takes in what the node says of its tasks.
