@@ -125,9 +125,10 @@ impl ControlPlane {
         let incarnation = chance.uuid().simple().to_string();
         let mut fresh = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| OpenError::Random)?;
+        let earlier = system::readings(&mut *store.read().await?).await?;
+        let watched = Arc::new(WatchedClock::new(clock, &earlier));
+        let store = store.watching(Arc::clone(&watched));
         let mut transaction = store.write().await?;
-        let last_start = system::last_start(&mut transaction).await?;
-        let watched = Arc::new(WatchedClock::new(clock, last_start));
         let clock: Arc<dyn Clock> = Arc::<WatchedClock>::clone(&watched);
         let now = clock.now_millis();
         let stored = system::scope(&mut transaction, &settings.scope).await?;
@@ -141,7 +142,7 @@ impl ControlPlane {
         clusters::ensure_default(&mut transaction, now).await?;
         system::begin_incarnation(&mut transaction, &incarnation, now).await?;
         let alive = stored::alive(&mut transaction).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
+        transaction.commit().await?;
         let auth = Authenticator {
             region: settings.scope.region.clone(),
             operators,

@@ -4,7 +4,7 @@ mod watched;
 
 use std::time::Duration;
 
-pub use watched::WatchedClock;
+pub use watched::{Earlier, WatchedClock};
 
 /// The time of day, and time that only goes forward.
 pub trait Clock: Send + Sync + std::fmt::Debug + 'static {

@@ -262,7 +262,7 @@ impl Relay {
     async fn store_closing(&self, reason: &str) -> Result<(), StoreError> {
         let mut transaction = self.plane.store.write().await?;
         stored::close(&mut transaction, &self.session.id, reason).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// It is over. What the agent said wins over what was decided here.
@@ -320,7 +320,7 @@ impl Relay {
         let now = self.plane.clock.now_millis();
         let mut transaction = self.plane.store.write().await?;
         stored::end(&mut transaction, &self.session.id, reason, outcome, now).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// The control plane ends, and the session does not: what is on its way arrives, then both sides are let go of.

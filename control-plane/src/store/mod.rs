@@ -20,12 +20,16 @@ pub mod system;
 pub(crate) mod tap;
 pub mod tasks;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection};
+
+use crate::clock::WatchedClock;
 
 /// How long an operation waits for a connection before it fails as `ServerException`.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -92,8 +96,48 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub struct Store {
     readers: SqlitePool,
     writer: SqlitePool,
+    watched: Option<Arc<WatchedClock>>,
     #[cfg(test)]
-    tap: Option<std::sync::Arc<tap::Tap>>,
+    tap: Option<Arc<tap::Tap>>,
+}
+
+/// A transaction that writes. Dropping it rolls it back.
+#[derive(Debug)]
+pub struct Transaction {
+    inner: sqlx::Transaction<'static, Sqlite>,
+    watched: Option<Arc<WatchedClock>>,
+}
+
+impl Transaction {
+    /// Makes all of it durable, and with it that the wall clock has stepped back, as it may have stamps by that.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`]; nothing of it was done, as far as that is known.
+    pub async fn commit(mut self) -> Result<()> {
+        let news = self.watched.as_deref().and_then(WatchedClock::news);
+        if let Some(news) = &news {
+            system::keep_readings(&mut self.inner, &news.readings).await?;
+        }
+        self.inner.commit().await?;
+        if let (Some(watched), Some(news)) = (&self.watched, news) {
+            watched.stored(&news);
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
 }
 
 fn pool(most: u32) -> SqlitePoolOptions {
@@ -134,9 +178,17 @@ impl Store {
         Ok(Self {
             readers,
             writer,
+            watched: None,
             #[cfg(test)]
             tap: None,
         })
+    }
+
+    /// The same, which stores what is known of this clock with what is stamped by it.
+    #[must_use]
+    pub fn watching(mut self, clock: Arc<WatchedClock>) -> Self {
+        self.watched = Some(clock);
+        self
     }
 
     /// A connection that only reads.
@@ -153,10 +205,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Sql`] if it doesn't get free.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub async fn write(&self) -> Result<Transaction> {
         #[cfg(test)]
         tap::Tap::pass(self.tap.as_deref()).await?;
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(Transaction {
+            inner: self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            watched: self.watched.clone(),
+        })
     }
 
     /// Closes every connection, after which the WAL is folded into the file.

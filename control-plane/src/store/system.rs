@@ -1,9 +1,10 @@
-//! What concerns the whole control plane: its secret key and its incarnations.
+//! What concerns the whole control plane: its secret key, its incarnations, how its clock has stepped.
 
 use longshore_protocol::arn::Scope;
 use sqlx::Row as _;
 
 use super::{Connection, Result, StoreError, unsigned};
+use crate::clock::Earlier;
 
 /// How many incarnations are remembered. A cursor of an older one gets every live assignment again, which is only work.
 const KEPT_INCARNATIONS: i64 = 100;
@@ -51,11 +52,37 @@ async fn text(connection: &mut Connection, name: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| StoreError::Value(format!("the setting {name} is no text")))
 }
 
-/// When the newest incarnation began, in milliseconds since 1970.
+/// What was known of the wall clock when [`keep_readings`] stored it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn last_start(connection: &mut Connection) -> Result<Option<i64>> {
+pub async fn readings(connection: &mut Connection) -> Result<Vec<Earlier>> {
+    let row = sqlx::query("SELECT value FROM settings WHERE name = 'clock'")
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = row {
+        let stored: Vec<u8> = row.try_get(0)?;
+        return Ok(serde_json::from_slice(&stored)?);
+    }
+    // A database that kept only this.
+    let start = last_start(connection).await?;
+    Ok(start.map(|shows| Earlier { shows, ago: 0 }).into_iter().collect())
+}
+
+/// Stores what is known of the wall clock: JSON, the readings with the oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn keep_readings(connection: &mut Connection, readings: &[Earlier]) -> Result<()> {
+    sqlx::query("INSERT INTO settings (name, value) VALUES ('clock', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+        .bind(serde_json::to_vec(readings)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// When the newest incarnation began, in milliseconds since 1970.
+async fn last_start(connection: &mut Connection) -> Result<Option<i64>> {
     let row = sqlx::query("SELECT started_at FROM incarnations ORDER BY number DESC LIMIT 1")
         .fetch_optional(connection)
         .await?;

@@ -1,8 +1,11 @@
 //! How long what is over is remembered.
 //!
-//! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a year, since a node
-//! may come back from a shelf with a task that is long over. Who opened sessions is known for 90 days. A wall clock that
-//! steps shortens none of this: see [`crate::clock::WatchedClock`].
+//! Records of stopped tasks and deregistered instances are kept for a day (ECS promises an hour); tombstones for more than a
+//! year, since a node may come back from a shelf with a task that is long over. Who opened sessions is known for 90 days. A
+//! wall clock that steps shortens none of this, also over a restart: see [`crate::clock::WatchedClock`].
+//!
+//! It may take longer by that. Where the clock begins in 1970 at every start, until the machine has heard of the time, each
+//! of these ages has to go by in one run: tombstones, a hundred bytes for each task that ended, go after 400 days of one.
 
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ const INTERVAL: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`StoreError`]; the next round tries again.
 pub async fn sweep(plane: &ControlPlane) -> Result<u64, StoreError> {
+    plane.watched.refresh();
     let before = |age: Duration| plane.watched.before(age);
     let mut transaction = plane.store.write().await?;
     system::forget(&mut transaction, before(TOMBSTONES), before(CLIENT_TOKENS)).await?;

@@ -80,6 +80,46 @@ async fn what_ended_while_the_clock_was_wrong_for_a_moment_is_known_for_a_day_al
     assert_eq!(retention::sweep(&world.plane).await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn what_ended_while_the_clock_was_wrong_for_a_moment_is_known_for_a_day_though_the_control_plane_starts_anew()
+ {
+    let (mut world, mut node, _) = running().await;
+    world.advance(3600);
+    // Its start was before that.
+    world.clock.step(-3 * DAY);
+    node.renew(&world).await;
+    node.obey(&world).await;
+    let body = json!({"taskDefinition": "f", "clientToken": "late"});
+    let answer = world.ecs("RunTask", body.clone()).await.unwrap();
+    let task = text(&answer["tasks"][0]["taskArn"]);
+    node.obey(&world).await;
+    end(&world, &mut node, &task).await;
+    world.clock.step(3 * DAY);
+    for _ in 0..3 {
+        world.advance(1800);
+        world.restart().await;
+        assert_eq!(retention::sweep(&world.plane).await.unwrap(), 0);
+        assert!(is_described(&world, &task).await);
+        let again = world.ecs("RunTask", body.clone()).await.unwrap();
+        assert_eq!(again["tasks"][0]["taskArn"], json!(task), "a client tries again");
+    }
+    world.advance(24 * 3600 + 1);
+    assert_eq!(retention::sweep(&world.plane).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_years_ahead_is_not_believed_for_starting_twice() {
+    let (mut world, mut node, task) = running().await;
+    deregister(&world, &node).await;
+    world.clock.step(401 * DAY);
+    for _ in 0..3 {
+        world.restart().await;
+        assert_eq!(retention::sweep(&world.plane).await.unwrap(), 0);
+    }
+    world.clock.step(-401 * DAY);
+    comes_back_with_what_is_buried(&world, &mut node, &task).await;
+}
+
 /// The node's task, which was taken off the books, is known to be over when the node comes back with it.
 async fn comes_back_with_what_is_buried(world: &World, node: &mut Node, task: &str) {
     node.renew(world).await;
