@@ -75,7 +75,9 @@ pub(super) async fn take(
     let epoch = open.list_epoch();
     let mut odd = compare(plane, instance, list, may_be_behind).await?;
     stop(plane, instance, &odd.buried).await?;
-    if epoch.cloned.is_some() || open.is_cloned() {
+    // Another machine may have come or gone meanwhile. Then what was found is no good, and the list is wanted again.
+    let epoch = Some(epoch).filter(|epoch| epoch.cloned.is_some() == open.is_cloned());
+    if epoch.is_none_or(|epoch| epoch.cloned.is_some()) {
         // Of two machines with one identity, nobody knows whose tasks these are.
         odd.unknown.clear();
         odd.behind.clear();
@@ -201,4 +203,74 @@ async fn catch_up(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::agents::{Admission, Caller};
+    use crate::testing::{Node, World};
+
+    fn admitted(world: &World, instance: &str, caller: &Caller) -> Open {
+        let peer = world.plane.hub.peer(instance);
+        match peer.admit(caller, "machine", &world.plane.clock) {
+            Admission::Served(open) => open,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A node with a task that is RUNNING there and PENDING here, as a backup was restored.
+    async fn behind() -> (World, Node, String) {
+        let mut world = World::new().await;
+        let mut node = Node::join(&world).await;
+        node.obey(&world).await;
+        world.define("f", 1, 16).await;
+        let task = world.run("f").await;
+        node.poll(&world).await;
+        node.poll(&world).await;
+        world.back_up().await;
+        node.cursor = longshore_protocol::poll::Cursor::default();
+        node.obey(&world).await;
+        node.report(&world, &task, "RUNNING", json!({})).await.unwrap();
+        world.restore().await;
+        assert_eq!(world.task(&task).await["lastStatus"], "PENDING");
+        (world, node, task)
+    }
+
+    #[tokio::test]
+    async fn a_list_that_a_copy_came_in_upon_is_looked_at_again_once_the_copy_is_gone() {
+        let (world, mut node, task) = behind().await;
+        let request = node.request(true);
+        let (cluster, id) = (
+            &request.container_instance.cluster,
+            &request.container_instance.id,
+        );
+        let mut connection = world.plane.store.read().await.unwrap();
+        let instance = crate::store::instances::get(&mut connection, cluster, id.as_str());
+        let instance = instance.await.unwrap().unwrap();
+        drop(connection);
+        let caller = Caller::from(&request);
+        let open = admitted(&world, &instance.id, &caller);
+        let mut taking = Box::pin(take(&world.plane, &instance, &open, &request.inventory));
+        let asks = poll_fn(|context| Poll::Ready(taking.as_mut().poll(context).is_pending()));
+        assert!(asks.await, "it asks the store");
+        let copy = Caller {
+            run: uuid::Uuid::new_v4(),
+            n: 1,
+            fingerprint: "copy".into(),
+            wait: Duration::from_secs(1),
+        };
+        let copy = admitted(&world, &instance.id, &copy);
+        assert_eq!(taking.await.unwrap(), [], "nobody knows whose tasks these are");
+        drop((copy, open));
+        world.advance(41);
+        node.obey(&world).await;
+        assert_eq!(world.task(&task).await["lastStatus"], "RUNNING");
+    }
 }

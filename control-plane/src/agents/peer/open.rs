@@ -92,20 +92,20 @@ impl Open {
     }
 
     /// Records what a list says, with its hash once there is nothing more to ask about it. `epoch` is that of before it was
-    /// looked at.
+    /// looked at; `None` if it was over before that was done.
     pub(in crate::agents) fn took_inventory(
         &self,
         list: &[InventoryTask],
         complete: Option<&str>,
-        epoch: Epoch,
+        epoch: Option<Epoch>,
     ) {
         let id = |task: &InventoryTask| task.task_arn.id.to_string();
         let ids: BTreeSet<_> = list.iter().map(id).collect();
         let alive = list.iter().filter(|task| task.status != ReportedStatus::Stopped);
         self.with(|run| {
             run.holds = alive.map(id).collect();
-            run.listed |= epoch.cloned.is_none();
-            run.inventory = complete.map(|hash| (hash.to_owned(), epoch));
+            run.listed |= epoch.is_some_and(|epoch| epoch.cloned.is_none());
+            run.inventory = complete.map(str::to_owned).zip(epoch);
             run.given_up.retain(|id| ids.contains(id));
         });
     }
