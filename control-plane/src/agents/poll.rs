@@ -209,7 +209,9 @@ impl Turn {
             look(plane, (id, status), self.seen).await?
         };
         response.cloned = cloned;
-        response.want_inventory = self.want_inventory || withheld;
+        // What is known of its list may be good no more.
+        let stale = !self.open.has_inventory(&self.request.inventory.hash);
+        response.want_inventory = self.want_inventory || withheld || stale;
         response.want_tasks.clone_from(&self.want_tasks);
         let told = self.open.was_told(response.instance, cloned);
         if !cloned {

@@ -155,17 +155,29 @@ async fn take(
                 ended.extend(assignments::remove(&mut transaction, &owner, id).await?);
             }
             transaction.commit().await?;
-            match effect {
-                Effect::Stops => call.plane.hub.wake(&instance),
-                Effect::Ended => call.plane.sessions.task_over(id).await,
-                Effect::Nothing | Effect::Changed => {}
-            }
+            follow(call, &instance, id, effect).await;
         }
     }
     for instance in &ended {
         call.plane.hub.assignment_is_over(instance);
     }
     Ok(())
+}
+
+/// What has to follow a report that is committed.
+async fn follow(call: &Call, instance: &str, task: &str, effect: Effect) {
+    match effect {
+        Effect::Stops => call.plane.hub.wake(instance),
+        Effect::Ended => {
+            call.plane.sessions.task_over(task).await;
+            if call.principal == Principal::Operator {
+                // Its node has not said so: it may run it.
+                call.plane.hub.buried();
+                call.plane.hub.wake(instance);
+            }
+        }
+        Effect::Nothing | Effect::Changed => {}
+    }
 }
 
 /// A copy of a node's disk holds the node's tasks too, and knows nothing of what became of them: only the machine that

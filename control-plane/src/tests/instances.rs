@@ -268,6 +268,27 @@ async fn what_is_buried_is_stopped_on_the_node_that_its_machine_has_become() {
     assert_eq!(new.obey(&world).await, [task]);
 }
 
+/// An operator says so for a node that is lost, and it is there all the same.
+#[tokio::test]
+async fn a_task_that_an_operator_has_reported_as_stopped_is_stopped_on_its_node() {
+    let world = World::new().await;
+    let mut node = Node::join(&world).await;
+    node.obey(&world).await;
+    world.define("f", 256, 128).await;
+    let task = world.run("f").await;
+    node.obey(&world).await;
+    assert!(!node.poll(&world).await.want_inventory, "its list is known");
+    let body = json!({"cluster": "default", "task": task, "status": "STOPPED"});
+    world.ecs("SubmitTaskStateChange", body).await.unwrap();
+    assert_eq!(world.task(&task).await["lastStatus"], "STOPPED");
+    assert_eq!(node.obey(&world).await, [&*task]);
+    node.report(&world, &task, "STOPPED", json!({"exitCode": 0}))
+        .await
+        .unwrap();
+    node.forget(&task);
+    assert_eq!(node.obey(&world).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn ssm_shows_the_node() {
     let world = World::new().await;
