@@ -198,19 +198,21 @@ impl Peer {
                 state.replace(caller, now);
             }
         }
-        if known == caller.fingerprint {
+        let is_known = known.is_empty() || known == caller.fingerprint;
+        if is_known {
             // Whoever was to take its place is a copy again.
             state.successor = None;
+            state.seen = true;
+            state.last_seen = now;
+            state.last_seen_at = clock.now_millis();
+            if !was_connected {
+                state.connected_since = state.last_seen_at;
+            }
         }
-        if !was_connected {
-            state.connected_since = clock.now_millis();
-        }
-        state.seen = true;
         state.tickets += 1;
-        state.last_seen = now;
-        state.last_seen_at = clock.now_millis();
         let ticket = state.tickets;
         if let Some(run) = state.run(caller.run) {
+            run.is_known = is_known;
             run.open += 1;
             run.ticket = ticket;
             run.last_seen = now;
@@ -224,6 +226,7 @@ impl Peer {
             clock: Arc::clone(clock),
             run: caller.run,
             ticket,
+            is_known,
         })
     }
 }

@@ -294,6 +294,12 @@ async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     for _ in 0..2 {
         must_register(&world, &mut copy).await;
     }
+    // What is in the books is still what that one has.
+    let none = world
+        .ecs("RunTask", json!({"taskDefinition": "f"}))
+        .await
+        .unwrap();
+    assert_eq!(none["failures"][0]["reason"], "AGENT");
     let shown = copy.register(&world, device).await;
     assert_eq!(
         (copy.arn.as_str(), gpus(&shown)),
@@ -302,4 +308,5 @@ async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     );
     let request = copy.request(true);
     copy.send(&world, &request).await.unwrap();
+    world.run("f").await;
 }

@@ -19,6 +19,7 @@ pub struct Open {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) run: uuid::Uuid,
     pub(super) ticket: u64,
+    pub(super) is_known: bool,
     pub(super) bell: watch::Receiver<u64>,
 }
 
@@ -156,8 +157,10 @@ impl Drop for Open {
     fn drop(&mut self) {
         let now = self.clock.elapsed();
         let mut state = lock(&self.peer.state);
-        state.last_seen = now;
-        state.last_seen_at = self.clock.now_millis();
+        if self.is_known {
+            state.last_seen = now;
+            state.last_seen_at = self.clock.now_millis();
+        }
         if let Some(run) = state.run(self.run) {
             run.open = run.open.saturating_sub(1);
             run.last_seen = now;

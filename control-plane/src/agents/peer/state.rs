@@ -20,6 +20,7 @@ pub(super) struct State {
     pub(super) buried: u64,
     /// Since when the known machine would have been heard here.
     pub(super) born: Duration,
+    /// Whether the known machine was heard.
     pub(super) seen: bool,
     pub(super) last_seen: Duration,
     pub(super) last_seen_at: i64,
@@ -49,6 +50,8 @@ pub(super) struct Replaced {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) caller: Caller,
+    /// Whether its machine is the one that the node is known to be.
+    pub(super) is_known: bool,
     /// How many polls are open: more than one for a moment, when a newer one replaces an older.
     pub(super) open: u32,
     /// The newest poll.
@@ -79,12 +82,14 @@ impl Run {
 }
 
 impl State {
+    #[cfg(test)]
     pub(super) fn open(&self) -> u32 {
         self.runs.iter().map(|run| run.open).sum()
     }
 
     pub(super) fn is_connected(&self, now: Duration) -> bool {
-        self.seen && (self.open() > 0 || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
+        let is_open = self.runs.iter().any(|run| run.is_known && run.open > 0);
+        self.seen && (is_open || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
     }
 
     pub(super) fn is_cloned(&self, now: Duration) -> bool {
@@ -152,6 +157,7 @@ impl State {
         }
         self.runs.push(Run {
             caller: caller.clone(),
+            is_known: false,
             open: 0,
             ticket: 0,
             first: (caller.n, self.tickets + 1),
