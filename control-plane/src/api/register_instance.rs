@@ -39,8 +39,7 @@ pub(super) async fn register(
     let id = match known(&mut transaction, &call, &node, &cluster.name, &request).await? {
         Some(id) => {
             if let Some(before) = instances::get(&mut transaction, &cluster.name, &id).await? {
-                keep(&mut registration, before.registration, &request);
-                check_size(&registration)?;
+                keep(&mut registration, before, &request);
             }
             is_known = again(&mut transaction, &call, &id, &registration).await?;
             id
@@ -133,25 +132,37 @@ fn arn_of(request: &ecs::RegisterContainerInstanceRequest) -> Option<&str> {
 }
 
 /// Keeps what a node doesn't say again: versions, which its polls say once, and the attributes that its operator has set,
-/// which it says only as long as it has no ARN.
-fn keep(
-    registration: &mut Registration,
-    before: Registration,
-    request: &ecs::RegisterContainerInstanceRequest,
-) {
+/// which it says only as long as it has no ARN. Nothing is kept where all of it would be too much: nobody could take it away
+/// again, and what the node says would be refused for ever.
+fn keep(registration: &mut Registration, before: Instance, request: &ecs::RegisterContainerInstanceRequest) {
+    let (id, before) = (before.id, before.registration);
+    let (attributes, versions) = (registration.attributes.len(), registration.version_info.clone());
     if request.version_info.is_none() {
         registration.version_info = before.version_info;
     }
-    if arn_of(request).is_none() {
-        return;
+    if arn_of(request).is_some() {
+        keep_attributes(registration, before.attributes);
     }
+    if let Err(error) = check_size(registration) {
+        let dropped = registration.attributes.len() - attributes;
+        registration.attributes.truncate(attributes);
+        registration.version_info = versions;
+        tracing::warn!(
+            instance = id,
+            dropped,
+            reason = error.message,
+            "what a node says that it has leaves no room for what was kept: its operator's attributes are dropped"
+        );
+    }
+}
+
+fn keep_attributes(registration: &mut Registration, before: Vec<ecs::Attribute>) {
     let said = registration
         .attributes
         .iter()
         .map(|each| each.name.clone())
         .collect::<BTreeSet<_>>();
     let kept = before
-        .attributes
         .into_iter()
         .filter(|each| is_operator_s(each) && !said.contains(&each.name));
     registration.attributes.extend(kept);
