@@ -235,7 +235,7 @@ async fn what_the_machine_has_that_became_the_node_is_taken_though_the_control_p
     let request = copy.request(true);
     let waited = copy.send(&world, &request).await.unwrap();
     assert_eq!(waited.cursor, copy.cursor, "the known one may be alive");
-    world.advance(41);
+    world.advance(131);
     must_register(&world, &mut copy).await;
     assert_eq!(gpus(&copy.register(&world, gpu_of_the_copy()).await), 1);
     copy.obey(&world).await;

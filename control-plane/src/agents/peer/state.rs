@@ -3,10 +3,16 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use longshore_protocol::poll::{MAX_WAIT_SECONDS, WAIT_GRACE_SECONDS};
 use longshore_protocol::status::InstanceStatus;
 
 use super::{Caller, MAX_REPLACED, MAX_RUNS};
 use crate::agents::{CONNECTED_FOR, Progress};
+
+/// How long a machine that lives may be without having been heard since the control plane began: what is left of a poll that
+/// it sent before, at most, and the longest pause between its tries after that. It makes a longer one only if `Retry-After`
+/// tells it to.
+const UNHEARD_FOR: Duration = Duration::from_secs((MAX_WAIT_SECONDS + WAIT_GRACE_SECONDS + 60) as u64);
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -87,6 +93,7 @@ impl State {
         self.runs.iter().map(|run| run.open).sum()
     }
 
+    /// Whether the machine is there whose tasks and resources are in the books: what another has is not known.
     pub(super) fn is_connected(&self, now: Duration) -> bool {
         let is_open = self.runs.iter().any(|run| run.is_known && run.open > 0);
         self.seen && (is_open || now.saturating_sub(self.last_seen) < CONNECTED_FOR)
@@ -133,8 +140,9 @@ impl State {
             return Duration::ZERO;
         }
         let heard = self.runs.iter().filter(|run| run.caller.fingerprint == known);
-        let heard = heard.map(|run| run.last_seen).max().unwrap_or(self.born);
-        caller.patience().saturating_sub(now.saturating_sub(heard))
+        let heard = heard.map(|run| run.last_seen).max();
+        let (since, long) = heard.map_or((self.born, UNHEARD_FOR), |heard| (heard, caller.patience()));
+        long.saturating_sub(now.saturating_sub(since))
     }
 
     /// A run that is new here takes the place of the older ones of its machine.
