@@ -116,31 +116,24 @@ pub(crate) async fn begin(
         }
     };
     open.note(request.status.clone());
-    note_versions(plane, &instance, &request).await?;
-    let cloned = open.is_cloned();
-    let ours = cloned_name(plane);
-    let (seen, seen_stops) = if cloned {
-        let mut connection = plane.store.read().await?;
-        let seen = known_cursor(&mut connection, &plane.incarnation, &instance.id, &request.cursor).await?;
-        let own = (request.cursor.incarnation == ours).then_some(request.cursor.cursor);
-        (seen.unwrap_or(0), own.or(seen).unwrap_or(0))
-    } else {
-        let seen = acknowledge(plane, &instance.id, &request.cursor).await?;
-        (seen, seen)
-    };
     let mut turn = Turn {
         node: node.clone(),
         confirmed: known == request.fingerprint,
         open,
-        seen,
-        seen_stops,
+        seen: 0,
+        seen_stops: 0,
         want_inventory: false,
         want_tasks: Vec::new(),
         withholds: false,
         offer_due: None,
         request,
     };
+    // First: what another machine says is not the node's.
     turn.confirm(plane).await?;
+    if turn.confirmed {
+        note_versions(plane, &instance, &turn.request).await?;
+    }
+    turn.take_cursor(plane).await?;
     turn.take_inventory(plane, &instance).await?;
     Ok(Begun::Turn(Box::new(turn)))
 }
@@ -271,6 +264,22 @@ impl Turn {
             self.node
         );
         Err(unregistered(&self.request, &why))
+    }
+
+    /// Takes the cursor as what the node has; while several machines poll as it, or it is another, only as what this one has.
+    async fn take_cursor(&mut self, plane: &ControlPlane) -> Result<(), ApiError> {
+        let (id, cursor) = (self.request.container_instance.id.as_str(), &self.request.cursor);
+        if self.confirmed && !self.open.is_cloned() {
+            self.seen = acknowledge(plane, id, cursor).await?;
+            self.seen_stops = self.seen;
+            return Ok(());
+        }
+        let mut connection = plane.store.read().await?;
+        let seen = known_cursor(&mut connection, &plane.incarnation, id, cursor).await?;
+        let own = (cursor.incarnation == cloned_name(plane)).then_some(cursor.cursor);
+        self.seen = seen.unwrap_or(0);
+        self.seen_stops = own.or(seen).unwrap_or(0);
+        Ok(())
     }
 
     /// Takes in the node's list where it came along, and says what has to be asked for.

@@ -280,6 +280,21 @@ async fn a_machine_that_was_to_become_the_node_is_a_copy_as_soon_as_the_known_on
 }
 
 #[tokio::test]
+async fn the_versions_of_a_machine_that_is_not_the_node_are_not_noted() {
+    let (world, mut node, mut copy, _) = cloned().await;
+    for silent in [0, 41] {
+        world.advance(silent);
+        let mut request = copy.request(true);
+        request.agent_version = "0.2.0".into();
+        let answer = copy.send(&world, &request).await;
+        assert_eq!(answer.is_err(), silent > 0, "{answer:?}");
+        let shown = shown(&world, &node).await;
+        assert_eq!(shown["versionInfo"]["agentVersion"], "0.1.0", "{shown}");
+        node.obey(&world).await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_copy_has_is_not_taken_for_what_the_node_has() {
     let (world, node, mut copy, _) = cloned().await;
     let device = gpu_of_the_copy();
