@@ -5,8 +5,10 @@
 //!
 //! Invariants: sessions neither start nor stop a task, and no task's start or stop waits for one. A session ends when its
 //! process does, so with its container at the latest; at its time-outs; and with the agent. What an agent that was killed
-//! left is ended by the next one, which tells the clients. Their number is bounded, and what each holds in memory too.
+//! left is ended by the next one, which tells the clients. Their number is bounded, and what each holds in memory too. What
+//! a session leaves, where the runtime does not answer for it, counts no more ([`left`]).
 
+mod left;
 mod memory;
 mod process;
 mod program;
@@ -34,8 +36,10 @@ use crate::model::ContainerId;
 use crate::runtime::RuntimeError;
 use crate::runtime::exec::{ExecId, Execs};
 
+use left::Left;
 use memory::Memory;
-use session::Session;
+use program::Program;
+use session::{Over, Session};
 
 /// Offers that wait to be taken: those of one answer. What is beyond comes again.
 pub const OFFERS: usize = longshore_protocol::session::MAX_OFFERS;
@@ -110,6 +114,7 @@ pub async fn run(
         running: JoinSet::new(),
         known: HashMap::new(),
         tasks: HashMap::new(),
+        left: Left::default(),
         deps,
     };
     // Before there is anything new; on a disk that hangs that may take long.
@@ -123,13 +128,16 @@ pub async fn run(
             biased;
             () = token.cancelled() => break,
             Some(ended) = desk.running.join_next_with_id() => desk.ended(ended),
+            Some(()) = desk.left.next() => {}
             Some(offer) = offers.recv() => desk.take(offer, None),
             else => break,
         }
     }
+    let told = desk.deps.clock.since_boot();
     while let Some(ended) = desk.running.join_next_with_id().await {
         desk.ended(ended);
     }
+    desk.left.end(desk.deps.clock.as_ref(), told).await;
     Ok(())
 }
 
@@ -145,11 +153,12 @@ struct Desk {
     settings: Settings,
     memory: Memory,
     token: CancellationToken,
-    /// The id of each. None is of no session.
-    running: JoinSet<Option<String>>,
+    /// The id of each, and what it leaves.
+    running: JoinSet<(String, Program)>,
     known: HashMap<String, (Kind, SessionOffer)>,
     /// Which of `running` is which session.
     tasks: HashMap<task::Id, String>,
+    left: Left,
 }
 
 impl Desk {
@@ -181,10 +190,11 @@ impl Desk {
             // Before there is anything to be ended by another agent.
             memory.keep(&offer).await;
             let session = Session::new(deps, settings, offer, refused);
-            if session.run(token).await {
+            let Over { told, program } = session.run(token).await;
+            if told {
                 memory.forget(&own).await;
             }
-            Some(own)
+            (own, program)
         });
         self.tasks.insert(task.id(), id);
     }
@@ -203,14 +213,14 @@ impl Desk {
         })
     }
 
-    fn ended(&mut self, ended: Result<(task::Id, Option<String>), JoinError>) {
+    fn ended(&mut self, ended: Result<(task::Id, (String, Program)), JoinError>) {
         match ended {
-            Ok((task, Some(id))) => {
+            Ok((task, (id, program))) => {
                 tracing::info!(session = id, "a session has ended");
                 self.tasks.remove(&task);
                 self.known.remove(&id);
+                self.left.take(&id, program);
             }
-            Ok((_, None)) => {}
             Err(error) => {
                 tracing::error!(%error, "a session broke off");
                 if let Some(id) = self.tasks.remove(&error.id()) {
@@ -234,7 +244,7 @@ impl Desk {
             );
         }
         let deps = Arc::clone(&self.deps);
-        self.running.spawn(async move {
+        self.left.work(async move {
             let left = deps.execs.leftovers().await.unwrap_or_else(|error| {
                 tracing::warn!(session = id, %error, "what is left of a session can't be found");
                 Vec::new()
@@ -244,7 +254,6 @@ impl Desk {
                 left.into_iter().filter(|left| left.session == id).collect(),
             )
             .await;
-            None
         });
     }
 
@@ -269,10 +278,7 @@ impl Desk {
             Vec::new()
         });
         let deps = Arc::clone(&self.deps);
-        self.running.spawn(async move {
-            end_all(&deps, left).await;
-            None
-        });
+        self.left.work(async move { end_all(&deps, left).await });
     }
 }
 

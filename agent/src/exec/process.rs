@@ -26,6 +26,9 @@ const INPUT_ROOM: usize = 64 * 1024;
 const BLOCK: usize = 16 * 1024;
 /// When nothing of a process is left, what it wrote has come by then.
 const REST: Duration = Duration::from_secs(5);
+/// When nothing of a process is left, the runtime has said by then how it ended: also one that was away for a moment. One
+/// whose shim hangs never says so.
+const EXIT: Duration = Duration::from_secs(30);
 /// How soon a runtime that is away is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// What ends the input of a terminal: ^D.
@@ -66,6 +69,8 @@ pub struct Process {
     hung_up: bool,
     exit: Option<Result<ExecEnd, RuntimeError>>,
     emptied: bool,
+    /// Of what is emptied: by when it is to be known how it ended.
+    exit_until: Option<Duration>,
     quiet_until: Option<Duration>,
     told: bool,
     removed: bool,
@@ -94,6 +99,7 @@ impl Process {
             hung_up: false,
             exit: None,
             emptied: false,
+            exit_until: None,
             quiet_until: None,
             told: false,
             removed: false,
@@ -185,6 +191,7 @@ impl Process {
                     }
                 }
                 () = until(clock.as_ref(), quiet) => self.outputs = [None, None],
+                () = until(clock.as_ref(), self.exit_until), if self.exit.is_none() => self.exit = Some(Err(unknown(&self.id))),
             }
         }
     }
@@ -214,7 +221,11 @@ impl Process {
                 self.writes.clear();
                 self.end();
             }
-            Done::Emptied => self.emptied = true,
+            Done::Emptied => {
+                self.emptied = true;
+                self.exit_until
+                    .get_or_insert_with(|| self.clock.since_boot() + EXIT);
+            }
             Done::Removed => self.removed = true,
             Done::Called => {
                 self.resizing = false;
@@ -270,7 +281,8 @@ impl Process {
 
     /// Until when the end of the output is waited for, of a process of which nothing is left.
     fn quiet_until(&mut self, takes_output: bool) -> Option<Duration> {
-        if !takes_output || !self.emptied {
+        let ends = self.outputs.iter().all(Option::is_none);
+        if !takes_output || !self.emptied || ends {
             self.quiet_until = None;
             return None;
         }
@@ -304,6 +316,18 @@ impl Process {
             }
             Done::Called
         });
+    }
+}
+
+/// The processes of a session have ended, and its shim, which alone knows how, says nothing.
+fn unknown(id: &ExecId) -> RuntimeError {
+    RuntimeError::Unavailable {
+        operation: "WaitExec",
+        subject: id.to_string(),
+        why: format!(
+            "the runtime has not said how it ended within {} s",
+            EXIT.as_secs()
+        ),
     }
 }
 

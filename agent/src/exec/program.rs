@@ -111,6 +111,13 @@ impl Program {
         }
     }
 
+    /// Goes on until nothing is left of it, and shows nothing. It was hung up.
+    pub async fn gone(mut self) {
+        while !self.is_gone() {
+            self.next(true).await;
+        }
+    }
+
     /// Goes on until something happens; output is only read if it can be taken. May be dropped at any time.
     pub async fn next(&mut self, takes_output: bool) -> ProgramEvent {
         let event = match self {

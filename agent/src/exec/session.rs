@@ -36,6 +36,14 @@ struct Ending {
     at_last: Duration,
 }
 
+/// A session that is over.
+pub struct Over {
+    /// Whether the relay knows how it ended.
+    pub told: bool,
+    /// What it has shown, of which something may be left.
+    pub program: Program,
+}
+
 /// A session.
 pub struct Session {
     deps: Arc<Deps>,
@@ -100,9 +108,7 @@ impl Session {
     }
 
     /// Runs it to its end. With `token` it ends as soon as its client was told.
-    ///
-    /// Returns whether the relay knows how it ended.
-    pub async fn run(mut self, token: CancellationToken) -> bool {
+    pub async fn run(mut self, token: CancellationToken) -> Over {
         loop {
             self.flush();
             let takes_output = self.takes_output();
@@ -114,9 +120,9 @@ impl Session {
                 event = self.uplink.next() => match event {
                     UplinkEvent::Over(why) => {
                         self.abandon(&why);
-                        return self.clean_up().await;
+                        return self.over(true);
                     }
-                    UplinkEvent::Closed if self.told.is_some() => return self.clean_up().await,
+                    UplinkEvent::Closed if self.told.is_some() => return self.over(true),
                     event => self.uplink_event(event),
                 },
                 event = self.program.next(takes_output) => {
@@ -126,10 +132,10 @@ impl Session {
                 () = self.deps.clock.sleep(due) => self.tick(),
             }
             if token.is_cancelled() && self.is_told_to_nobody() {
-                return false;
+                return self.over(false);
             }
             if self.tell_until().is_some_and(|until| self.now().since >= until) {
-                return self.clean_up().await;
+                return self.over(true);
             }
         }
     }

@@ -6,7 +6,7 @@ use longshore_protocol::data_channel::host::Host;
 use longshore_protocol::data_channel::payload::Size;
 use longshore_protocol::session::SessionKind;
 
-use super::Session;
+use super::{Over, Session};
 use crate::exec::program::{Ended, Program, ProgramEvent, terminal_size};
 use crate::exec::transcript::Transcript;
 use crate::exec::words;
@@ -30,13 +30,13 @@ impl Session {
         }
     }
 
-    /// Waits until nothing of the process is left.
-    pub(super) async fn clean_up(mut self) -> bool {
+    /// Nobody is shown anything any more.
+    pub(super) fn over(mut self, told: bool) -> Over {
         self.program.hang_up();
-        while !self.program.is_gone() {
-            self.program.next(true).await;
+        Over {
+            told,
+            program: self.program,
         }
-        true
     }
 
     /// Where it is to run; or why it can't.

@@ -73,3 +73,62 @@ async fn what_has_ended_is_removed_when_the_runtime_is_back() {
     world.execs.until(|execs| !execs.removed().is_empty()).await;
     world.end().await;
 }
+
+/// As with a shim that hangs: nobody knows when that ends.
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_stays_away_keeps_no_place_and_does_not_hold_up_the_end() {
+    let mut world = World::new(Settings { most: 1, ..BOUNDS });
+    world.execs.answers_no_start();
+    world.execs.goes_away_for(usize::MAX);
+    for number in 1..=3 {
+        let mut viewer = world.open(number).await;
+        viewer.begin().await;
+        let why = closed(&mut viewer).await;
+        assert!(why.contains("it is away"), "{why}");
+        told(&mut viewer).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_that_can_not_be_removed_the_oldest_are_left_to_the_next_agent() {
+    let most = u32::try_from(left::MOST).unwrap();
+    let mut world = World::new(BOUNDS);
+    world.execs.answers_no_start();
+    world.execs.goes_away_for(usize::MAX);
+    for number in 1..=most + 2 {
+        let mut viewer = world.open(number).await;
+        viewer.begin().await;
+        told(&mut viewer).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.execs.goes_away_for(0);
+    let all = |execs: &Model| execs.removed().len() == left::MOST;
+    world.execs.until(all).await;
+    let removed = world.execs.removed();
+    for number in [1, 2] {
+        assert!(!removed.contains(&offer(number).session_id), "{number}");
+    }
+    world.end().await;
+}
+
+/// Its processes can be ended all the same.
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_end_nobody_tells_keeps_no_place() {
+    let mut world = World::new(Settings { most: 1, ..BOUNDS });
+    world.execs.tells_no_end();
+    for number in 1..=2 {
+        let mut viewer = world.open(number).await;
+        viewer.begin().await;
+        let process = world.execs.begun().await;
+        viewer.until_shown("").await;
+        viewer.terminate();
+        let why = closed(&mut viewer).await;
+        assert!(why.contains("has not said how it ended"), "{why}");
+        assert!(process.was_ended());
+        assert_eq!(told(&mut viewer).await.exit_code, None);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.end().await;
+}

@@ -106,6 +106,7 @@ pub struct Model {
     /// How many of the next calls fail as those to a runtime that is away.
     away: AtomicUsize,
     refused: AtomicBool,
+    silent: AtomicBool,
     inputs_closed: AtomicUsize,
     sizes: Mutex<Vec<TerminalSize>>,
     /// A count or a list has changed.
@@ -123,6 +124,7 @@ impl Model {
             removed: Mutex::default(),
             away: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             inputs_closed: AtomicUsize::new(0),
             sizes: Mutex::default(),
             told: Notify::new(),
@@ -158,6 +160,11 @@ impl Model {
     /// Nobody knows what comes of starts.
     pub fn answers_no_start(&self) {
         self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody hears of the end of a process.
+    pub fn tells_no_end(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     pub fn inputs_closed(&self) -> usize {
@@ -231,6 +238,9 @@ impl Execs for Model {
     }
 
     async fn wait_exec(&self, id: &ExecId) -> Result<ExecEnd, RuntimeError> {
+        if self.silent.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         let code = self.fate(id).unwrap().code().await;
         Ok(ExecEnd {
             code,
