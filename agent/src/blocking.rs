@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// How many threads there may be: those that the gates let in, some that are few by themselves, and what is left for names
 /// to be looked up. A thread is there only while it is used, so this many cost memory only while disks hang.
-pub const THREADS: usize = 42;
+pub const THREADS: usize = 46;
 
 /// The small files of the data folder, and those of programs, settings and images. What hangs there hangs all together.
 pub static DISK: Gate = Gate::new(8);
@@ -29,8 +29,10 @@ pub static NAMED: Gate = Gate::new(4);
 pub static REMOVALS: Gate = Gate::new(4);
 /// Bringing a file system to the disk, which takes minutes on a slow one.
 pub static SYNCS: Gate = Gate::new(2);
-/// Looking at other processes: at one that hangs it may hang too.
-pub static PROCESSES: Gate = Gate::new(2);
+/// Looking at the processes of containers: at one that hangs it may hang too.
+pub static PROCESSES: Gate = Gate::new(4);
+/// Looking for shims, and ending those that hang.
+pub static SHIMS: Gate = Gate::new(2);
 
 /// Lets in so much of one kind of work at a time, in the order in which it came.
 #[derive(Debug)]
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn when_all_gates_are_full_there_are_threads_left() {
         let gates = [
-            &DISK, &LOGS, &SESSIONS, &IDENTITY, &NAMED, &REMOVALS, &SYNCS, &PROCESSES,
+            &DISK, &LOGS, &SESSIONS, &IDENTITY, &NAMED, &REMOVALS, &SYNCS, &PROCESSES, &SHIMS,
         ];
         let let_in: usize = gates.iter().map(|gate| gate.most()).sum();
         assert_eq!(let_in + OTHERS + LEFT, THREADS);

@@ -331,14 +331,14 @@ fn unknown(id: &ExecId) -> RuntimeError {
     }
 }
 
-/// Asks the runtime, and again while it is away. Of a process that has ended meanwhile it says so when it is back.
+/// Asks the runtime, and again while it is away or can't see processes. Of a process that has ended meanwhile it says so when it is back.
 async fn until_there<F: Future<Output = Result<(), RuntimeError>>>(
     clock: &dyn Clock,
     ask: impl Fn() -> F,
 ) -> Result<(), RuntimeError> {
     loop {
         match ask().await {
-            Err(RuntimeError::Unavailable { .. }) => clock.sleep(AGAIN).await,
+            Err(RuntimeError::Unavailable { .. } | RuntimeError::Unseen(_)) => clock.sleep(AGAIN).await,
             answer => return answer,
         }
     }

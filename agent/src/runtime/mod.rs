@@ -52,6 +52,9 @@ pub enum RuntimeError {
         /// The processes.
         pids: Vec<i32>,
     },
+    /// Whose processes they are can't be told: one of the container's hangs, or enough of others do.
+    #[error("the processes of {0} can't be looked at: one of them hangs, or those of other containers do")]
+    Unseen(String),
     /// A file of an exit record: try again.
     #[error("cannot {what} {}: {source}", path.display())]
     File {
@@ -77,7 +80,11 @@ impl RuntimeError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Unkillable { .. } | Self::File { .. } | Self::Runs(_) => true,
+            Self::Unavailable { .. }
+            | Self::Unkillable { .. }
+            | Self::Unseen(_)
+            | Self::File { .. }
+            | Self::Runs(_) => true,
             Self::Refused { .. } | Self::NotFound(_) => false,
         }
     }

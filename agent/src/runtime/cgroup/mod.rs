@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use crate::model::CgroupVersion;
 
 pub use nest::Mark;
+#[cfg(test)]
+pub use tests::unified;
 pub use tree::Evidence;
 
 /// Microseconds over which the quota of a task is counted: the kernel's default.

@@ -116,26 +116,38 @@ impl Cgroups {
         }
     }
 
-    /// Sends a signal to everything in `path/name` and below it, and to what is in `path` and has `mark`; says who that was.
-    /// Waits for the memory of processes that are not ours: not for a thread that others need.
+    /// Sends a signal to everything in `path` and below it; says who that was. Waits for nobody's memory.
     ///
     /// # Errors
     /// As [`Cgroups::pids`].
-    pub fn signal(
+    pub fn signal(&self, path: &str, signal: Signal) -> Result<BTreeSet<i32>, CgroupError> {
+        let pids = self.pids(path)?;
+        self.signal_all(&pids, path, signal);
+        Ok(pids)
+    }
+
+    /// Sends a signal to what is in `path` or below it and has `mark`; says who that was. Waits for the memory of processes
+    /// that are not ours: not for a thread that others need.
+    ///
+    /// # Errors
+    /// As [`Cgroups::pids`].
+    pub fn signal_marked(
         &self,
         path: &str,
-        name: &str,
         mark: &Mark,
         signal: Signal,
     ) -> Result<BTreeSet<i32>, CgroupError> {
-        let mut pids = self.pids(&format!("{path}/{name}"))?;
-        let all = self.pids(path)?;
-        pids.extend(all.into_iter().filter(|pid| mark.is_on(*pid)));
+        let mut pids = self.pids(path)?;
+        pids.retain(|pid| mark.is_on(*pid));
+        self.signal_all(&pids, path, signal);
+        Ok(pids)
+    }
+
+    fn signal_all(&self, pids: &BTreeSet<i32>, path: &str, signal: Signal) {
         let group = format!("{}/{path}", self.parent);
-        for pid in &pids {
+        for pid in pids {
             signal_member(*pid, &group, signal);
         }
-        Ok(pids)
     }
 
     /// The names of the groups right inside `path` that begin with `prefix`.

@@ -72,7 +72,7 @@ proptest! {
 }
 
 /// A v2 group as the kernel makes it: the files are there.
-fn unified(root: &Path, task: &str, files: &[&str]) -> Cgroups {
+pub fn unified(root: &Path, task: &str, files: &[&str]) -> Cgroups {
     let folder = root.join("longshore").join(task);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(root.join("cgroup.controllers"), "cpu memory\n").unwrap();

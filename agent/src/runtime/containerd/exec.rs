@@ -1,13 +1,15 @@
 //! Sessions' processes, by containerd's Exec.
 //!
 //! A process gets a cgroup of its own inside the container's, made before it starts and entered right after, and marks
-//! that say whose it is ([`spec`]): what it forks in between has those. By both everything of it is found at the end. Its
+//! that say whose it is ([`spec`]): what it forks in between has those. By both everything of it is found at the end, and
+//! by the group alone while a process of the container hangs, whose marks can't be read ([`looks`]). Its
 //! streams are FIFOs in a folder of its own, which is made first and removed last, so that an agent that was restarted
 //! finds what is left to end.
 //!
 //! Limits: a process that leaves its cgroup, or forks before it is in it, and loses its marks is not found before its
 //! container ends; that takes care.
 
+mod looks;
 mod plain;
 mod spec;
 
@@ -30,6 +32,7 @@ use crate::containerd::{CallError, Class, Optional, QUICK, call};
 use crate::files::absent_is_none;
 use crate::runtime::RuntimeError;
 use crate::runtime::exec::{ExecEnd, ExecId, ExecRequest, ExecStreams, Execs, TerminalSize};
+pub(super) use looks::Looks;
 use plain::plainly;
 use spec::{mark, process_spec};
 
@@ -39,8 +42,17 @@ const GROUP: &str = "exec-";
 const GRACE: Duration = Duration::from_secs(2);
 /// How soon containerd is asked again that did not answer.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long it is waited for whose a container's processes are, with those who look before.
+const LOOK: Duration = Duration::from_secs(5);
 /// 128 + SIGKILL: what a process exits with whose container has ended.
 const KILLED: u32 = 137;
+
+/// By what a process is known to be a session's.
+#[derive(Clone, Copy)]
+enum By {
+    Group,
+    Mark,
+}
 
 impl ContainerdRuntime {
     async fn start_exec(&self, request: &ExecRequest) -> Result<ExecStreams, RuntimeError> {
@@ -54,8 +66,8 @@ impl ContainerdRuntime {
         let process = process_spec(&record, request)?;
         let fifos = self.fifos(id);
         let streams = fifos.make(&name, request.terminal.is_some()).await?;
-        let group = cgroup(&id.container);
-        let nested = self.cgroups.nest(&group, &nested(id));
+        let container = cgroup(&id.container);
+        let nested = self.cgroups.nest(&container, &nested(id));
         nested.map_err(|error| refused("make a session's cgroup", &name, &error))?;
         let mut tasks = self.client.tasks();
         let path = |name: &str| fifos.path(name).to_string_lossy().into_owned();
@@ -78,27 +90,55 @@ impl ContainerdRuntime {
             exec_id: id.session.clone(),
         };
         let started = call("StartExec", &name, SLOW, tasks.start(start)).await?;
-        if let Err(error) = self.cgroups.enter(&group, &self::nested(id), started.pid) {
+        if let Err(error) = self.cgroups.enter(&container, &self::nested(id), started.pid) {
             // It is found by its mark.
             tracing::warn!(session = id.session, %error, "a session's process is not in a group of its own");
         }
         Ok(streams)
     }
 
-    /// Signals all that is a session's; says who that was.
-    async fn signal_exec(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
-        let cgroups = self.cgroups.clone();
-        let (group, nested, mark) = (cgroup(&id.container), nested(id), mark(id));
-        let signalling = blocking::PROCESSES.run(move || cgroups.signal(&group, &nested, &mark, signal));
-        let signalled = signalling.await.map_err(|error| ending(id, &error))?;
-        signalled.map_err(|error| ending(id, &error))
+    /// Signals what is a session's by its group, or by its marks; says who that was.
+    async fn signal_exec(&self, id: &ExecId, by: By, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
+        match by {
+            By::Group => {
+                let signalled = self.cgroups.signal(&group(id), signal);
+                signalled.map_err(|error| ending(id, &error))
+            }
+            By::Mark => self.signal_marked(id, signal).await,
+        }
     }
 
-    /// Until nothing of a session is left.
+    /// Where a process of the container hangs, this may hang with it: it is waited for a while only.
+    async fn signal_marked(&self, id: &ExecId, signal: Signal) -> Result<BTreeSet<i32>, RuntimeError> {
+        let (cgroups, container, mark) = (self.cgroups.clone(), cgroup(&id.container), mark(id));
+        let there = cgroups.pids(&container).map_err(|error| ending(id, &error))?;
+        if there.is_empty() {
+            return Ok(there);
+        }
+        let signalling = async {
+            let look = self.looks.begin(&id.container).await;
+            let signalling = blocking::PROCESSES.run(move || {
+                let signalled = cgroups.signal_marked(&container, &mark, signal);
+                drop(look);
+                signalled
+            });
+            let signalled = signalling.await.map_err(|error| ending(id, &error))?;
+            signalled.map_err(|error| ending(id, &error))
+        };
+        let signalled = tokio::time::timeout(LOOK, signalling).await;
+        signalled.unwrap_or_else(|_| Err(RuntimeError::Unseen(id.container.to_string())))
+    }
+
+    /// Until nothing of a session is left. What is in its own group ends whoever can't be looked at.
     async fn end_all(&self, id: &ExecId) -> Result<(), RuntimeError> {
+        let (grouped, marked) = tokio::join!(self.end_by(id, By::Group), self.end_by(id, By::Mark));
+        grouped.and(marked)
+    }
+
+    async fn end_by(&self, id: &ExecId, by: By) -> Result<(), RuntimeError> {
         let begun = self.clock.since_boot();
         let mut pause = Duration::from_millis(1);
-        let mut left = self.signal_exec(id, Signal::HUP).await?;
+        let mut left = self.signal_exec(id, by, Signal::HUP).await?;
         while !left.is_empty() {
             let waited = self.clock.since_boot().saturating_sub(begun);
             if waited >= GRACE + super::KILL_WAIT {
@@ -109,8 +149,8 @@ impl ContainerdRuntime {
             pause = (pause * 2).min(Duration::from_millis(100));
             left = match waited < GRACE {
                 // What was just being forked gets one too.
-                true => self.signal_exec(id, Signal::HUP).await?,
-                false => self.signal_exec(id, Signal::KILL).await?,
+                true => self.signal_exec(id, by, Signal::HUP).await?,
+                false => self.signal_exec(id, by, Signal::KILL).await?,
             };
         }
         Ok(())
@@ -220,8 +260,9 @@ impl Execs for ContainerdRuntime {
     async fn remove_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
         self.end_all(id).await?;
         self.delete_exec(id).await?;
-        let group = format!("{}/{}", cgroup(&id.container), nested(id));
-        self.cgroups.remove(&group).map_err(|error| ending(id, &error))?;
+        self.cgroups
+            .remove(&group(id))
+            .map_err(|error| ending(id, &error))?;
         let (container, session) = (id.container.to_string(), id.session.clone());
         self.exits(move |exits| {
             let name = exit_record::file_name(&container, Some(&session));
@@ -245,6 +286,11 @@ fn nested(id: &ExecId) -> String {
     format!("{GROUP}{}", id.session)
 }
 
+/// A session's own group.
+fn group(id: &ExecId) -> String {
+    format!("{}/{}", cgroup(&id.container), nested(id))
+}
+
 /// Whether a process is about to end, or has: the kernel ends those of a container before its first has quite gone.
 fn is_exiting(pid: u32) -> bool {
     /// The kernel's PF_EXITING.
@@ -262,6 +308,45 @@ fn is_exiting(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::containerd::alone;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef-0";
+
+    /// Time does not go by itself while a thread blocks.
+    async fn a_minute() {
+        for _ in 0..600 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_that_can_not_be_looked_at_hold_up_no_end_of_a_session_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = ExecId {
+            container: ID.parse().unwrap(),
+            session: "s".to_owned(),
+        };
+        let group = cgroup(&id.container);
+        let runtime = alone::runtime(folder.path(), &group);
+        let hanging = blocking::PROCESSES.fill().await;
+        // Of nobody it is known at once that there is none.
+        tokio::select! {
+            ended = runtime.end_exec(&id) => ended.unwrap(),
+            () = a_minute() => panic!("it waits for what others look at"),
+        }
+        let procs = folder.path().join("longshore").join(group).join("cgroup.procs");
+        std::fs::write(procs, std::process::id().to_string()).unwrap();
+        for _ in 0..2 {
+            let error = tokio::select! {
+                ended = runtime.end_exec(&id) => ended.unwrap_err(),
+                () = a_minute() => panic!("it waits for what others look at"),
+            };
+            assert!(error.to_string().contains("looked at"), "{error}");
+        }
+        drop(hanging);
+        // None of them is the session's.
+        runtime.end_exec(&id).await.unwrap();
+    }
 
     #[test]
     fn a_process_that_is_no_more_is_exiting_and_this_one_is_not() {

@@ -10,7 +10,8 @@
 //! status goes with it, and is never made up.
 //!
 //! Limits: the containers of a task share a shim, so those that still run end with it; nobody could have stopped them in
-//! an orderly way either. Shims are found by their command line, as containerd starts them.
+//! an orderly way either. Shims are found by their name and command line, as containerd starts them. A process that calls
+//! itself by their name and hangs keeps a thread of those that look for them.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The bytes of a command line that are looked at. A shim's has a few paths; any process may call any memory its own.
 const LINE: u64 = 16 << 10;
+/// What the kernel keeps of a shim's name, which is `containerd-shim-` and more: 15 bytes.
+const NAME: &str = "containerd-shim";
 
 impl ContainerdRuntime {
     /// Kills the shim of a container of which nothing is left, if it hangs. What it was is told by events.
@@ -62,7 +65,7 @@ impl ContainerdRuntime {
 
     async fn kill_shim(&self, id: &ContainerId) {
         let (namespace, of) = (self.settings.namespace.clone(), id.clone());
-        let killed = blocking::PROCESSES.run(move || kill_shims(&namespace, &of)).await;
+        let killed = blocking::SHIMS.run(move || kill_shims(&namespace, &of)).await;
         let killed = killed.unwrap_or_default();
         match killed.is_empty() {
             true => tracing::error!(container = %id, "its shim does not answer, and is nowhere to be found"),
@@ -95,6 +98,9 @@ fn find_shims(proc: &Path, namespace: &str, id: &ContainerId) -> Vec<i32> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
+        if !is_named_so(&entry.path().join("comm")) {
+            continue;
+        }
         let line = command_line(&entry.path().join("cmdline"));
         match serves(&String::from_utf8_lossy(&line), namespace, id.task()) {
             Some(served) if served == *id => own.push(pid),
@@ -103,6 +109,12 @@ fn find_shims(proc: &Path, namespace: &str, id: &ContainerId) -> Vec<i32> {
         }
     }
     if own.is_empty() { tasks } else { own }
+}
+
+/// Whether a process may be a shim, by its name. That lies in the kernel: a process that hangs keeps nobody from reading it,
+/// as it does with its command line, which lies in its memory.
+fn is_named_so(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|name| name.trim_ascii_end() == NAME.as_bytes())
 }
 
 /// The beginning of a command line. Processes come and go while one looks: of one that has gone there is none.
@@ -177,6 +189,9 @@ mod tests {
         let process = |pid: &str, words: String| {
             std::fs::create_dir(proc.path().join(pid)).unwrap();
             std::fs::write(proc.path().join(pid).join("cmdline"), line(&words)).unwrap();
+            // The kernel keeps 15 letters of a name.
+            let name: String = words.chars().take(15).collect();
+            std::fs::write(proc.path().join(pid).join("comm"), name + "\n").unwrap();
         };
         let shim = |id: &str| format!("containerd-shim-runc-v2 -namespace n -id {TASK}-{id} -address /a");
         process("10", shim("0"));
@@ -189,6 +204,33 @@ mod tests {
         assert_eq!((find(0), find(1)), (vec![10], vec![10]), "they share one");
         process("12", shim("1"));
         assert_eq!((find(0), find(1)), (vec![10], vec![12]));
+    }
+
+    /// A FIFO that nobody writes is the memory of a process that hangs.
+    #[test]
+    fn of_what_is_no_shim_the_command_line_is_not_waited_for() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = proc.path().join("10");
+        std::fs::create_dir(&process).unwrap();
+        std::fs::write(process.join("comm"), "sleep\n").unwrap();
+        nix::unistd::mkfifo(&process.join("cmdline"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (found, finds) = std::sync::mpsc::channel();
+        let folder = proc.path().to_owned();
+        std::thread::spawn(move || {
+            let id = ContainerId::new(TASK.parse().unwrap(), 0);
+            found.send(find_shims(&folder, "n", &id))
+        });
+        assert_eq!(finds.recv_timeout(Duration::from_secs(10)), Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn who_looks_at_the_processes_of_containers_holds_up_no_end_of_a_shim() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = super::super::alone::runtime(folder.path(), TASK);
+        let _hanging = blocking::PROCESSES.fill().await;
+        let id = ContainerId::new(TASK.parse().unwrap(), 0);
+        let killed = tokio::time::timeout(Duration::from_secs(10), runtime.kill_shim(&id));
+        assert!(killed.await.is_ok());
     }
 
     #[test]

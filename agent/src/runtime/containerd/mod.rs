@@ -18,6 +18,8 @@
 //! Limits: with another shim than Longshore's, what containerd ≥ 1.7 throws away at its own restart while the agent is
 //! away is lost, reason `ExitStatusLost`.
 
+#[cfg(test)]
+mod alone;
 mod bundle;
 mod create;
 mod discard;
@@ -60,6 +62,7 @@ use crate::containerd::types::v1::{Process, Status};
 use crate::containerd::{CallError, Class, Client, Optional, QUICK, call};
 use crate::model::{ContainerId, Exit, ResolvedTask};
 
+use exec::Looks;
 use fit::Machine;
 use record::INSTANCE_LABEL;
 use watch::Watch;
@@ -123,6 +126,7 @@ pub struct ContainerdRuntime {
     clock: Arc<dyn Clock>,
     watch: Arc<Watch>,
     streams: Mutex<Streams>,
+    looks: Looks,
 }
 
 impl std::fmt::Debug for ContainerdRuntime {
@@ -167,6 +171,7 @@ impl ContainerdRuntime {
             clock,
             watch: Arc::default(),
             streams: Mutex::default(),
+            looks: Looks::default(),
         })
     }
 
