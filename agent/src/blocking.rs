@@ -4,12 +4,14 @@
 //! such work is never done on the runtime's own two threads, on which everything else goes on, and each kind of it has a
 //! [`Gate`] that lets in so many at a time: who hangs leaves threads to the other kinds, and to those who look up names.
 //!
-//! Invariant: a place behind a gate is free again when the work has ended, and its result was handed over or put down; not
-//! when its caller has given up.
+//! Invariant: a place behind a gate is free again when the work has ended, and its result was taken or put down, which is
+//! work of the same kind; not when its caller has given up. So whoever has begun to wait goes on waiting or gives up, and
+//! waits for nothing else behind the same gate meanwhile.
 
 use std::io;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 /// How many threads there may be: those that the gates let in, some that are few by themselves, and what is left for names
 /// to be looked up. A thread is there only while it is used, so this many cost memory only while disks hang.
@@ -63,12 +65,15 @@ impl Gate {
         let place = self.places.acquire().await.map_err(io::Error::other)?;
         let (wanted, done) = oneshot::channel();
         let thread = tokio::task::spawn_blocking(move || {
-            // What nobody wants any more is put down here: that may be work of the same kind.
-            drop(wanted.send(work()));
-            drop(place);
+            let kept = Some((work(), place));
+            if let Err(mut unwanted) = wanted.send(Done { kept }) {
+                drop(unwanted.kept.take());
+            }
         });
-        if let Ok(done) = done.await {
-            return Ok(done);
+        if let Ok(mut done) = done.await
+            && let Some((result, _place)) = done.kept.take()
+        {
+            return Ok(result);
         }
         // It panicked, or was never begun.
         match thread.await {
@@ -115,6 +120,24 @@ impl Gate {
     #[cfg(test)]
     pub fn free(&self) -> usize {
         self.places.available_permits()
+    }
+}
+
+/// A result on its way to who wants it, and the place that it was made in.
+struct Done<T: Send + 'static> {
+    /// In the order in which they are dropped.
+    kept: Option<(T, SemaphorePermit<'static>)>,
+}
+
+impl<T: Send + 'static> Drop for Done<T> {
+    /// Its caller gave up after it was sent: it is put down as if it had been before.
+    fn drop(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        // Where there is none, the agent ends.
+        if let Ok(runtime) = Handle::try_current() {
+            // It owns itself: it ends by itself, and its place is waited for by who comes next.
+            drop(runtime.spawn_blocking(move || drop(kept)));
+        }
     }
 }
 
@@ -171,6 +194,46 @@ mod tests {
             drop(answers);
             while GATE.free() < GATE.most() {
                 tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    static UNTAKEN: Gate = Gate::new(2);
+
+    /// Says on which thread it is put down, and how many places are free then.
+    struct Telltale(mpsc::Sender<(std::thread::ThreadId, usize)>);
+
+    impl Drop for Telltale {
+        fn drop(&mut self) {
+            let said = (std::thread::current().id(), UNTAKEN.free());
+            let _ = self.0.send(said);
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_not_taken_is_put_down_where_work_is_done() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (telltale, told) = mpsc::channel();
+        runtime.block_on(async {
+            let (answer, disk) = mpsc::channel();
+            let work = move || disk.recv().map(|()| Telltale(telltale));
+            let mut run = Box::pin(UNTAKEN.run(work));
+            assert!(futures_util::poll!(&mut run).is_pending());
+            answer.send(()).unwrap();
+            // There is one thread: then it was sent.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            drop(run);
+        });
+        let (thread, free) = told.recv().unwrap();
+        assert_ne!(thread, std::thread::current().id());
+        assert_eq!(free, UNTAKEN.most() - 1);
+        runtime.block_on(async {
+            while UNTAKEN.free() < UNTAKEN.most() {
+                tokio::task::yield_now().await
             }
         });
     }
