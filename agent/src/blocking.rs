@@ -13,28 +13,54 @@ use std::io;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-/// How many threads there may be: those that the gates let in, some that are few by themselves, and what is left for names
-/// to be looked up. A thread is there only while it is used, so this many cost memory only while disks hang.
-pub const THREADS: usize = 46;
+/// Declares the gates, and counts the threads that all of them need.
+macro_rules! gates {
+    ($($(#[$what:meta])* $name:ident: $most:literal;)*) => {
+        $($(#[$what])* pub static $name: Gate = Gate::new($most);)*
 
-/// The small files of the data folder, and those of programs, settings and images. What hangs there hangs all together.
-pub static DISK: Gate = Gate::new(8);
-/// Reading logs, of which clients may ask for many at once.
-pub static LOGS: Gate = Gate::new(8);
-/// Writing down which sessions there are: in the order in which it is asked for.
-pub static SESSIONS: Gate = Gate::new(1);
-/// Writing down who this node is: in the order in which it is asked for.
-pub static IDENTITY: Gate = Gate::new(1);
-/// What tasks name, on network file systems maybe, each of which may hang by itself: volumes and environment files.
-pub static NAMED: Gate = Gate::new(4);
-/// Removing the volumes of tasks, which may have millions of files.
-pub static REMOVALS: Gate = Gate::new(4);
-/// Bringing a file system to the disk, which takes minutes on a slow one.
-pub static SYNCS: Gate = Gate::new(2);
-/// Looking at the processes of containers: at one that hangs it may hang too.
-pub static PROCESSES: Gate = Gate::new(4);
-/// Looking for shims, and ending those that hang.
-pub static SHIMS: Gate = Gate::new(2);
+        /// How much all gates let in together.
+        const LET_IN: usize = 0 $(+ $most)*;
+
+        #[cfg(test)]
+        fn all() -> Vec<&'static Gate> {
+            vec![$(&$name),*]
+        }
+    };
+}
+
+gates! {
+    /// The small files of the data folder, and those of programs, settings and images. What hangs there hangs all together.
+    DISK: 8;
+    /// Reading logs, of which clients may ask for many at once.
+    LOGS: 8;
+    /// Writing down which sessions there are: in the order in which it is asked for.
+    SESSIONS: 1;
+    /// Writing down who this node is: in the order in which it is asked for.
+    IDENTITY: 1;
+    /// What tasks name, on network file systems maybe, each of which may hang by itself: volumes and environment files.
+    NAMED: 4;
+    /// Removing the volumes of tasks, which may have millions of files.
+    REMOVALS: 4;
+    /// Bringing a file system to the disk, which takes minutes on a slow one.
+    SYNCS: 2;
+    /// Looking at the processes of containers: at one that hangs it may hang too.
+    PROCESSES: 4;
+    /// Looking for shims, and ending those that hang.
+    SHIMS: 2;
+    /// Looking for GPUs.
+    GPUS: 1;
+    /// Counting what parts of layers unpack to: each takes a core.
+    LAYERS: 2;
+    /// Making keys, which takes a core for seconds.
+    KEYS: 1;
+}
+
+/// What the store works on, one after another: it has a queue of its own.
+const STORE: usize = 1;
+/// For names to be looked up.
+const NAMES: usize = 7;
+/// How many threads there may be. A thread is there only while it is used, so this many cost memory only while disks hang.
+pub const THREADS: usize = LET_IN + STORE + NAMES;
 
 /// Lets in so much of one kind of work at a time, in the order in which it came.
 #[derive(Debug)]
@@ -148,18 +174,27 @@ mod tests {
 
     use super::*;
 
-    /// A write to the store, the last date of the control plane, a look for GPUs; and two that count layers.
-    const OTHERS: usize = 5;
-    /// For looking up names.
-    const LEFT: usize = 7;
-
     #[test]
     fn when_all_gates_are_full_there_are_threads_left() {
-        let gates = [
-            &DISK, &LOGS, &SESSIONS, &IDENTITY, &NAMED, &REMOVALS, &SYNCS, &PROCESSES, &SHIMS,
-        ];
-        let let_in: usize = gates.iter().map(|gate| gate.most()).sum();
-        assert_eq!(let_in + OTHERS + LEFT, THREADS);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(THREADS)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut answers = Vec::new();
+            for gate in all() {
+                answers.push(gate.fill().await);
+            }
+            // Each of them ends when all have begun.
+            let begun = std::sync::Arc::new(std::sync::Barrier::new(STORE + NAMES));
+            let mut others = tokio::task::JoinSet::new();
+            for _ in 0..STORE + NAMES {
+                let begun = std::sync::Arc::clone(&begun);
+                others.spawn_blocking(move || begun.wait());
+            }
+            assert_eq!(others.join_all().await.len(), STORE + NAMES);
+        });
     }
 
     static GATE: Gate = Gate::new(3);
@@ -236,6 +271,33 @@ mod tests {
                 tokio::task::yield_now().await
             }
         });
+    }
+
+    /// The gates count what they let in; any other thread would be one of those that are left for names.
+    #[test]
+    fn nothing_else_has_threads() {
+        const OTHERS: [&str; 2] = ["blocking.rs", "store/writer.rs"];
+        let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec![sources.clone()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(&sources).unwrap().to_str().unwrap().to_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !name.ends_with("tests.rs") && !OTHERS.contains(&name.as_str()) {
+                    let text = std::fs::read_to_string(path).unwrap();
+                    let bad = ["spawn_blocking", "block_in_place", "tokio::fs"];
+                    found.extend(
+                        bad.iter()
+                            .filter(|word| text.contains(**word))
+                            .map(|word| format!("{name}: {word}")),
+                    );
+                }
+            }
+        }
+        assert_eq!(found, Vec::<String>::new());
     }
 
     static PANICS: Gate = Gate::new(1);

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::LogQuery;
+use crate::blocking;
 use crate::http::chain;
 
 /// How long an answer may take to begin.
@@ -152,16 +153,14 @@ impl AdminClient {
     /// does not come back, however little the socket itself may block. So it is done where nobody has to wait for it.
     async fn connect(&self) -> Result<UnixStream, AdminError> {
         let path = self.path.clone();
-        let connecting = tokio::task::spawn_blocking(move || {
+        let connecting = blocking::DISK.io(move || {
             let stream = std::os::unix::net::UnixStream::connect(path)?;
             stream.set_nonblocking(true)?;
-            Ok::<_, std::io::Error>(stream)
+            Ok(stream)
         });
-        let stream = tokio::time::timeout(DEADLINE, connecting)
+        tokio::time::timeout(DEADLINE, connecting)
             .await
             .map_err(|_| self.unreachable("connecting takes too long, maybe since its disk hangs"))?
-            .map_err(|error| self.unreachable(error))?;
-        stream
             .and_then(UnixStream::from_std)
             .map_err(|error| self.unreachable(error))
     }

@@ -4,6 +4,7 @@
 //! of a dozen files costs nothing. A change counts when two looks in a row agree, so that a file which is being
 //! written is not read half.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Gpus;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::model::Gpu;
 
@@ -20,23 +22,23 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// listens any more.
 ///
 /// # Errors
-/// If a thread to look could not be had.
+/// A look panicked.
 pub async fn watch_gpus(
     gpus: Gpus,
     known: watch::Sender<Vec<Gpu>>,
     clock: Arc<dyn Clock>,
     token: CancellationToken,
-) -> Result<(), tokio::task::JoinError> {
+) -> io::Result<()> {
     let gpus = Arc::new(gpus);
     // What `known` holds was read at some time before: look once in any case.
     let mut read = None;
     let mut seen = None;
     loop {
         let look = Arc::clone(&gpus);
-        let stamp = tokio::task::spawn_blocking(move || look.stamp()).await?;
+        let stamp = blocking::GPUS.run(move || look.stamp()).await?;
         if seen.as_ref() == Some(&stamp) && read.as_ref() != Some(&stamp) {
             let list = Arc::clone(&gpus);
-            let found = tokio::task::spawn_blocking(move || list.list()).await?;
+            let found = blocking::GPUS.run(move || list.list()).await?;
             read = Some(stamp.clone());
             known.send_if_modified(|known| {
                 let changed = *known != found;

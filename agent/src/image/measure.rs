@@ -22,13 +22,12 @@ use super::PullError;
 use super::content;
 use super::digest::Digest;
 use super::manifest::Descriptor;
+use crate::blocking;
 use crate::config::ImageLimits;
 use crate::containerd::{CallError, Client};
 
 use meter::{Meter, Window};
 
-/// Parts of layers that are counted at the same time: each takes a core.
-const AT_ONCE: usize = 2;
 /// Layers that are being counted: each may have a window in memory.
 const LAYERS: usize = 16;
 /// Those of them that may have a wide window.
@@ -56,7 +55,6 @@ pub enum Excess {
 #[derive(Debug)]
 pub struct Scales {
     limits: ImageLimits,
-    turns: Semaphore,
     layers: Semaphore,
     wide: Semaphore,
 }
@@ -80,7 +78,6 @@ impl Scales {
     pub fn new(limits: ImageLimits) -> Self {
         Self {
             limits,
-            turns: Semaphore::new(AT_ONCE),
             layers: Semaphore::new(LAYERS),
             wide: Semaphore::new(WIDE),
         }
@@ -160,10 +157,9 @@ impl Scales {
             let part = parts.next().await?;
             let last = part.is_none();
             at = at.saturating_add(part.as_ref().map_or(0, |part| part.len() as u64));
-            // For a part, so that a large layer holds up no other for longer than that.
-            let turn = self.turns.acquire().await;
-            // Not on the threads that serve other tasks; a part ends soon, since the limits end it.
-            let step = tokio::task::spawn_blocking(move || {
+            // For a part, so that a large layer holds up no other for longer than that; a part ends soon, since the limits
+            // end it.
+            let step = blocking::LAYERS.run(move || {
                 let done = match part {
                     Some(part) => meter.add(&part),
                     None => meter.finish(),
@@ -172,7 +168,6 @@ impl Scales {
             });
             let done;
             (meter, done) = step.await.map_err(|error| unpack(error.to_string()))?;
-            drop(turn);
             if let Err(error) = done {
                 return Err(match meter.excess() {
                     Some(excess) => Stopped::Failed(too_big(&layer.digest, excess)),

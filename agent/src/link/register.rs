@@ -11,6 +11,7 @@ use super::call::{Caller, Operation, Signer};
 use super::identity::{Identity, IdentityError, IdentityFiles};
 use super::key::NodeKey;
 use super::server_time::ServerTime;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::http::{CertificateClock, Client, Trust};
 
@@ -63,7 +64,7 @@ pub async fn register(
         // An attempt whose answer got lost: the control plane knows the key again, and gives the same instance.
         Some(key) => key,
         None => {
-            let made = tokio::task::spawn_blocking(NodeKey::generate).await;
+            let made = blocking::KEYS.run(NodeKey::generate).await;
             let key = made.map_err(|error| internal(&error))?;
             let key = key.map_err(IdentityError::from)?;
             files.store_first_key(&key)?;

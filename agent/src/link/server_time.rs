@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::identity::IdentityFiles;
 use super::lock;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::http::CertificateClock;
 
@@ -28,7 +29,7 @@ pub(super) struct ServerTime {
     files: Option<IdentityFiles>,
     offset_seconds: AtomicI64,
     stored: AtomicI64,
-    /// At most one thread, which writes the last date down.
+    /// At most one, which writes the last date down.
     writing: Mutex<JoinSet<()>>,
     /// When a difference was said last, since boot.
     said: Mutex<Option<Duration>>,
@@ -112,14 +113,21 @@ impl ServerTime {
         };
         let mut writing = lock(&self.writing);
         while writing.try_join_next().is_some() {}
-        // One at a time: more would take the threads that others need.
+        // One at a time: the next one would say the same.
         if !writing.is_empty() {
             return;
         }
         self.stored.store(server, Ordering::Relaxed);
-        writing.spawn_blocking(move || {
-            if let Err(error) = files.store_last_date(server) {
-                tracing::warn!(%error, "the control plane's time can't be written down");
+        writing.spawn(async move {
+            let written = blocking::IDENTITY
+                .run(move || files.store_last_date(server))
+                .await;
+            let failed = match written {
+                Ok(written) => written.err().map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(error, "the control plane's time can't be written down");
             }
         });
     }
@@ -164,6 +172,8 @@ mod tests {
         for hour in 0..3 {
             time.learn(&format!("Fri, 01 Jan 2100 {hour:02}:00:00 GMT"), true);
             assert_eq!(time.writing.lock().unwrap().len(), 1);
+            tokio::task::yield_now().await;
+            assert_eq!(blocking::IDENTITY.free(), 0, "it is one of the identity's files");
         }
         std::fs::read(&fifo).unwrap();
         time.written().await;
