@@ -16,6 +16,7 @@ use super::identity::{IdentityError, IdentityFiles};
 use super::identity_writer::IdentityWriter;
 use super::key::NodeKey;
 use super::{LinkError, lock};
+use crate::blocking;
 
 const REQUEST_TOKEN: &str = "RequestManagedInstanceRoleToken";
 const UPDATE_KEY: &str = "UpdateManagedInstancePublicKey";
@@ -225,14 +226,17 @@ impl NodeCredentials {
         Ok(())
     }
 
+    /// The key is made before the disk is waited for: on a slow processor that takes longer than a write may.
     async fn make_next_key(&self) -> Result<Arc<NodeKey>, LinkError> {
+        let made = blocking::KEYS.run(NodeKey::generate).await;
+        let made = made.map_err(|error| internal(UPDATE_KEY, &error))?;
+        let key = made.map_err(|error| internal(UPDATE_KEY, &error))?;
         let keys = Arc::clone(&self.keys);
         let make = move |files: &IdentityFiles| {
             // The one before, that nobody waited for.
             if let Some(made) = &lock(&keys).next {
                 return Ok(Arc::clone(made));
             }
-            let key = NodeKey::generate()?;
             files.store_next_key(&key)?;
             let key = Arc::new(key);
             lock(&keys).next = Some(Arc::clone(&key));
@@ -282,5 +286,33 @@ fn internal(operation: &'static str, error: &dyn std::fmt::Display) -> LinkError
     LinkError::Unavailable {
         operation,
         why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slow processor is no disk that does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_may_take_longer_to_make_than_a_write_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(dir.path());
+        files.store_first_key(&NodeKey::generate().unwrap()).unwrap();
+        files.promote_next_key().unwrap();
+        let instance = InstanceId::try_from("mi-0123456789abcdef0".to_owned()).unwrap();
+        let writer = IdentityWriter::new(files.clone());
+        let credentials =
+            NodeCredentials::new(instance, String::new(), String::new(), &files, writer).unwrap();
+        // Time does not go by itself while a thread works.
+        let time = async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(Duration::from_secs(60)).await;
+        };
+        let (made, ()) = tokio::join!(credentials.make_next_key(), time);
+        let made = made.unwrap().public().unwrap();
+        assert_eq!(files.next_key().unwrap().unwrap().public().unwrap(), made);
     }
 }
