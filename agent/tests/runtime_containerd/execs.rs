@@ -2,9 +2,11 @@
 
 use longshore_agent::runtime::exec::{ExecId, ExecRequest, ExecStreams, Execs, TerminalSize};
 use longshore_agent::runtime::{Runtime, RuntimeError};
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::daemon::PATIENCE;
+use crate::loss::{signal_shims, stop_shims};
 use crate::stage::{Stage, eventually};
 
 fn id(stage: &Stage, number: u32) -> ExecId {
@@ -200,5 +202,20 @@ async fn a_containers_end_is_that_of_its_sessions_and_told_apart() {
     }
     let late = stage.runtime.exec(request(&own, &["true"], true)).await;
     assert!(matches!(late.err(), Some(RuntimeError::NotFound(_))));
+    stage.clear().await;
+}
+
+/// The shim has nothing of it, so nobody waits for the shim.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_began_is_removed_though_the_shim_hangs() {
+    let stage = Stage::new(&["sleep", "1000"]);
+    stage.run(0).await.unwrap();
+    stop_shims(&stage).await;
+    let id = id(&stage, 1);
+    let started = stage.runtime.exec(request(&id, &["true"], true)).await;
+    let removed = tokio::time::timeout(PATIENCE, stage.runtime.remove_exec(&id)).await;
+    signal_shims(&stage, Signal::SIGCONT);
+    assert!(matches!(started.err().unwrap(), RuntimeError::NotFound(_)));
+    removed.unwrap().unwrap();
     stage.clear().await;
 }

@@ -259,6 +259,10 @@ impl Execs for ContainerdRuntime {
 
     async fn remove_exec(&self, id: &ExecId) -> Result<(), RuntimeError> {
         self.end_all(id).await?;
+        // Of one that never began the shim has nothing; it may hang, and be why.
+        if !self.fifos(id).are_there().await? {
+            return Ok(());
+        }
         self.delete_exec(id).await?;
         self.cgroups
             .remove(&group(id))

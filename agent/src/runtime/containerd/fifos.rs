@@ -76,6 +76,13 @@ impl Fifos {
         }
     }
 
+    /// Whether they were made, or half of them. Only then may there have been a process.
+    pub(super) async fn are_there(&self) -> Result<bool, RuntimeError> {
+        let folder = self.folder.clone();
+        let there = blocking::DISK.io(move || folder.try_exists()).await;
+        there.map_err(RuntimeError::file("look for", &self.folder))
+    }
+
     /// Removes them, and what says that there was a session. There may be none.
     pub(super) async fn remove(&self) -> Result<(), RuntimeError> {
         let folder = self.folder.clone();
