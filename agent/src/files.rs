@@ -4,7 +4,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
@@ -48,41 +47,20 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folders right in a folder that have a name that is wanted, and when something was last written there: to one of
-/// them, or to what is right in it. There are none in one that isn't there.
+/// The names of the folders right in a folder. There are none in one that isn't there.
 ///
 /// # Errors
 /// What the system says.
-pub fn folders_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, SystemTime)>> {
-    let mut folders = Vec::new();
+pub fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
     for entry in absent_is_none(fs::read_dir(folder))?.into_iter().flatten() {
         let entry = entry?;
-        let Some(name) = entry
-            .file_name()
-            .to_str()
-            .filter(|name| wanted(name))
-            .map(str::to_owned)
-        else {
-            continue;
-        };
         // It may be gone by now.
-        if absent_is_none(entry.metadata())?.is_some_and(|there| there.is_dir())
-            && let Some(written) = absent_is_none(last_written(&entry.path()))?
-        {
-            folders.push((name, written));
+        if absent_is_none(entry.file_type())?.is_some_and(|kind| kind.is_dir()) {
+            names.extend(entry.file_name().into_string());
         }
     }
-    Ok(folders)
-}
-
-fn last_written(folder: &Path) -> io::Result<SystemTime> {
-    let mut last = fs::symlink_metadata(folder)?.modified()?;
-    for entry in fs::read_dir(folder)? {
-        if let Some(there) = absent_is_none(entry?.metadata())? {
-            last = last.max(there.modified()?);
-        }
-    }
-    Ok(last)
+    Ok(names)
 }
 
 /// Makes durable that a file is there, or isn't.

@@ -1,6 +1,6 @@
 //! What tasks have on the data folder's disk: logs for people, and volumes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,9 +42,8 @@ pub enum FoldersError {
 /// The folders of tasks.
 #[async_trait]
 pub trait Folders: Send + Sync + 'static {
-    /// The tasks but these that have some, and when something was last written there, in milliseconds since 1970.
-    async fn of_others(&self, known: BTreeSet<ResourceId>)
-    -> Result<BTreeMap<ResourceId, i64>, FoldersError>;
+    /// The tasks but these that have some.
+    async fn of_others(&self, known: BTreeSet<ResourceId>) -> Result<BTreeSet<ResourceId>, FoldersError>;
 
     /// Removes those of a task. There may be none.
     async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError>;
@@ -79,10 +78,7 @@ impl DataFolders {
 
 #[async_trait]
 impl Folders for DataFolders {
-    async fn of_others(
-        &self,
-        known: BTreeSet<ResourceId>,
-    ) -> Result<BTreeMap<ResourceId, i64>, FoldersError> {
+    async fn of_others(&self, known: BTreeSet<ResourceId>) -> Result<BTreeSet<ResourceId>, FoldersError> {
         let folders = [self.logs.folder(), self.volumes.folder()].map(PathBuf::from);
         let listed = blocking::DISK.run(move || others(&folders, &known)).await;
         listed.map_err(FoldersError::Thread)?
@@ -95,25 +91,15 @@ impl Folders for DataFolders {
 }
 
 /// What else is in these folders is nobody's, and stays.
-fn others(
-    folders: &[PathBuf],
-    known: &BTreeSet<ResourceId>,
-) -> Result<BTreeMap<ResourceId, i64>, FoldersError> {
-    let other = |name: &str| name.parse().ok().filter(|id| !known.contains(id));
-    let mut others = BTreeMap::new();
+fn others(folders: &[PathBuf], known: &BTreeSet<ResourceId>) -> Result<BTreeSet<ResourceId>, FoldersError> {
+    let mut others = BTreeSet::new();
     for folder in folders {
-        let found =
-            folders_in(folder, |name| other(name).is_some()).map_err(|source| FoldersError::List {
-                path: folder.clone(),
-                source,
-            })?;
-        for (name, written) in found {
-            let Some(id) = other(&name) else { continue };
-            // A time that is out of range is no time to be believed.
-            let written = jiff::Timestamp::try_from(written).map_or(i64::MAX, |at| at.as_millisecond());
-            let last: &mut i64 = others.entry(id).or_insert(written);
-            *last = written.max(*last);
-        }
+        let names = folders_in(folder).map_err(|source| FoldersError::List {
+            path: folder.clone(),
+            source,
+        })?;
+        let tasks = names.iter().filter_map(|name| name.parse().ok());
+        others.extend(tasks.filter(|id| !known.contains(id)));
     }
     Ok(others)
 }
@@ -121,12 +107,11 @@ fn others(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::{Duration, SystemTime};
 
     use super::*;
 
     #[tokio::test]
-    async fn what_is_of_others_is_found_with_its_age_and_can_be_removed() {
+    async fn what_is_of_others_is_found_and_can_be_removed() {
         let data = tempfile::tempdir().unwrap();
         let folders = DataFolders {
             logs: Logs::new(data.path()),
@@ -134,7 +119,7 @@ mod tests {
             exits: Exits::new(data.path()),
         };
         let [known, old, new] = ["1", "2", "3"].map(|digit| digit.repeat(32).parse::<ResourceId>().unwrap());
-        assert_eq!(folders.of_others(BTreeSet::new()).await.unwrap(), BTreeMap::new());
+        assert_eq!(folders.of_others(BTreeSet::new()).await.unwrap(), BTreeSet::new());
         for path in [
             format!("logs/{known}"),
             format!("logs/{old}"),
@@ -145,21 +130,14 @@ mod tests {
             fs::create_dir_all(data.path().join(path)).unwrap();
         }
         fs::write(data.path().join("logs").join("4".repeat(32)), "a file").unwrap();
-        // When its log was written to counts, and not when its folder was made.
-        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(5_000_000_000);
-        let log = data.path().join(format!("logs/{old}/web.log"));
-        fs::File::create(log).unwrap().set_modified(written).unwrap();
-
         let known = BTreeSet::from([known]);
         let others = folders.of_others(known.clone()).await.unwrap();
-        assert_eq!(others.keys().collect::<Vec<_>>(), [&old, &new]);
-        assert_eq!(others[&old], 5_000_000_000_000);
-        assert!(others[&new] < others[&old]);
+        assert_eq!(others, BTreeSet::from([old.clone(), new.clone()]));
         for _ in 0..2 {
             folders.remove(&old).await.unwrap();
         }
         let others = folders.of_others(known).await.unwrap();
-        assert_eq!(others.keys().collect::<Vec<_>>(), [&new]);
+        assert_eq!(others, BTreeSet::from([new]));
         assert!(data.path().join("logs/notes").exists());
     }
 }

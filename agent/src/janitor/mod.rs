@@ -5,7 +5,7 @@
 
 mod folders;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,13 +91,13 @@ impl Janitor {
         Ok(())
     }
 
-    /// The tasks but these that have folders, and when something was last written there, in milliseconds since 1970.
-    pub async fn folders(&self, known: BTreeSet<ResourceId>) -> BTreeMap<ResourceId, i64> {
+    /// The tasks but these that have folders; `None` if that can't be found out now.
+    pub async fn folders(&self, known: BTreeSet<ResourceId>) -> Option<BTreeSet<ResourceId>> {
         match self.folders.of_others(known).await {
-            Ok(others) => others,
+            Ok(others) => Some(others),
             Err(error) => {
                 tracing::warn!(%error, "leftover folders can't be listed now");
-                BTreeMap::new()
+                None
             }
         }
     }

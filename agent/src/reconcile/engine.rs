@@ -65,7 +65,7 @@ pub(super) enum EngineError {
 enum Swept {
     Networks(Vec<ContainerId>),
     Container(ContainerId),
-    Folders(BTreeMap<ResourceId, i64>),
+    Folders(Option<BTreeSet<ResourceId>>),
     Cleared(ResourceId),
 }
 

@@ -268,6 +268,19 @@ impl FakeLink {
         })
     }
 
+    /// The cursor is the control plane's own also where it has nothing for the node.
+    fn nothing_more(&self, request: &PollRequest) -> PollResponse {
+        let incarnation = (self.inner.lock().unwrap().restored + 1).to_string();
+        let cursor = match request.cursor.incarnation == incarnation {
+            true => request.cursor.clone(),
+            false => Cursor {
+                incarnation,
+                cursor: 0,
+            },
+        };
+        PollResponse::nothing(cursor, InstanceStatus::Active)
+    }
+
     /// An answer that was on its way for long, or comes once more.
     fn late(&self) -> Option<PollResponse> {
         let percent = self.late_percent.load(Ordering::Relaxed);

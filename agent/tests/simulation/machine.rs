@@ -264,8 +264,6 @@ pub struct FakeAssembler {
     world: Arc<World>,
     volumes: Mutex<Vec<ResourceId>>,
     logs: Mutex<Vec<ResourceId>>,
-    /// When the last of them was made, by the wall clock.
-    made: Mutex<BTreeMap<ResourceId, i64>>,
 }
 
 impl FakeAssembler {
@@ -274,7 +272,6 @@ impl FakeAssembler {
             world: Arc::clone(world),
             volumes: Mutex::default(),
             logs: Mutex::default(),
-            made: Mutex::default(),
         })
     }
 
@@ -313,8 +310,6 @@ impl Assembler for FakeAssembler {
         }
         add(&self.volumes, &task.arn.id);
         add(&self.logs, &task.arn.id);
-        let made = self.world.wall_millis();
-        self.made.lock().unwrap().insert(task.arn.id.clone(), made);
         Ok(CreateContainer {
             id: container.clone(),
             task: task.as_ref().clone(),
@@ -340,14 +335,10 @@ impl Assembler for FakeAssembler {
 
 #[async_trait]
 impl Folders for FakeAssembler {
-    async fn of_others(
-        &self,
-        known: BTreeSet<ResourceId>,
-    ) -> Result<BTreeMap<ResourceId, i64>, FoldersError> {
+    async fn of_others(&self, known: BTreeSet<ResourceId>) -> Result<BTreeSet<ResourceId>, FoldersError> {
         let (logs, volumes) = (self.logs.lock().unwrap(), self.volumes.lock().unwrap());
         let others = logs.iter().chain(volumes.iter()).filter(|id| !known.contains(id));
-        let made = self.made.lock().unwrap();
-        Ok(others.map(|id| (id.clone(), made[id])).collect())
+        Ok(others.cloned().collect())
     }
 
     async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError> {

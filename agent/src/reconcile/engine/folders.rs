@@ -1,7 +1,10 @@
 //! Logs and volumes of tasks that nobody knows: the store that did was lost, or was moved away.
 //!
-//! People may want to read what such a task printed. So its folders stay as long as those of a task that has stopped: since
-//! they were last written to, or, since the wall clock may have been ahead then, since this agent has seen them.
+//! Such a task may be alive for the control plane, which then orders it anew: on its volumes, as after any other restart of
+//! the machine. So nothing is removed before the control plane has said, to this agent, that it has no more to hand over.
+//! People may want to read what a task printed, so folders stay as long as those of a task that has stopped, too: since this
+//! agent has found them. How old they look says nothing: a task that is quiet for days is no less alive, and the wall clock
+//! may have been anything.
 //!
 //! Limits: an empty cgroup of such a task stays until the machine is restarted, since other agents may have theirs beside it.
 
@@ -9,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use longshore_protocol::arn::ResourceId;
+use longshore_protocol::poll::{Cursor, PollResponse};
 
 use super::{Engine, Swept};
 
@@ -23,6 +27,8 @@ pub(super) struct Abandoned {
     looked: Option<Duration>,
     /// Which have folders, and since when that is known, since boot.
     since: BTreeMap<ResourceId, Duration>,
+    /// Whether the control plane has said that what is stored here is all that there is.
+    heard_all: bool,
     /// Whose are being removed.
     clearing: BTreeSet<ResourceId>,
 }
@@ -46,15 +52,16 @@ impl Engine {
     }
 
     /// Has those removed that were kept for long enough.
-    pub(super) fn found_folders(&mut self, others: BTreeMap<ResourceId, i64>) {
+    pub(super) fn found_folders(&mut self, others: Option<BTreeSet<ResourceId>>) {
         self.abandoned.looking = false;
-        self.abandoned.since.retain(|task, _| others.contains_key(task));
-        let (now, wait) = (self.shared.now(), self.shared.policy.cleanup_wait);
-        for (task, written) in others {
-            let since = *self.abandoned.since.entry(task.clone()).or_insert(now.since_boot);
-            let age = u64::try_from(now.at_millis.saturating_sub(written)).unwrap_or_default();
-            let is_old = Duration::from_millis(age).max(now.since_boot.saturating_sub(since)) >= wait;
-            if is_old && !self.is_coming(&task) && self.abandoned.clearing.insert(task.clone()) {
+        let Some(others) = others else { return };
+        self.abandoned.since.retain(|task, _| others.contains(task));
+        let now = self.shared.clock().since_boot();
+        for task in others {
+            let since = *self.abandoned.since.entry(task.clone()).or_insert(now);
+            let may_go =
+                self.abandoned.heard_all && now.saturating_sub(since) >= self.shared.policy.cleanup_wait;
+            if may_go && !self.is_coming(&task) && self.abandoned.clearing.insert(task.clone()) {
                 let janitor = self.janitor.clone();
                 self.sweeps.spawn(async move {
                     janitor.remove_folders(&task).await;
@@ -62,6 +69,23 @@ impl Engine {
                 });
             }
         }
+    }
+
+    /// What an answer of a poll that changes nothing means to folders that nobody knows.
+    ///
+    /// The default cursor is no control plane's: one that comes back was not looked at, as while it is not known yet which
+    /// of two machines the node is.
+    pub(super) fn note_all_heard(&mut self, response: &PollResponse) {
+        let asks = response.want_inventory || !response.want_tasks.is_empty();
+        let changes_nothing = response.assignments.is_empty() && response.cursor == *self.intake.stored();
+        if changes_nothing && !asks && !response.cloned && response.cursor != Cursor::default() {
+            self.abandoned.heard_all = true;
+        }
+    }
+
+    /// Another container instance has other tasks.
+    pub(super) fn hear_all_again(&mut self) {
+        self.abandoned.heard_all = false;
     }
 
     pub(super) fn cleared(&mut self, task: &ResourceId) {

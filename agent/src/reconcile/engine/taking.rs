@@ -47,6 +47,7 @@ impl Engine {
         }
         let judged = self.intake.judge(&response);
         if judged.writes.is_empty() {
+            self.note_all_heard(&response);
             self.taken(judged, Some(reply)).await;
             return;
         }
@@ -74,6 +75,7 @@ impl Engine {
     /// another's, and answers that are still on their way here were that one's.
     pub(super) async fn begin_again(&mut self, reply: Taken) {
         self.intake.begin_again();
+        self.hear_all_again();
         self.shared.set_cursor(Cursor::default());
         if let Some(taking) = &mut self.taking {
             taking.judged.begin_again();

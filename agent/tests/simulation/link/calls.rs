@@ -66,8 +66,7 @@ impl ControlLink for FakeLink {
                 .await
                 .is_err()
             {
-                let cursor = request.cursor.clone();
-                return Ok(PollResponse::nothing(cursor, InstanceStatus::Active));
+                return Ok(self.nothing_more(request));
             }
             if self.is_down() {
                 return Err(self.unavailable("poll"));
