@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, LogQuery, Records, Refusal, metrics};
+use crate::blocking;
 use crate::files;
 use crate::http::Connection;
 
@@ -32,6 +33,8 @@ pub(super) const MAX_LOGS: usize = 24;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long the socket's removal may take at the end.
+const REMOVED: Duration = Duration::from_secs(2);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -96,8 +99,9 @@ impl Server {
     /// None: a failed accept is logged and tried again.
     pub async fn run(self, answers: Arc<dyn Answers>, token: CancellationToken) -> Result<(), Infallible> {
         serve_all(&Door::Admin(self.listener), answers, token).await;
-        // Nobody can reach a socket whose file is gone.
-        let _ = std::fs::remove_file(&self.path);
+        // Nobody can reach a socket whose file is gone. One that stays, since its disk hangs, is replaced by the next agent.
+        let removed = blocking::DISK.io(move || std::fs::remove_file(self.path));
+        let _ = tokio::time::timeout(REMOVED, removed).await;
         Ok(())
     }
 }

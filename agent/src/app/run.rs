@@ -15,6 +15,7 @@ use super::locks::{RuntimeLock, SocketLock};
 use super::registration::{Registrar, Standing};
 use super::{AppError, DataDirLock, VERSION, notify, programs};
 use crate::admin::{self, Server};
+use crate::blocking;
 use crate::clock::Backoff;
 use crate::config::{Config, Warning};
 use crate::exec;
@@ -34,6 +35,8 @@ const ROUND_MOST: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long pulls have to put down what they hold.
 const PULLS_END: Duration = Duration::from_secs(3);
+/// How long what was open has to be closed.
+const CLOSED: Duration = Duration::from_secs(2);
 
 /// Runs the agent until SIGTERM or SIGINT. Containers are left running.
 ///
@@ -111,6 +114,13 @@ impl Agent {
             .is_err()
         {
             tracing::warn!("pulls did not end in time; what they have fetched is fetched again");
+        }
+        // This closes the store, which looks at its disk once more, and that may hang. All that is to be in it is written.
+        let closed = blocking::DISK.run(move || drop(self));
+        if tokio::time::timeout(CLOSED, closed).await.is_err() {
+            tracing::warn!(
+                "the store could not be closed in time; the next agent begins with what is written in it"
+            );
         }
         tracing::info!("the agent has ended; containers go on running");
         Ok(ended?)

@@ -24,8 +24,8 @@ pub(super) fn run(config: Config, warnings: Vec<Warning>) -> Result<(), Failure>
         .enable_all()
         .build()
         .map_err(Failure::Output)?;
-    runtime.block_on(app::run(config, warnings))?;
-    // A blocking call that hangs in the kernel must not hold up the end.
+    let ended = runtime.block_on(app::run(config, warnings));
+    // A blocking call that hangs in the kernel must not hold up the end, good or bad: dropping a runtime waits for it.
     runtime.shutdown_background();
-    Ok(())
+    Ok(ended?)
 }

@@ -132,6 +132,26 @@ fn status_and_tasks_answer_while_the_data_folder_hangs() {
 }
 
 #[test]
+fn an_agent_that_is_told_to_end_ends_while_the_data_folder_hangs() {
+    if !Path::new(FUSE).exists() {
+        println!("skipped: this kernel has no FUSE, by which a disk is made to hang");
+        return;
+    }
+    system::with(|mut system| async move {
+        let task = run_graceful(&system).await;
+        let hung = HungDisk::over(&system.agent.data_dir());
+        // Its socket, which it removes, lies there.
+        system.agent.terminate().await;
+        drop(hung);
+        system.agent.start();
+        system.stop(&task).await;
+        let told = system.until(&task, "STOPPED").await;
+        assert_eq!(container(&told, "app").exit_code(), Some(5));
+        system
+    });
+}
+
+#[test]
 fn the_admin_socket_lies_where_the_settings_say() {
     system::with(|mut system| async move {
         let before = system.agent.data_dir().join("admin.sock");
