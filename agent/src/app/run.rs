@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_protocol::node::InstanceId;
 use longshore_protocol::session::SessionOffer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -20,7 +21,7 @@ use crate::clock::Backoff;
 use crate::config::{Config, Warning};
 use crate::exec;
 use crate::host::{self, Gpus};
-use crate::link::{Identity, IdentityFiles, Link};
+use crate::link::{Identity, IdentityError, IdentityFiles, Link};
 use crate::log::Logs;
 use crate::outage::Outage;
 use crate::reconcile::{EngineHandle, Polling, TakeError};
@@ -50,7 +51,7 @@ pub async fn run(config: Config, warnings: Vec<Warning>) -> Result<(), AppError>
     let files = IdentityFiles::new(&config.data_dir);
     let identity = files.load()?;
     check_cluster(&config, &identity)?;
-    let owner = files.owner(&identity.instance_id)?;
+    let owner = owner(&files, &identity)?;
     let _runtime = RuntimeLock::take(&config, &owner)?;
     let _socket = SocketLock::take(&config.admin_socket)?;
     let (mut config, mut warnings) = (config, warnings);
@@ -266,6 +267,18 @@ async fn end(
     })
 }
 
+/// Whose containers this agent tends. On a disk that takes no writes that need not be written down yet: the machine becomes
+/// another node only after it was.
+fn owner(files: &IdentityFiles, identity: &Identity) -> Result<InstanceId, IdentityError> {
+    if let Some(owner) = files.find_owner()? {
+        return Ok(owner);
+    }
+    if let Err(error) = files.owner(&identity.instance_id) {
+        tracing::warn!(%error, "whose the containers are can't be written down; it is tried again at the next start");
+    }
+    Ok(identity.instance_id.clone())
+}
+
 fn check_cluster(config: &Config, identity: &Identity) -> Result<(), AppError> {
     // The default is what an operator gets who says nothing, so it contradicts nothing.
     if config.cluster == "default" || config.cluster == identity.cluster {
@@ -275,4 +288,35 @@ fn check_cluster(config: &Config, identity: &Identity) -> Result<(), AppError> {
         configured: config.cluster.clone(),
         registered: identity.cluster.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Trust;
+
+    #[test]
+    fn a_disk_that_takes_no_writes_keeps_no_agent_from_its_containers() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(dir.path());
+        let id = InstanceId::from_random(uuid::Uuid::from_u128(1));
+        let identity = Identity::new(
+            id,
+            "us-east-1".into(),
+            "https://a".into(),
+            "b".into(),
+            &Trust::System,
+        );
+        // What is written beside its place before it is moved there can't be.
+        let in_the_way = dir.path().join("owner.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert_eq!(owner(&files, &identity).unwrap(), identity.instance_id);
+        files.owner(&identity.instance_id).unwrap_err();
+        std::fs::remove_dir(&in_the_way).unwrap();
+        assert_eq!(owner(&files, &identity).unwrap(), identity.instance_id);
+        assert!(dir.path().join("owner").exists());
+        // One that is there and can't be read is another matter: it may name another.
+        std::fs::write(dir.path().join("owner"), "").unwrap();
+        owner(&files, &identity).unwrap_err();
+    }
 }

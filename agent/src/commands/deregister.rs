@@ -13,6 +13,9 @@ pub(super) fn run(config: &Config, force: bool) -> Result<(), Failure> {
     let _lock = DataDirLock::take(&config.data_dir)?;
     let trust = identity.trust();
     let instance = identity.instance_id.clone();
+    // What goes on running is its next registration's. It is written first: once the control plane has let the node go, only
+    // what removes files is left to be done, for which a full disk has room.
+    files.owner(&instance)?;
     let link = app::link(config, identity, &trust)?;
     match block_on(leave(&link, force)) {
         Ok(()) => {}
@@ -23,8 +26,6 @@ pub(super) fn run(config: &Config, force: bool) -> Result<(), Failure> {
         }
         Err(failure) => return Err(failure),
     }
-    // What goes on running is its next registration's.
-    files.owner(&instance)?;
     files.forget()?;
     print(&format!(
         "{instance} is deregistered; its settings and data in {} are kept\n",
@@ -54,4 +55,43 @@ async fn leave(link: &Link, force: bool) -> Result<(), Failure> {
 
 fn is_gone(code: &str) -> bool {
     matches!(code, "InactiveInstanceException" | "ClusterNotFoundException")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Trust;
+    use crate::link::{Identity, NodeKey};
+
+    #[test]
+    fn whose_the_containers_are_is_written_down_before_the_node_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(dir.path());
+        let id = longshore_protocol::node::InstanceId::from_random(uuid::Uuid::from_u128(1));
+        let nobody = "http://127.0.0.1:1".to_owned();
+        files.store_first_key(&NodeKey::generate().unwrap()).unwrap();
+        files.promote_next_key().unwrap();
+        files
+            .store(&Identity::new(
+                id,
+                "us-east-1".into(),
+                nobody,
+                "default".into(),
+                &Trust::System,
+            ))
+            .unwrap();
+        let data_dir = dir.path().to_str().unwrap().to_owned();
+        let config = Config::parse(None, [("LONGSHORE_DATA_DIR".to_owned(), data_dir)].into_iter())
+            .unwrap()
+            .0;
+        // What is written beside its place before it is moved there can't be.
+        let in_the_way = dir.path().join("owner.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let failure = run(&config, false).unwrap_err();
+        assert!(matches!(failure, Failure::Identity(_)), "{failure}");
+        std::fs::remove_dir(&in_the_way).unwrap();
+        let failure = run(&config, false).unwrap_err();
+        assert!(matches!(failure, Failure::Link(_)), "{failure}");
+        assert!(dir.path().join("owner").exists() && files.find().unwrap().is_some());
+    }
 }

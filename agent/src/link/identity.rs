@@ -268,20 +268,32 @@ impl IdentityFiles {
         write(&self.last_date_path(), &format!("{seconds}\n"))
     }
 
-    /// Whose this folder's containers are. Where nobody has said so yet, `now`'s, and for good.
+    /// Whose this folder's containers are; `None` where nobody has said so yet.
     ///
     /// # Errors
     /// [`IdentityError::Io`]; [`IdentityError::Broken`] where it is no id: somebody's containers would be left behind.
+    pub fn find_owner(&self) -> Result<Option<InstanceId>, IdentityError> {
+        let path = self.owner_path();
+        let Some(text) = read(&path)? else { return Ok(None) };
+        InstanceId::try_from(text.trim().to_owned())
+            .map(Some)
+            .map_err(|error| IdentityError::Broken {
+                path,
+                why: error.to_string(),
+            })
+    }
+
+    /// Whose this folder's containers are. Where nobody has said so yet, `now`'s, and for good: to be called before this
+    /// machine becomes another node.
+    ///
+    /// # Errors
+    /// As [`IdentityFiles::find_owner`], and [`IdentityError::Io`] where it can't be written.
     pub fn owner(&self, now: &InstanceId) -> Result<InstanceId, IdentityError> {
-        let path = self.dir.join("owner");
-        let Some(text) = read(&path)? else {
-            write(&path, &format!("{now}\n"))?;
-            return Ok(now.clone());
-        };
-        InstanceId::try_from(text.trim().to_owned()).map_err(|error| IdentityError::Broken {
-            path,
-            why: error.to_string(),
-        })
+        if let Some(owner) = self.find_owner()? {
+            return Ok(owner);
+        }
+        write(&self.owner_path(), &format!("{now}\n"))?;
+        Ok(now.clone())
     }
 
     /// Forgets who this machine is, the key last: an identity without its key can't even be deregistered.
@@ -320,6 +332,10 @@ impl IdentityFiles {
 
     fn next_key_path(&self) -> PathBuf {
         self.dir.join("node-next.pem")
+    }
+
+    fn owner_path(&self) -> PathBuf {
+        self.dir.join("owner")
     }
 
     fn last_date_path(&self) -> PathBuf {
