@@ -66,7 +66,7 @@ enum Swept {
     Networks(Vec<ContainerId>),
     Container(ContainerId),
     Folders(Option<BTreeSet<ResourceId>>),
-    Cleared(ResourceId),
+    Cleared,
 }
 
 pub(super) struct Engine {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -264,6 +265,9 @@ pub struct FakeAssembler {
     world: Arc<World>,
     volumes: Mutex<Vec<ResourceId>>,
     logs: Mutex<Vec<ResourceId>>,
+    /// Whether folders of tasks that nobody knows can't be removed, and how many are being removed.
+    pub hangs: AtomicBool,
+    removing: AtomicUsize,
 }
 
 impl FakeAssembler {
@@ -272,6 +276,8 @@ impl FakeAssembler {
             world: Arc::clone(world),
             volumes: Mutex::default(),
             logs: Mutex::default(),
+            hangs: AtomicBool::new(false),
+            removing: AtomicUsize::new(0),
         })
     }
 
@@ -281,6 +287,10 @@ impl FakeAssembler {
 
     pub fn logs(&self) -> usize {
         self.logs.lock().unwrap().len()
+    }
+
+    pub fn removing(&self) -> usize {
+        self.removing.load(Ordering::Relaxed)
     }
 }
 
@@ -343,6 +353,11 @@ impl Folders for FakeAssembler {
 
     async fn remove(&self, task: &ResourceId) -> Result<(), FoldersError> {
         self.world.cross(&format!("> remove folders {task}")).await;
+        self.removing.fetch_add(1, Ordering::Relaxed);
+        while self.hangs.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.removing.fetch_sub(1, Ordering::Relaxed);
         self.logs.lock().unwrap().retain(|id| id != task);
         self.volumes.lock().unwrap().retain(|id| id != task);
         Ok(())

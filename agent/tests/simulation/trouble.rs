@@ -403,6 +403,26 @@ async fn logs_of_what_a_lost_store_knew_stay_for_a_while_and_go() {
     node.until_clean().await;
 }
 
+// Invariant 9. They have the disk in common with what lives.
+#[tokio::test(start_paused = true)]
+async fn folders_that_nobody_knows_are_removed_one_after_another() {
+    let mut node = Node::new(5);
+    node.cleanup_wait = Duration::from_secs(3600);
+    node.start();
+    for number in 1..=20 {
+        node.link.run(&task_arn(number), one("run 1 0"));
+        node.until_stopped(&task_arn(number)).await;
+    }
+    node.kill().await;
+    node.lose_store();
+    node.assembler.hangs.store(true, Ordering::Relaxed);
+    node.start();
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    assert_eq!((node.assembler.removing(), node.assembler.logs()), (1, 20));
+    node.assembler.hangs.store(false, Ordering::Relaxed);
+    node.until_clean().await;
+}
+
 // Which are the oldest is not asked of the wall clock, which was ahead when there were too many.
 #[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_was_ahead_costs_no_later_task_its_log() {

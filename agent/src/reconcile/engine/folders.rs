@@ -29,8 +29,10 @@ pub(super) struct Abandoned {
     since: BTreeMap<ResourceId, Duration>,
     /// Whether the control plane has said that what is stored here is all that there is.
     heard_all: bool,
-    /// Whose are being removed.
-    clearing: BTreeSet<ResourceId>,
+    /// Whose are to be removed, as of the last look.
+    due: BTreeSet<ResourceId>,
+    /// Whose are being removed: one task's at a time. They are on the disk that what lives needs, and nobody waits for them.
+    clearing: Option<ResourceId>,
 }
 
 impl Engine {
@@ -55,20 +57,41 @@ impl Engine {
     pub(super) fn found_folders(&mut self, others: Option<BTreeSet<ResourceId>>) {
         self.abandoned.looking = false;
         let Some(others) = others else { return };
-        self.abandoned.since.retain(|task, _| others.contains(task));
-        let now = self.shared.clock().since_boot();
+        let (now, wait) = (self.shared.clock().since_boot(), self.shared.policy.cleanup_wait);
+        let since = &mut self.abandoned.since;
+        since.retain(|task, _| others.contains(task));
         for task in others {
-            let since = *self.abandoned.since.entry(task.clone()).or_insert(now);
-            let may_go =
-                self.abandoned.heard_all && now.saturating_sub(since) >= self.shared.policy.cleanup_wait;
-            if may_go && !self.is_coming(&task) && self.abandoned.clearing.insert(task.clone()) {
-                let janitor = self.janitor.clone();
-                self.sweeps.spawn(async move {
-                    janitor.remove_folders(&task).await;
-                    Swept::Cleared(task)
-                });
-            }
+            since.entry(task).or_insert(now);
         }
+        let is_due = |(_, since): &(&ResourceId, &Duration)| now.saturating_sub(**since) >= wait;
+        self.abandoned.due = since
+            .iter()
+            .filter(is_due)
+            .map(|(task, _)| task.clone())
+            .collect();
+        self.clear_next();
+    }
+
+    fn clear_next(&mut self) {
+        while self.abandoned.heard_all
+            && self.abandoned.clearing.is_none()
+            && let Some(task) = self.abandoned.due.pop_first()
+        {
+            if self.is_coming(&task) {
+                continue;
+            }
+            let janitor = self.janitor.clone();
+            self.abandoned.clearing = Some(task.clone());
+            self.sweeps.spawn(async move {
+                janitor.remove_folders(&task).await;
+                Swept::Cleared
+            });
+        }
+    }
+
+    pub(super) fn cleared(&mut self) {
+        self.abandoned.clearing = None;
+        self.clear_next();
     }
 
     /// What an answer of a poll that changes nothing means to folders that nobody knows.
@@ -88,13 +111,9 @@ impl Engine {
         self.abandoned.heard_all = false;
     }
 
-    pub(super) fn cleared(&mut self, task: &ResourceId) {
-        self.abandoned.clearing.remove(task);
-    }
-
     /// Whether a task's folders are being removed: it must not begin before that is done.
     pub(super) fn is_clearing(&self, task: &ResourceId) -> bool {
-        self.abandoned.clearing.contains(task)
+        self.abandoned.clearing.as_ref() == Some(task)
     }
 
     /// Whether a task is here, or is just being stored.

@@ -169,7 +169,7 @@ impl Engine {
             }
             Swept::Networks(networks) => self.begin(&networks).await,
             Swept::Folders(others) => self.found_folders(others),
-            Swept::Cleared(task) => self.cleared(&task),
+            Swept::Cleared => self.cleared(),
         }
         self.take_held().await;
     }
