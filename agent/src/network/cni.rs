@@ -32,6 +32,8 @@ use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::model::{ContainerId, Protocol};
 
+use old_boots::GivenBack;
+
 /// How often a plugin that works in shared chains is tried.
 const ADD_TRIES: u32 = 4;
 
@@ -51,6 +53,7 @@ pub struct CniNetwork {
     clock: Arc<dyn Clock>,
     /// What was attached here and is untouched since: its plugins can take all of it back.
     whole: Mutex<BTreeSet<ContainerId>>,
+    given_back: GivenBack,
 }
 
 impl CniNetwork {
@@ -76,6 +79,7 @@ impl CniNetwork {
             },
             clock,
             whole: Mutex::default(),
+            given_back: GivenBack::default(),
         }
     }
 
@@ -312,7 +316,7 @@ impl Network for CniNetwork {
         self.take_back(&request.container, &lock).await?;
         let attached = match request.mode {
             NetworkMode::Bridge => {
-                let attached = self.attach_bridge(request, &lock).await;
+                let attached = self.attach_when_there_is_room(request, &lock).await;
                 if attached.is_ok() {
                     self.lock_whole().insert(request.container.clone());
                 }

@@ -82,6 +82,16 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// Whether every address of the bridge's network is somebody's. The plugins have no code for that, only the words.
+    fn is_out_of_addresses(&self) -> bool {
+        match self {
+            Self::Plugin { why, .. } => why.contains("no IP addresses available"),
+            Self::Port { .. } | Self::Subnet { .. } | Self::Io { .. } => false,
+        }
+    }
+}
+
 /// What a container is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {

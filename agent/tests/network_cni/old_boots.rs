@@ -32,6 +32,8 @@ struct Hanging {
     fifo: PathBuf,
     /// It is there once it waits.
     waits: PathBuf,
+    /// Where plugins are looked for then.
+    dirs: String,
 }
 
 impl Hanging {
@@ -64,7 +66,7 @@ impl Hanging {
             ("LONGSHORE_CNI_BIN_DIRS", &dirs),
             ("ECS_DYNAMIC_HOST_PORT_RANGE", "45000-45013"),
         ]);
-        Self { fifo, waits }
+        Self { fifo, waits, dirs }
     }
 
     /// It goes on, and hangs no more.
@@ -197,6 +199,45 @@ fn what_is_attached_anew_meanwhile_is_left_alone() {
             assert!(is_attached(place.dir.path(), 0, "the next boot"));
             within(inside(&web), || run("ip -o addr show eth0 | grep -q 172.29"));
             next.detach(&id(0)).await.unwrap();
+            assert_eq!(place.traces(), Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
+fn who_finds_no_address_waits_for_those_of_an_earlier_boot() {
+    isolated(
+        "old_boots::who_finds_no_address_waits_for_those_of_an_earlier_boot",
+        |mut place| async move {
+            let hanging = Hanging::for_container(&mut place, 0);
+            // Five addresses beside the gateway's.
+            place.set(&[
+                ("LONGSHORE_CNI_BIN_DIRS", &hanging.dirs),
+                ("LONGSHORE_BRIDGE_SUBNET", "172.29.0.0/29"),
+            ]);
+            cut_off(&place, &[0, 1, 2, 3, 4]).await;
+            let next = Arc::new(place.network_in("the next boot"));
+            let giving_back = giving_back(&next);
+            until_only_it_is_left(&next, 0).await;
+            for index in 10..14 {
+                next.attach(&bridge(index, &[])).await.unwrap();
+            }
+            let mut attaching = JoinSet::new();
+            attaching.spawn({
+                let next = Arc::clone(&next);
+                async move { next.attach(&bridge(14, &[])).await }
+            });
+            let namespace = place.dir.path().join("netns").join(id(14).to_string());
+            until("that it is tried", async || namespace.exists()).await;
+            until("that it was in vain", async || !namespace.exists()).await;
+            hanging.answer();
+            attaching.join_all().await.remove(0).unwrap();
+            giving_back.join_all().await;
+            // With nothing to wait for it is told at once.
+            next.attach(&bridge(15, &[])).await.unwrap_err();
+            for index in 10..15 {
+                next.detach(&id(index)).await.unwrap();
+            }
             assert_eq!(place.traces(), Vec::<String>::new());
         },
     );
