@@ -9,6 +9,7 @@
 //! waits for nothing else behind the same gate meanwhile.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
@@ -147,6 +148,20 @@ impl Gate {
     pub fn free(&self) -> usize {
         self.places.available_permits()
     }
+}
+
+/// Puts down what may hang in that, at the end of the program, when no gate may have a place any more: on a thread that ends
+/// with the program. Says whether it was done in time.
+pub async fn put_down<T: Send + 'static>(what: T, patience: Duration) -> bool {
+    let (done, is_done) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::spawn(move || {
+        let _inside = runtime.enter();
+        drop(what);
+        // Who has waited for long enough does not hear it.
+        let _ = done.send(());
+    });
+    tokio::time::timeout(patience, is_done).await.is_ok()
 }
 
 /// A result on its way to who wants it, and the place that it was made in.
@@ -298,6 +313,23 @@ mod tests {
             }
         }
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_hangs_in_being_put_down_holds_up_no_end_though_no_place_is_free() {
+        let hanging = DISK.fill().await;
+        let (telltale, told) = mpsc::channel();
+        assert!(put_down(Telltale(telltale), Duration::from_secs(60)).await);
+        assert_ne!(told.recv().unwrap().0, std::thread::current().id());
+        struct Hangs(mpsc::Receiver<()>);
+        impl Drop for Hangs {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let (go_on, waits) = mpsc::channel();
+        assert!(!put_down(Hangs(waits), Duration::from_millis(10)).await);
+        drop((go_on, hanging));
     }
 
     static PANICS: Gate = Gate::new(1);

@@ -36,7 +36,8 @@ const ROUND_MOST: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long pulls have to put down what they hold.
 const PULLS_END: Duration = Duration::from_secs(3);
-/// How long what was open has to be closed.
+/// How long what was open has to be closed: closing the store looks at its disk once more, and that may hang. All that is to
+/// be in it is written.
 const CLOSED: Duration = Duration::from_secs(2);
 
 /// Runs the agent until SIGTERM or SIGINT. Containers are left running.
@@ -116,9 +117,7 @@ impl Agent {
         {
             tracing::warn!("pulls did not end in time; what they have fetched is fetched again");
         }
-        // This closes the store, which looks at its disk once more, and that may hang. All that is to be in it is written.
-        let closed = blocking::DISK.run(move || drop(self));
-        if tokio::time::timeout(CLOSED, closed).await.is_err() {
+        if !blocking::put_down(self, CLOSED).await {
             tracing::warn!(
                 "the store could not be closed in time; the next agent begins with what is written in it"
             );
