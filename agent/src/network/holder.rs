@@ -48,10 +48,10 @@ fn rows(protocol: Protocol, port: u16) -> Vec<Row> {
     found
 }
 
-/// Whether all that have the port are connections with a peer each, such as the kernel gives a port of its dynamic range.
+/// Whether all that have the TCP port are connections with a peer each, such as the kernel gives a port of its dynamic range.
 /// What comes from elsewhere reaches none of them.
-pub(super) fn only_connections(protocol: Protocol, port: u16) -> bool {
-    let rows = rows(protocol, port);
+pub(super) fn only_connections(port: u16) -> bool {
+    let rows = rows(Protocol::Tcp, port);
     !rows.is_empty() && rows.iter().all(|row| row.connected)
 }
 

@@ -3,8 +3,9 @@
 //! The socket only reserves: the firewall sends what comes for the port to the container before a socket would see
 //! it. So it does not listen, and what no rule catches is refused instead of hanging.
 //!
-//! The kernel gives ports of its dynamic range to whoever connects to elsewhere. Such a connection is in nobody's way, nor
-//! is a container in its way: what belongs to it is not sent on. So a container has its port beside it, without a socket.
+//! The kernel gives ports of its dynamic range to whoever connects to elsewhere. Such a TCP connection is in nobody's way, nor
+//! is a container in its way: what belongs to it is not sent on. So a container has its port beside it, without a socket. Not
+//! so by UDP: the kernel forgets within seconds to which socket a peer's datagrams belong.
 //!
 //! Limit: the sockets die with the agent. Until [`PortKeeper::adopt`] a stranger can bind a port, and then gets no
 //! traffic, since the rules stay; so can he where there is no socket, once that connection has ended. Other containers
@@ -41,7 +42,7 @@ const FORK_PAUSE: Duration = Duration::from_millis(5);
 struct Held {
     protocol: Protocol,
     port: u16,
-    /// Closing it lets the port go; none beside a connection to elsewhere.
+    /// Closing it lets the port go; none beside a TCP connection to elsewhere.
     _socket: Option<OwnedFd>,
 }
 
@@ -224,11 +225,13 @@ impl PortKeeper {
             found = attempt();
         }
         match found {
-            Err(Errno::EADDRINUSE) if holder::only_connections(protocol, port) => Ok(Held {
-                protocol,
-                port,
-                _socket: None,
-            }),
+            Err(Errno::EADDRINUSE) if protocol == Protocol::Tcp && holder::only_connections(port) => {
+                Ok(Held {
+                    protocol,
+                    port,
+                    _socket: None,
+                })
+            }
             Err(Errno::EADDRINUSE) => Err(refused(self.holder(container, protocol, port))),
             Err(error) => Err(refused(error.desc().to_owned())),
             Ok(held) => Ok(held),

@@ -119,55 +119,69 @@ fn a_port_whose_connections_only_linger_is_had() {
         .unwrap();
 }
 
-/// A connection of this machine to another, from a port that happens to be `port`.
-fn connection(protocol: Protocol, port: u16) -> (OwnedFd, TcpListener, UdpSocket) {
-    let (tcp, udp) = (
-        TcpListener::bind("127.0.0.1:0").unwrap(),
-        UdpSocket::bind("127.0.0.1:0").unwrap(),
-    );
-    let (kind, to) = match protocol {
-        Protocol::Tcp => (SockType::Stream, tcp.local_addr()),
-        Protocol::Udp => (SockType::Datagram, udp.local_addr()),
-    };
-    let client = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+/// A connection of this machine to another, from a port that happens to be this one.
+fn connection(port: u16) -> (OwnedFd, TcpListener) {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
     bind(client.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).unwrap();
-    let to = SockaddrIn::new(127, 0, 0, 1, to.unwrap().port());
+    let to = SockaddrIn::new(127, 0, 0, 1, elsewhere.local_addr().unwrap().port());
     nix::sys::socket::connect(client.as_raw_fd(), &to).unwrap();
-    (client, tcp, udp)
+    (client, elsewhere)
 }
 
 /// The kernel gives ports of the dynamic range to whoever connects to anywhere, also those that a container had before a
 /// reboot, or that are asked for by number. What comes for the container is sent on before a socket would see it.
 #[test]
 fn a_connection_to_elsewhere_keeps_no_container_from_its_port() {
-    for protocol in [Protocol::Tcp, Protocol::Udp] {
-        let probe = keeper(None);
-        let port = port_of(&probe.hold(&container(0), &[mapping(None, protocol)]).unwrap());
-        probe.release(&container(0));
-        let connection = connection(protocol, port);
-        let fixed = [mapping(Some(port), protocol)];
-        let keeper = keeper(Some((port, port)));
-        let bindings = keeper.hold(&container(0), &fixed).unwrap();
-        assert_eq!(port_of(&bindings), port);
+    let probe = keeper(None);
+    let port = port_of(
+        &probe
+            .hold(&container(0), &[mapping(None, Protocol::Tcp)])
+            .unwrap(),
+    );
+    probe.release(&container(0));
+    let connection = connection(port);
+    let (fixed, any) = (
+        [mapping(Some(port), Protocol::Tcp)],
+        [mapping(None, Protocol::Tcp)],
+    );
+    let keeper = keeper(Some((port, port)));
+    let bindings = keeper.hold(&container(0), &fixed).unwrap();
+    assert_eq!(port_of(&bindings), port);
 
-        // There are ports that nobody has for who names none.
-        keeper
-            .hold(&container(1), &[mapping(None, protocol)])
-            .unwrap_err();
-        drop(connection);
-        // The kernel keeps nobody from it now.
-        let why = keeper.hold(&container(1), &fixed).unwrap_err().to_string();
-        assert!(
-            why.contains(&format!("container {} has it", container(0))),
-            "{why}"
-        );
-        keeper
-            .hold(&container(1), &[mapping(None, protocol)])
-            .unwrap_err();
-        keeper.adopt(&container(0), &bindings).unwrap();
-        keeper.release(&container(0));
-        keeper.hold(&container(1), &fixed).unwrap();
-    }
+    // There are ports that nobody has for who names none.
+    keeper.hold(&container(1), &any).unwrap_err();
+    drop(connection);
+    // The kernel keeps nobody from it now.
+    let why = keeper.hold(&container(1), &fixed).unwrap_err().to_string();
+    assert!(
+        why.contains(&format!("container {} has it", container(0))),
+        "{why}"
+    );
+    keeper.hold(&container(1), &any).unwrap_err();
+    keeper.adopt(&container(0), &bindings).unwrap();
+    keeper.release(&container(0));
+    keeper.hold(&container(1), &fixed).unwrap();
+}
+
+/// The kernel forgets soon which datagrams are a connection's: then they would be sent on to the container.
+#[test]
+fn a_udp_port_is_not_shared() {
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.connect("127.0.0.1:9").unwrap();
+    let port = stranger.local_addr().unwrap().port();
+    let why = keeper(None).hold(&container(0), &[mapping(Some(port), Protocol::Udp)]);
+    let why = why.unwrap_err().to_string();
+    assert!(
+        why.contains(&format!("(pid {}) has it", std::process::id())),
+        "{why}"
+    );
 }
 
 /// What it had before is no reason why it can't have it.
