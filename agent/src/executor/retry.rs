@@ -20,6 +20,11 @@ const ATTEMPT: Duration = Duration::from_secs(300);
 /// An error that says whether the same call can succeed later.
 pub(super) trait Classified: std::fmt::Display {
     fn is_transient(&self) -> bool;
+
+    /// Whether a try that ends so counts as one. It does not where it is known that what it lacks is on its way.
+    fn counts(&self) -> bool {
+        true
+    }
 }
 
 impl Classified for RuntimeError {
@@ -39,8 +44,12 @@ impl Classified for NetworkError {
         match self {
             // What somebody else has does not become free by waiting; plugins and files may race with others.
             Self::Port { .. } | Self::Subnet { .. } => false,
-            Self::Plugin { .. } | Self::Io { .. } => true,
+            Self::Plugin { .. } | Self::NoAddressYet(_) | Self::Io { .. } => true,
         }
+    }
+
+    fn counts(&self) -> bool {
+        !matches!(self, Self::NoAddressYet(_))
     }
 }
 
@@ -49,7 +58,7 @@ impl Classified for NetworkError {
 pub(super) enum Patience {
     /// Until this has passed, and only while the error says that it may help.
     For(Duration),
-    /// So many times, and only while the error says that it may help.
+    /// So many times that count, and only while the error says that it may help.
     Times(u32),
     /// For ever, whatever the error: there is nothing else to be done about it.
     Forever,
@@ -95,7 +104,7 @@ impl Retry<'_> {
         };
         let forever = matches!(self.patience, Patience::Forever);
         let mut backoff = Backoff::new(FIRST, MOST);
-        let mut tries = 0_u32;
+        let (mut tries, mut counted) = (0_u32, 0_u32);
         loop {
             let spent = self.clock.since_boot().saturating_sub(begun);
             let left = limit.map_or(ATTEMPT, |limit| limit.saturating_sub(spent).min(ATTEMPT));
@@ -105,8 +114,14 @@ impl Retry<'_> {
                 () = self.clock.sleep(left) => None,
             };
             tries = tries.saturating_add(1);
+            if result
+                .as_ref()
+                .is_none_or(|result| result.as_ref().err().is_none_or(E::counts))
+            {
+                counted = counted.saturating_add(1);
+            }
             let over = !forever
-                && (tries >= times
+                && (counted >= times
                     || limit.is_some_and(|limit| self.clock.since_boot().saturating_sub(begun) >= limit));
             let why = match result {
                 Some(Ok(value)) => return Outcome::Done(value),
@@ -139,5 +154,78 @@ impl Retry<'_> {
             until,
         };
         self.progress.set(self.container, Some(cause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn no_address(yet: bool) -> NetworkError {
+        let container = container();
+        let why = "no IP addresses available in range set".to_owned();
+        let error = NetworkError::Plugin {
+            command: "ADD",
+            container,
+            plugin: "bridge".to_owned(),
+            why,
+        };
+        if yet {
+            NetworkError::NoAddressYet(Box::new(error))
+        } else {
+            error
+        }
+    }
+
+    fn container() -> ContainerId {
+        "0123456789abcdef0123456789abcdef-0".parse().unwrap()
+    }
+
+    async fn attach(
+        results: Vec<Result<(), NetworkError>>,
+        cancel: &CancellationToken,
+    ) -> (Outcome<(), NetworkError>, String) {
+        let (progress, container) = (Progress::default(), container());
+        let retry = Retry {
+            clock: &SystemClock,
+            progress: &progress,
+            container: &container,
+            cancel,
+            doing: "giving it its network",
+            patience: Patience::Times(3),
+        };
+        let mut results = results.into_iter();
+        let outcome = retry.call(|| std::future::ready(results.next().unwrap())).await;
+        let cause = progress
+            .get(&container)
+            .map(|cause| cause.text)
+            .unwrap_or_default();
+        (outcome, cause)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lacks_only_what_is_on_its_way_is_tried_as_long_as_that_is_so() {
+        let never = CancellationToken::new();
+        let waits = || (0..20).map(|_| Err(no_address(true)));
+        let (outcome, cause) = attach(waits().chain([Ok(())]).collect(), &never).await;
+        assert!(matches!(outcome, Outcome::Done(())), "{outcome:?}");
+        assert!(cause.contains("are being given back"), "{cause}");
+        let fails = || (0..3).map(|_| Err(no_address(false)));
+        let (outcome, _) = attach(waits().chain(fails()).collect(), &never).await;
+        assert!(
+            matches!(outcome, Outcome::Failed(NetworkError::Plugin { .. })),
+            "{outcome:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_so_is_told_at_once_that_he_need_not() {
+        let stopped = CancellationToken::new();
+        stopped.cancel();
+        let begun = tokio::time::Instant::now();
+        let (outcome, _) = attach(vec![Err(no_address(true))], &stopped).await;
+        assert!(matches!(outcome, Outcome::Cancelled), "{outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
     }
 }

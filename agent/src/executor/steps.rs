@@ -155,9 +155,10 @@ impl Work<'_> {
             Outcome::Failed(error) => {
                 let name = match &error {
                     NetworkError::Port { .. } => "HostConfigError",
-                    NetworkError::Subnet { .. } | NetworkError::Plugin { .. } | NetworkError::Io { .. } => {
-                        "ContainerNetworkingError"
-                    }
+                    NetworkError::Subnet { .. }
+                    | NetworkError::Plugin { .. }
+                    | NetworkError::NoAddressYet(_)
+                    | NetworkError::Io { .. } => "ContainerNetworkingError",
                 };
                 self.failed(name, error)
             }

@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::config::{Config, NetworkConfig};
 use crate::model::{ContainerId, Protocol};
 
-use old_boots::GivenBack;
+use old_boots::OldBoots;
 
 /// How often a plugin that works in shared chains is tried.
 const ADD_TRIES: u32 = 4;
@@ -53,7 +53,7 @@ pub struct CniNetwork {
     clock: Arc<dyn Clock>,
     /// What was attached here and is untouched since: its plugins can take all of it back.
     whole: Mutex<BTreeSet<ContainerId>>,
-    given_back: GivenBack,
+    old_boots: OldBoots,
 }
 
 impl CniNetwork {
@@ -79,7 +79,7 @@ impl CniNetwork {
             },
             clock,
             whole: Mutex::default(),
-            given_back: GivenBack::default(),
+            old_boots: OldBoots::default(),
         }
     }
 
@@ -314,9 +314,10 @@ impl Network for CniNetwork {
             return Err(failed("cannot lock", &folder)(gone));
         };
         self.take_back(&request.container, &lock).await?;
+        let old_are_leaving = self.old_boots.are_leaving();
         let attached = match request.mode {
             NetworkMode::Bridge => {
-                let attached = self.attach_when_there_is_room(request, &lock).await;
+                let attached = self.attach_bridge(request, &lock).await;
                 if attached.is_ok() {
                     self.lock_whole().insert(request.container.clone());
                 }
@@ -335,7 +336,10 @@ impl Network for CniNetwork {
                 }
             }
         }
-        attached
+        attached.map_err(|error| match error.is_out_of_addresses() && old_are_leaving {
+            true => NetworkError::NoAddressYet(Box::new(error)),
+            false => error,
+        })
     }
 
     async fn adopt(&self, container: &ContainerId, attachment: &Attachment) -> Result<(), NetworkError> {

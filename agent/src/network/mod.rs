@@ -70,6 +70,10 @@ pub enum NetworkError {
         /// Its own words.
         why: String,
     },
+    /// Every address is taken, some of them by what an earlier boot of the machine left, which is being given back: trying
+    /// again helps.
+    #[error("{0}; those of before the machine was restarted are being given back")]
+    NoAddressYet(Box<NetworkError>),
     /// A file or namespace could not be made or removed.
     #[error("{what} {path}: {source}")]
     Io {
@@ -87,7 +91,7 @@ impl NetworkError {
     fn is_out_of_addresses(&self) -> bool {
         match self {
             Self::Plugin { why, .. } => why.contains("no IP addresses available"),
-            Self::Port { .. } | Self::Subnet { .. } | Self::Io { .. } => false,
+            Self::Port { .. } | Self::Subnet { .. } | Self::NoAddressYet(_) | Self::Io { .. } => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_agent::model::Protocol;
-use longshore_agent::network::{Attachment, CniNetwork, Network};
+use longshore_agent::network::{Attachment, CniNetwork, Network, NetworkError};
 use tokio::task::JoinSet;
 
 use crate::support::{PATIENCE, Place, bridge, host_port, id, inside, isolated, run, within};
@@ -205,9 +205,9 @@ fn what_is_attached_anew_meanwhile_is_left_alone() {
 }
 
 #[test]
-fn who_finds_no_address_waits_for_those_of_an_earlier_boot() {
+fn who_finds_no_address_is_told_of_those_of_an_earlier_boot() {
     isolated(
-        "old_boots::who_finds_no_address_waits_for_those_of_an_earlier_boot",
+        "old_boots::who_finds_no_address_is_told_of_those_of_an_earlier_boot",
         |mut place| async move {
             let hanging = Hanging::for_container(&mut place, 0);
             // Five addresses beside the gateway's.
@@ -222,19 +222,17 @@ fn who_finds_no_address_waits_for_those_of_an_earlier_boot() {
             for index in 10..14 {
                 next.attach(&bridge(index, &[])).await.unwrap();
             }
-            let mut attaching = JoinSet::new();
-            attaching.spawn({
-                let next = Arc::clone(&next);
-                async move { next.attach(&bridge(14, &[])).await }
-            });
-            let namespace = place.dir.path().join("netns").join(id(14).to_string());
-            until("that it is tried", async || namespace.exists()).await;
-            until("that it was in vain", async || !namespace.exists()).await;
+            let error = next.attach(&bridge(14, &[])).await.unwrap_err();
+            assert!(matches!(error, NetworkError::NoAddressYet(_)), "{error}");
+            // One that comes back otherwise is as good.
+            next.detach(&id(13)).await.unwrap();
+            next.attach(&bridge(14, &[])).await.unwrap();
+            next.attach(&bridge(13, &[])).await.unwrap_err();
             hanging.answer();
-            attaching.join_all().await.remove(0).unwrap();
             giving_back.join_all().await;
-            // With nothing to wait for it is told at once.
-            next.attach(&bridge(15, &[])).await.unwrap_err();
+            next.attach(&bridge(13, &[])).await.unwrap();
+            let error = next.attach(&bridge(15, &[])).await.unwrap_err();
+            assert!(matches!(error, NetworkError::Plugin { .. }), "{error}");
             for index in 10..15 {
                 next.detach(&id(index)).await.unwrap();
             }
