@@ -1,6 +1,7 @@
 //! What sessions leave: processes that are to be ended and removed when nobody is shown them any more.
 //!
-//! Invariants: a session that is over keeps no place, however long the runtime does not answer for what is left of it;
+//! Invariants: a session that is over keeps no place for longer than its processes take to be ended ([`ENDED`]), however long
+//! the runtime does not answer for what is left of it;
 //! what is left of one does not wait for that of another; and the end of the agent waits for a while only. What is not
 //! removed by then is found by the next agent.
 
@@ -14,6 +15,8 @@ use crate::clock::Clock;
 
 /// Of how many sessions something may be left at a time. With more of them the oldest is given up, which is what hangs.
 pub(super) const MOST: usize = 64;
+/// By when a session's processes are ended, unless something hangs: two seconds after they were told to.
+pub(super) const ENDED: Duration = Duration::from_secs(5);
 /// How long the agent's end waits: sessions themselves end within four seconds.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -27,7 +30,7 @@ pub struct Left {
 
 impl Left {
     /// Takes what is left of a session that was hung up.
-    pub fn take(&mut self, session: &str, program: Program) {
+    pub fn take(&mut self, session: &str, mut program: Program) {
         if program.is_gone() {
             return;
         }
@@ -41,7 +44,8 @@ impl Left {
             oldest.abort();
         }
         tracing::debug!(session, "something is left of a session that has ended");
-        self.sessions.push_back(self.removals.spawn(program.gone()));
+        let removal = self.removals.spawn(async move { program.gone().await });
+        self.sessions.push_back(removal);
     }
 
     /// Takes other work on what is left.

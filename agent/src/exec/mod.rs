@@ -184,15 +184,22 @@ impl Desk {
         tracing::info!(session = id, task = %offer.task_arn, container = offer.container_name, ?kind, "a session begins");
         self.known.insert(id.clone(), (kind, offer.clone()));
         let (deps, memory) = (Arc::clone(&self.deps), self.memory.clone());
-        let (settings, token) = (self.settings, self.token.clone());
+        let (settings, token, clock) = (self.settings, self.token.clone(), Arc::clone(&self.deps.clock));
         let own = id.clone();
         let task = self.running.spawn(async move {
             // Before there is anything to be ended by another agent.
             memory.keep(&offer).await;
             let session = Session::new(deps, settings, offer, refused);
-            let Over { told, program } = session.run(token).await;
+            let Over { told, mut program } = session.run(token.clone()).await;
             if told {
                 memory.forget(&own).await;
+            }
+            // While its processes are being ended it counts: else clients could have any number of them.
+            tokio::select! {
+                biased;
+                () = program.gone() => {}
+                () = token.cancelled() => {}
+                () = clock.sleep(left::ENDED) => {}
             }
             (own, program)
         });

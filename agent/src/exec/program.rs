@@ -111,8 +111,8 @@ impl Program {
         }
     }
 
-    /// Goes on until nothing is left of it, and shows nothing. It was hung up.
-    pub async fn gone(mut self) {
+    /// Goes on until nothing is left of it, and shows nothing. It was hung up. May be dropped at any time.
+    pub async fn gone(&mut self) {
         while !self.is_gone() {
             self.next(true).await;
         }

@@ -86,7 +86,7 @@ async fn a_runtime_that_stays_away_keeps_no_place_and_does_not_hold_up_the_end()
         let why = closed(&mut viewer).await;
         assert!(why.contains("it is away"), "{why}");
         told(&mut viewer).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(left::ENDED * 2).await;
     }
     world.end().await;
 }
@@ -101,7 +101,7 @@ async fn of_too_many_that_can_not_be_removed_the_oldest_are_left_to_the_next_age
         let mut viewer = world.open(number).await;
         viewer.begin().await;
         told(&mut viewer).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(left::ENDED * 2).await;
     }
     world.execs.goes_away_for(0);
     let all = |execs: &Model| execs.removed().len() == left::MOST;
@@ -128,7 +128,31 @@ async fn a_process_whose_end_nobody_tells_keeps_no_place() {
         assert!(why.contains("has not said how it ended"), "{why}");
         assert!(process.was_ended());
         assert_eq!(told(&mut viewer).await.exit_code, None);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(left::ENDED * 2).await;
     }
+    world.end().await;
+}
+
+/// Who begins and ends one after another has no more of them than who keeps them.
+#[tokio::test(start_paused = true)]
+async fn a_session_keeps_its_place_while_its_processes_are_being_ended() {
+    let mut world = World::new(Settings { most: 1, ..BOUNDS });
+    let mut viewer = world.open(1).await;
+    viewer.begin().await;
+    let process = world.execs.begun().await;
+    viewer.until_shown("").await;
+    world.execs.goes_away_for(usize::MAX);
+    process.exits(0);
+    told(&mut viewer).await;
+    let mut next = world.open(2).await;
+    let why = closed(&mut next).await;
+    assert!(why.contains("LONGSHORE_EXEC_MAX_SESSIONS"), "{why}");
+    told(&mut next).await;
+    world.execs.goes_away_for(0);
+    world.execs.until(|execs| !execs.removed().is_empty()).await;
+    let mut last = world.open(3).await;
+    last.begin().await;
+    world.execs.begun().await.exits(0);
+    told(&mut last).await;
     world.end().await;
 }
