@@ -30,6 +30,8 @@ const MOST: usize = 1000;
 struct Reading {
     ahead: i64,
     until: i64,
+    /// The number of the last look that found it so.
+    look: u64,
 }
 
 /// A reading as it is stored. Milliseconds.
@@ -48,7 +50,8 @@ pub struct News {
     pub readings: Vec<Earlier>,
     /// As long as the wall clock is at least this far ahead, what is stamped is covered by it.
     covers: i64,
-    number: u64,
+    /// How many looks at the clock they come from.
+    looks: u64,
 }
 
 #[derive(Debug)]
@@ -59,8 +62,8 @@ struct State {
     covered: i64,
     /// Whether what is stored is to be stored anew in any case.
     is_due: bool,
-    /// Counts the news, and which of them was stored last.
-    numbers: u64,
+    /// How many looks at the clock there were, and how many there had been for what is stored.
+    looks: u64,
     stored: u64,
 }
 
@@ -80,12 +83,13 @@ impl WatchedClock {
         let reading = |earlier: &Earlier| Reading {
             ahead: earlier.shows.saturating_sub(elapsed),
             until: elapsed.saturating_sub(earlier.ago),
+            look: 0,
         };
         let state = State {
             readings: earlier.iter().map(reading).collect(),
             covered: i64::MAX,
             is_due: true,
-            numbers: 0,
+            looks: 0,
             stored: 0,
         };
         let watched = Self {
@@ -109,12 +113,13 @@ impl WatchedClock {
     /// What has to be stored with what is being committed, if something has.
     #[must_use]
     pub fn news(&self) -> Option<News> {
-        let mut state = self.lock();
+        let state = self.lock();
         let newest = state.readings.last()?.ahead;
-        if !state.is_due && newest >= state.covered {
+        // It may be over, and what is being committed is stamped by it all the same.
+        let is_news = |reading: &Reading| reading.look > state.stored && reading.ahead < state.covered;
+        if !state.is_due && !state.readings.iter().any(is_news) {
             return None;
         }
-        state.numbers += 1;
         let elapsed = millis(self.clock.elapsed());
         // So that a clock that is slowed down is no news with every commit.
         let covers = newest.saturating_sub(SAME);
@@ -130,15 +135,15 @@ impl WatchedClock {
         Some(News {
             readings,
             covers,
-            number: state.numbers,
+            looks: state.looks,
         })
     }
 
     /// The news are stored: to be called after the commit.
     pub fn stored(&self, news: &News) {
         let mut state = self.lock();
-        if news.number > state.stored {
-            (state.stored, state.covered, state.is_due) = (news.number, news.covers, false);
+        if news.looks > state.stored {
+            (state.stored, state.covered, state.is_due) = (news.looks, news.covers, false);
         }
     }
 
@@ -158,13 +163,20 @@ impl WatchedClock {
         // Read later than the wall clock, so that it seems to be behind, if anything.
         let elapsed = millis(self.clock.elapsed());
         let ahead = wall.saturating_sub(elapsed);
-        let readings = &mut self.lock().readings;
+        let mut state = self.lock();
+        state.looks += 1;
+        let look = state.looks;
+        let readings = &mut state.readings;
         while readings.pop_if(|last| last.ahead > ahead).is_some() {}
         match readings.last_mut() {
-            Some(last) if ahead - last.ahead < SAME => last.until = last.until.max(elapsed),
+            Some(last) if ahead - last.ahead < SAME => {
+                last.until = last.until.max(elapsed);
+                last.look = look;
+            }
             Some(_) | None => readings.push(Reading {
                 ahead,
                 until: elapsed,
+                look,
             }),
         }
         if readings.len() > MOST {
@@ -181,6 +193,7 @@ fn thin(readings: &mut Vec<Reading>) {
     if let Some(at) = smallest {
         let later = readings.remove(at);
         readings[at - 1].until = later.until;
+        readings[at - 1].look = later.look;
     }
 }
 
@@ -226,13 +239,16 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_older_than_it_is_and_a_steady_clock_is_believed_in_the_end(
-            course in proptest::collection::vec((0..30_u64, -500..500_i64, any::<bool>(), any::<bool>()), 1..40),
+            course in proptest::collection::vec(
+                ((0..30_u64, -500..500_i64), any::<bool>(), any::<bool>(), (any::<bool>(), 1..500_i64)),
+                1..40,
+            ),
             age in 1..60_u64,
         ) {
             let (manual, mut watched) = set_up();
             let age = DAY * u32::try_from(age).unwrap();
             let (mut stamps, mut disk) = (Vec::new(), Vec::new());
-            for (days, step, sweeps, restarts) in course {
+            for ((days, step), sweeps, restarts, (is_over, over)) in course {
                 manual.advance(DAY * u32::try_from(days).unwrap());
                 manual.step(step * 24 * 3600);
                 if sweeps {
@@ -242,6 +258,11 @@ mod tests {
                     watched = WatchedClock::new(Arc::<ManualClock>::clone(&manual), &disk);
                 }
                 stamps.push((watched.elapsed(), watched.now_millis()));
+                // A step back may be over before what is stamped by it is stored.
+                if is_over {
+                    manual.step(over * 24 * 3600);
+                    watched.now();
+                }
                 store(&watched, &mut disk);
                 let before = watched.before(age);
                 for (made, stamp) in &stamps {
