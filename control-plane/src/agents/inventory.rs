@@ -215,6 +215,7 @@ mod tests {
 
     use super::*;
     use crate::agents::{Admission, Caller};
+    use crate::store::READERS;
     use crate::testing::{Node, World};
 
     fn admitted(world: &World, instance: &str, caller: &Caller) -> Open {
@@ -257,9 +258,14 @@ mod tests {
         drop(connection);
         let caller = Caller::from(&request);
         let open = admitted(&world, &instance.id, &caller);
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(world.plane.store.read().await.unwrap());
+        }
         let mut taking = Box::pin(take(&world.plane, &instance, &open, &request.inventory));
         let asks = poll_fn(|context| Poll::Ready(taking.as_mut().poll(context).is_pending()));
         assert!(asks.await, "it asks the store");
+        drop(readers);
         let copy = Caller {
             run: uuid::Uuid::new_v4(),
             n: 1,

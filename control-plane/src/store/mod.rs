@@ -34,7 +34,7 @@ use crate::clock::WatchedClock;
 /// How long an operation waits for a connection before it fails as `ServerException`.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers are short; more of them than cores only queue on the disk.
-const READERS: u32 = 8;
+pub(crate) const READERS: u32 = 8;
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
