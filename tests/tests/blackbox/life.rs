@@ -2,6 +2,7 @@
 
 use aws_sdk_ecs::types::TaskStopCode;
 
+use crate::deaths::pid_of;
 use crate::system::{self, container, shell};
 
 #[test]
@@ -85,21 +86,8 @@ fn the_exit_of_an_essential_container_takes_the_others_down() {
                 .iter()
                 .all(|container| container.last_status() == Some("RUNNING"))
         );
-        let main = format!("{}-0", system::id_of(&task));
-        let namespace = system.host.containerd_namespace();
-        let _ = system.containerd.ctr(
-            &namespace,
-            &[
-                "task",
-                "exec",
-                "--exec-id",
-                "go",
-                &main,
-                "/bin/busybox",
-                "touch",
-                "/go",
-            ],
-        );
+        let main = pid_of(&system, &task, 0);
+        std::fs::write(format!("/proc/{main}/root/go"), "").expect("a file in the container");
         let stopped = system.until(&task, "STOPPED").await;
         assert_eq!(container(&stopped, "main").exit_code(), Some(7));
         assert_eq!(container(&stopped, "side").exit_code(), Some(3));
