@@ -190,24 +190,15 @@ impl PortKeeper {
     ) -> Result<Held, NetworkError> {
         let (own, others) = self.expected_by(container, protocol);
         if others.contains(&port) && !own.contains(&port) {
-            return Err(NetworkError::Port {
-                port,
-                protocol: protocol.as_str(),
-                why: self.holder(container, protocol, port),
-            });
+            return Err(self.taken(container, protocol, port));
         }
         self.fixed(container, protocol, port)
     }
 
     fn fixed(&self, container: &ContainerId, protocol: Protocol, port: u16) -> Result<Held, NetworkError> {
-        let refused = |why| NetworkError::Port {
-            port,
-            protocol: protocol.as_str(),
-            why,
-        };
         // Where there is no socket, the kernel says nothing.
         if self.held_by_others(container, protocol).contains(&port) {
-            return Err(refused(self.holder(container, protocol, port)));
+            return Err(self.taken(container, protocol, port));
         }
         let attempt = || {
             reserve(protocol, port).or_else(|error| match (error, protocol) {
@@ -232,14 +223,13 @@ impl PortKeeper {
                     _socket: None,
                 })
             }
-            Err(Errno::EADDRINUSE) => Err(refused(self.holder(container, protocol, port))),
-            Err(error) => Err(refused(error.desc().to_owned())),
-            Ok(held) => Ok(held),
+            Err(Errno::EADDRINUSE) => Err(self.taken(container, protocol, port)),
+            found => found.map_err(|error| refused(protocol, port, error.desc().to_owned())),
         }
     }
 
-    /// Who has a port that `wanting` can't have, in words.
-    fn holder(&self, wanting: &ContainerId, protocol: Protocol, port: u16) -> String {
+    /// Says who has a port that `wanting` can't have.
+    fn taken(&self, wanting: &ContainerId, protocol: Protocol, port: u16) -> NetworkError {
         let held = self.lock().iter().find_map(|(container, all)| {
             let found = |held: &Held| held.protocol == protocol && held.port == port;
             (container != wanting && all.iter().any(found)).then(|| container.clone())
@@ -251,10 +241,12 @@ impl PortKeeper {
                 .filter(|(container, ports)| *container != wanting && ports.contains(&(protocol, port)));
             of.next().map(|(container, _)| container.clone())
         };
-        held.or_else(expected)
+        let who = held
+            .or_else(expected)
             .map(|container| format!("container {container} has it"))
             .or_else(|| holder::of(protocol, port))
-            .unwrap_or_else(|| "it is in use".to_owned())
+            .unwrap_or_else(|| "it is in use".to_owned());
+        refused(protocol, port, who)
     }
 
     /// One that the container had before, if that can be, or else any.
@@ -293,13 +285,18 @@ impl PortKeeper {
                 }
             }
         }
-        Err(NetworkError::Port {
-            port: 0,
-            protocol: protocol.as_str(),
-            why: format!(
-                "{why} of the dynamic ports {first}-{last}: stop a task, or widen ECS_DYNAMIC_HOST_PORT_RANGE"
-            ),
-        })
+        let why = format!(
+            "{why} of the dynamic ports {first}-{last}: stop a task, or widen ECS_DYNAMIC_HOST_PORT_RANGE"
+        );
+        Err(refused(protocol, 0, why))
+    }
+}
+
+fn refused(protocol: Protocol, port: u16, why: String) -> NetworkError {
+    NetworkError::Port {
+        port,
+        protocol: protocol.as_str(),
+        why,
     }
 }
 

@@ -21,6 +21,23 @@ fn mapping(host_port: Option<u16>, protocol: Protocol) -> PortMapping {
     }
 }
 
+/// What a container had under an agent before.
+fn had(port: u16) -> PortBinding {
+    PortBinding {
+        mapping: mapping(Some(port), Protocol::Tcp),
+        bind_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// The error says that this process has the port.
+fn assert_is_ours(error: &NetworkError) {
+    let why = error.to_string();
+    assert!(
+        why.contains(&format!("(pid {}) has it", std::process::id())),
+        "{why}"
+    );
+}
+
 fn port_of(bindings: &[PortBinding]) -> u16 {
     bindings[0].mapping.host_port.unwrap()
 }
@@ -55,10 +72,7 @@ fn what_a_container_had_before_is_kept_for_it() {
     let port = free.local_addr().unwrap().port();
     drop(free);
     let keeper = keeper(Some((port, port)));
-    let old = PortBinding {
-        mapping: mapping(Some(port), Protocol::Tcp),
-        bind_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    };
+    let old = had(port);
     keeper.expect(&container(0), std::slice::from_ref(&old));
     keeper
         .hold(&container(1), &[mapping(None, Protocol::Tcp)])
@@ -97,11 +111,7 @@ fn a_strangers_port_is_refused_with_his_name() {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = stranger.local_addr().unwrap().port();
     let error = keeper(None).hold(&container(0), &[mapping(Some(port), Protocol::Tcp)]);
-    let why = error.unwrap_err().to_string();
-    assert!(
-        why.contains(&format!("(pid {}) has it", std::process::id())),
-        "{why}"
-    );
+    assert_is_ours(&error.unwrap_err());
 }
 
 #[test]
@@ -176,12 +186,8 @@ fn a_udp_port_is_not_shared() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.connect("127.0.0.1:9").unwrap();
     let port = stranger.local_addr().unwrap().port();
-    let why = keeper(None).hold(&container(0), &[mapping(Some(port), Protocol::Udp)]);
-    let why = why.unwrap_err().to_string();
-    assert!(
-        why.contains(&format!("(pid {}) has it", std::process::id())),
-        "{why}"
-    );
+    let error = keeper(None).hold(&container(0), &[mapping(Some(port), Protocol::Udp)]);
+    assert_is_ours(&error.unwrap_err());
 }
 
 /// What it had before is no reason why it can't have it.
@@ -190,19 +196,9 @@ fn a_container_is_not_told_that_it_has_the_port_itself() {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = stranger.local_addr().unwrap().port();
     let keeper = keeper(None);
-    let old = PortBinding {
-        mapping: mapping(Some(port), Protocol::Tcp),
-        bind_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    };
+    let old = had(port);
     keeper.expect(&container(0), std::slice::from_ref(&old));
-    let why = keeper
-        .hold(&container(0), &[old.mapping])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        why.contains(&format!("(pid {}) has it", std::process::id())),
-        "{why}"
-    );
+    assert_is_ours(&keeper.hold(&container(0), &[old.mapping]).unwrap_err());
 }
 
 #[test]
