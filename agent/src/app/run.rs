@@ -298,14 +298,7 @@ mod tests {
     fn a_disk_that_takes_no_writes_keeps_no_agent_from_its_containers() {
         let dir = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(dir.path());
-        let id = InstanceId::from_random(uuid::Uuid::from_u128(1));
-        let identity = Identity::new(
-            id,
-            "us-east-1".into(),
-            "https://a".into(),
-            "b".into(),
-            &Trust::System,
-        );
+        let identity = Identity::sample("https://a", &Trust::System);
         // What is written beside its place before it is moved there can't be.
         let in_the_way = dir.path().join("owner.new");
         std::fs::create_dir(&in_the_way).unwrap();

@@ -67,19 +67,10 @@ mod tests {
     fn whose_the_containers_are_is_written_down_before_the_node_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(dir.path());
-        let id = longshore_protocol::node::InstanceId::from_random(uuid::Uuid::from_u128(1));
-        let nobody = "http://127.0.0.1:1".to_owned();
         files.store_first_key(&NodeKey::generate().unwrap()).unwrap();
         files.promote_next_key().unwrap();
-        files
-            .store(&Identity::new(
-                id,
-                "us-east-1".into(),
-                nobody,
-                "default".into(),
-                &Trust::System,
-            ))
-            .unwrap();
+        let nobody = Identity::sample("http://127.0.0.1:1", &Trust::System);
+        files.store(&nobody).unwrap();
         let data_dir = dir.path().to_str().unwrap().to_owned();
         let config = Config::parse(None, [("LONGSHORE_DATA_DIR".to_owned(), data_dir)].into_iter())
             .unwrap()

@@ -359,18 +359,20 @@ fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
 }
 
 #[cfg(test)]
+impl Identity {
+    /// Any one, for tests.
+    pub fn sample(endpoint: &str, trust: &Trust) -> Self {
+        let id = InstanceId::from_random(uuid::Uuid::from_u128(1));
+        Self::new(id, "us-east-1".into(), endpoint.into(), "default".into(), trust)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn identity(trust: &Trust) -> Identity {
-        let id = InstanceId::from_random(uuid::Uuid::from_u128(1));
-        Identity::new(
-            id,
-            "us-east-1".into(),
-            "https://a".into(),
-            "default".into(),
-            trust,
-        )
+        Identity::sample("https://a", trust)
     }
 
     #[test]
