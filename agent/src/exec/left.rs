@@ -1,9 +1,8 @@
 //! What sessions leave: processes that are to be ended and removed when nobody is shown them any more.
 //!
 //! Invariants: a session that is over keeps no place for longer than its processes take to be ended ([`ENDED`]), however long
-//! the runtime does not answer for what is left of it;
-//! what is left of one does not wait for that of another; and the end of the agent waits for a while only. What is not
-//! removed by then is found by the next agent.
+//! the runtime does not answer for what is left of it; what is left of one does not wait for that of another; and the end of
+//! the agent waits for a while only. What is not removed by then is found by the next agent.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -114,10 +114,7 @@ impl Retry<'_> {
                 () = self.clock.sleep(left) => None,
             };
             tries = tries.saturating_add(1);
-            if result
-                .as_ref()
-                .is_none_or(|result| result.as_ref().err().is_none_or(E::counts))
-            {
+            if !matches!(&result, Some(Err(error)) if !error.counts()) {
                 counted = counted.saturating_add(1);
             }
             let over = !forever
